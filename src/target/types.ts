@@ -1,0 +1,83 @@
+import type { Btf } from '../btf/index.ts';
+
+export type CfiMode = 'off' | 'kcfi' | 'fineibt';
+export type Release = '6.8' | '6.12' | '6.18';
+
+/**
+ * What the kernel's configuration, boot options and CPU decide about emitted bytes. The names follow the goldens'
+ * `features`; every mitigation is a field here and never a special case in an emitter.
+ */
+export interface Features {
+  cfi: CfiMode;
+  /** CONFIG_X86_KERNEL_IBT: emit ENDBR (a matter of configuration, not of the CPU). */
+  ibt: boolean;
+  /** Bytes of NOP padding between the kCFI `mov` and the function (CONFIG_CALL_PADDING: 11; 0 without). */
+  callPadding: number;
+  /** Indirect branches through `__x86_indirect_thunk_*`. */
+  retpoline: boolean;
+  /** spectre_v2=retpoline,lfence: `lfence` before a bare indirect branch. */
+  retpolineLfence: boolean;
+  /** Returns are jumps to the active return thunk. */
+  rethunk: boolean;
+  /** ITS thunks for indirect branches. */
+  its: boolean;
+  /** Call depth tracking. */
+  callDepth: boolean;
+  /** Straight-line speculation: `int3` after `ret`. */
+  sls: boolean;
+  bmi2: boolean;
+  /** The BHB clearing loop in unprivileged classic filters. */
+  clearBhbLoop: boolean;
+  /** net.core.bpf_jit_harden. */
+  jitHarden: 0 | 1 | 2;
+}
+
+/** The CPU that the machine plays: whether it enforces IBT is independent of what the kernel was built to emit. */
+export interface CpuFeatures {
+  /** CR4.CET + IA32_S_CET.ENDBR_EN: an indirect branch that does not land on ENDBR raises #CP. */
+  ibt: boolean;
+}
+
+/** Everything that depends on the kernel's version. `if (release >= …)` stands in `src/target` alone. */
+export interface Era {
+  release: Release;
+  /** Whether programs can be JITed and run for this era; object relocation works for every era with a BTF. */
+  modelled: boolean;
+  /** The bytes that replace ENDBR where indirect calls must not land any more ("sealed", "poisoned"). */
+  endbrPoison: Uint8Array;
+  /** FineIBT preamble of compiled functions and of JIT output, 16 bytes, hash at `fineibtHashOffset`. */
+  fineibtStatic: Uint8Array;
+  fineibtJit: Uint8Array;
+  fineibtHashOffset: number;
+  /** Offset in the preamble of the byte that raises #UD on a hash mismatch, as the trap's RIP reports it. */
+  fineibtTrapOffset: number;
+  /** Where `cfi_get_func_hash` reads a stub's hash inside the 16-byte FineIBT preamble (6.18 as shipped differs from `fineibtHashOffset`). */
+  fineibtStubReadOffset: number;
+  /** struct layouts that the JIT bakes into instructions. */
+  structOffsets: StructOffsets;
+  /** Boot log lines by mode, without the "SMP alternatives: " prefix. */
+  bootLine: Record<CfiMode, string>;
+}
+
+export interface StructOffsets {
+  bpfArrayMaxEntries: number;
+  bpfArrayPtrs: number;
+  bpfProgBpfFunc: number;
+  bpfProgInsnsi: number;
+  /** sizeof(struct bpf_tramp_run_ctx) and offset of its cookie. */
+  trampRunCtxSize: number;
+  trampRunCtxCookie: number;
+  maxTailCallCnt: number;
+}
+
+/** The kernel that we pretend to run on. */
+export interface Target {
+  release: Release;
+  era: Era;
+  features: Features;
+  cpu: CpuFeatures;
+  /** vmlinux BTF. */
+  btf: Btf;
+  /** XORed into every type hash at boot; 0 for `norand`. */
+  hashSeed: number;
+}
