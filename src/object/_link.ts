@@ -1,0 +1,109 @@
+import type { FuncInfo, LineInfo } from '../btf/index.ts';
+import { CALL, type Insn, LD_IMM64, PSEUDO, PSEUDO_CALL } from '../bpf/index.ts';
+import { ObjectError } from './error.ts';
+import type { CodeBlueprint, CodeRelocation, ObjectFile, ProgramLine } from './types.ts';
+
+/** A program with its subprograms behind it. */
+export interface Linked {
+  insns: Insn[];
+  /** Functions in the order of their code. */
+  parts: { code: CodeBlueprint; start: number }[];
+  /** Relocations other than calls, at slots of `insns`. */
+  relocations: CodeRelocation[];
+}
+
+/**
+ * Appends the subprograms that `main` reaches, in the order of discovery, depth first, and sets the distances of calls
+ * and of function addresses: bpf_object__reloc_code of libbpf (6.12).
+ */
+export function link(file: ObjectFile, main: CodeBlueprint): Linked {
+  const linked: Linked = { insns: [], parts: [], relocations: [] };
+  const placed = new Map<CodeBlueprint, number>();
+  const append = (code: CodeBlueprint): number => {
+    const start = linked.insns.length;
+    placed.set(code, start);
+    linked.parts.push({ code, start });
+    for (const insn of code.insns) linked.insns.push({ ...insn });
+    return start;
+  };
+  // An explicit stack keeps the kernel's depth-first order without recursing on the input's call graph.
+  const stack: Cursor[] = [{ code: main, start: append(main), at: 0, relocations: new Map(main.relocations.map((r) => [r.insn, r])) }];
+  for (let cursor = stack.at(-1); cursor !== undefined; cursor = stack.at(-1)) {
+    if (cursor.at >= cursor.code.insns.length) {
+      stack.pop();
+      continue;
+    }
+    const insn = linked.insns[cursor.start + cursor.at]!;
+    const relocation = cursor.relocations.get(cursor.at);
+    const target = calleeOf(file, cursor, insn, relocation);
+    if (target === undefined) {
+      if (relocation !== undefined) linked.relocations.push({ ...relocation, insn: cursor.start + cursor.at });
+      cursor.at++;
+      continue;
+    }
+    const known = placed.get(target);
+    if (known === undefined) {
+      const start = append(target);
+      stack.push({ code: target, start, at: 0, relocations: new Map(target.relocations.map((r) => [r.insn, r])) });
+      insn.imm = start - (cursor.start + cursor.at) - 1;
+    } else {
+      insn.imm = known - (cursor.start + cursor.at) - 1;
+    }
+    if (insn.code === LD_IMM64) {
+      insn.src = PSEUDO.FUNC;
+      linked.relocations.push({ insn: cursor.start + cursor.at, kind: 'func', target: insn.imm + cursor.start + cursor.at + 1 });
+    }
+    cursor.at++;
+  }
+  return linked;
+}
+
+interface Cursor {
+  code: CodeBlueprint;
+  start: number;
+  at: number;
+  relocations: Map<number, CodeRelocation>;
+}
+
+/** The subprogram that this instruction calls or takes the address of; undefined for all other instructions. */
+function calleeOf(file: ObjectFile, cursor: Cursor, insn: Insn, relocation: CodeRelocation | undefined): CodeBlueprint | undefined {
+  const where = `${cursor.code.section}:${cursor.code.name}+${cursor.at * 8}`;
+  let target: number;
+  if (relocation?.kind === 'call' || relocation?.kind === 'func') target = relocation.target;
+  else if (relocation === undefined && insn.code === CALL && insn.src === PSEUDO_CALL) {
+    if (cursor.code.section !== '.text') throw new ObjectError('call of a subprogram has no relocation into .text', { where, code: 'OBJECT_RELOCATION' });
+    target = cursor.code.start + cursor.at + insn.imm + 1;
+  } else return undefined;
+  const found = findFunction(file.subprograms, target);
+  if (found === undefined) throw new ObjectError(`no subprogram starts at .text+${target * 8}`, { where, code: 'OBJECT_RELOCATION' });
+  return found;
+}
+
+function findFunction(functions: readonly CodeBlueprint[], slot: number): CodeBlueprint | undefined {
+  let low = 0;
+  let high = functions.length - 1;
+  while (low <= high) {
+    const middle = (low + high) >> 1;
+    const code = functions[middle]!;
+    if (slot < code.start) high = middle - 1;
+    else if (slot >= code.start + code.insns.length) low = middle + 1;
+    else return code;
+  }
+  return undefined;
+}
+
+/** Line information of the linked program: each part's own, moved to where the part lies. */
+export function linkLines(file: ObjectFile, linked: Linked): ProgramLine[] {
+  const found: ProgramLine[] = [];
+  for (const { code, start } of linked.parts) {
+    for (const info of within<LineInfo>(file.ext?.lines.get(code.section), code)) {
+      found.push({ insn: info.offset / 8 - code.start + start, file: info.file, text: info.text.trim(), line: info.line, column: info.column });
+    }
+  }
+  return found;
+}
+
+/** Records of a section that belong to one of its functions. */
+export function within<T extends FuncInfo | LineInfo | { offset: number }>(records: readonly T[] | undefined, code: CodeBlueprint): T[] {
+  return (records ?? []).filter(({ offset }) => offset >= code.start * 8 && offset < (code.start + code.insns.length) * 8);
+}
