@@ -1,10 +1,5 @@
 /** What became of one comparison with a golden. `unsupported` is counted and shown, never dropped. */
 export interface Outcome {
-  /** e.g. `images`, `trampolines`, `stubs`, `call sites`, `type ids`, `relocated insns`, `runs`. */
-  kind: string;
-  /** CFI mode directory, or `-` for goldens without modes. */
-  mode: string;
-  object: string;
   /** What was compared: function, trampoline symbol, prototype. */
   name: string;
   status: 'passed' | 'failed' | 'unsupported';
@@ -20,17 +15,24 @@ export interface Outcome {
 export interface OracleDirectory {
   path: string;
   /** vmlinux BTF of the kernel the goldens come from. */
-  btf: Uint8Array;
+  readonly btf: Uint8Array;
+  /** Folders of `golden`, or `-` if there are none. */
   modes: string[];
-  /** Object names without extension. */
+  /** Names of goldens without extension, of all modes. */
   objects: string[];
   object(name: string): Uint8Array;
   /** Parsed golden, or undefined where that mode has none. Values are data from outside: check before use. */
   golden(mode: string, name: string): unknown;
+  /** A file beside the folders (`kcfi-typeids.json`), unpacked. */
+  file(name: string): Uint8Array | undefined;
 }
 
+/** Compares one kind of golden. */
 export interface Checker {
+  /** `images`, `trampolines`, `stubs`, `call sites`, `type ids`, `relocated insns`, `runs`. */
   kind: string;
-  /** Yields one outcome per comparison for one object in one mode (`object` is `_kernel` for per-kernel facts). */
+  /** The golden stands beside the folders and is compared once. */
+  once?: boolean;
+  /** Yields one outcome per comparison for one golden in one mode. */
   check(directory: OracleDirectory, mode: string, object: string): Iterable<Outcome>;
 }

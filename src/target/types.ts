@@ -17,6 +17,8 @@ export interface Features {
   retpoline: boolean;
   /** spectre_v2=retpoline,lfence: `lfence` before a bare indirect branch. */
   retpolineLfence: boolean;
+  /** CONFIG_MITIGATION_RETPOLINE: a bare indirect jump is followed by `int3`. */
+  retpolineConfig: boolean;
   /** Returns are jumps to the active return thunk. */
   rethunk: boolean;
   /** ITS thunks for indirect branches. */
@@ -44,21 +46,29 @@ export interface Era {
   /** Whether programs can be JITed and run for this era; object relocation works for every era with a BTF. */
   modelled: boolean;
   /** The bytes that replace ENDBR where indirect calls must not land any more ("sealed", "poisoned"). */
-  endbrPoison: Uint8Array;
-  /** FineIBT preamble of compiled functions and of JIT output, 16 bytes, hash at `fineibtHashOffset`. */
-  fineibtStatic: Uint8Array;
-  fineibtJit: Uint8Array;
+  endbrPoison: readonly number[];
+  /** FineIBT preambles, 16 bytes, of compiled functions and of JIT output; the hash goes to `fineibtHashOffset`. */
+  fineibtStatic: readonly number[];
+  fineibtJit: readonly number[];
   fineibtHashOffset: number;
   /** Offset in the preamble of the byte that raises #UD on a hash mismatch, as the trap's RIP reports it. */
   fineibtTrapOffset: number;
-  /** Where `cfi_get_func_hash` reads a stub's hash inside the 16-byte FineIBT preamble (6.18 as shipped differs from `fineibtHashOffset`). */
+  /** The register that carries the caller's hash: 0 eax, 10 r10d. */
+  fineibtHashRegister: number;
+  /** FineIBT call site up to the call itself; the hash goes to `fineibtCallHashOffset`. */
+  fineibtCall: readonly number[];
+  fineibtCallHashOffset: number;
+  /** Where `cfi_get_func_hash` reads a stub's hash inside the 16-byte FineIBT preamble. */
   fineibtStubReadOffset: number;
-  /** struct layouts that the JIT bakes into instructions. */
-  structOffsets: StructOffsets;
-  /** Boot log lines by mode, without the "SMP alternatives: " prefix. */
+  /** Furthest forward distance of a two-byte jump (is_imm8_jmp_offset). */
+  shortJumpMax: number;
+  /** The tail call counter goes by pointer (6.11) rather than by value. */
+  tailCallByPointer: boolean;
+  /** Boot log line by mode. */
   bootLine: Record<CfiMode, string>;
 }
 
+/** Layout that the JIT bakes into instructions, from the target's BTF. */
 export interface StructOffsets {
   bpfArrayMaxEntries: number;
   bpfArrayPtrs: number;
@@ -67,7 +77,6 @@ export interface StructOffsets {
   /** sizeof(struct bpf_tramp_run_ctx) and offset of its cookie. */
   trampRunCtxSize: number;
   trampRunCtxCookie: number;
-  maxTailCallCnt: number;
 }
 
 /** The kernel that we pretend to run on. */
@@ -76,6 +85,7 @@ export interface Target {
   era: Era;
   features: Features;
   cpu: CpuFeatures;
+  offsets: StructOffsets;
   /** vmlinux BTF. */
   btf: Btf;
   /** XORed into every type hash at boot; 0 for `norand`. */

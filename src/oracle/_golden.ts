@@ -1,0 +1,124 @@
+import { cfiHashes, ERAS, type Features, type StructOffsets } from '../target/index.ts';
+import type { JitContext, JitSymbols, Wide } from '../jit/index.ts';
+import type { Release } from '../target/index.ts';
+
+// The part of the goldens' schema that the checkers read. Goldens are data from outside: a field of the wrong shape ends in
+// a TypeError, which the runner reports as a malformed golden.
+
+export interface Golden {
+  version: string;
+  features: Record<string, unknown>;
+  kernelSymbols: Record<string, string>;
+  structOffsets: Record<string, number | string>;
+  programs?: GoldenProgram[];
+  trampolines?: GoldenTrampoline[];
+  stubs?: GoldenStub[];
+  callSites?: GoldenCallSite[];
+  runs?: unknown[];
+  maps?: unknown[];
+}
+export interface GoldenProgram {
+  name: string;
+  type: string;
+  subprogs: GoldenSubprogram[];
+}
+export interface GoldenSubprogram {
+  name: string;
+  image: string;
+  entryOffset: number;
+  hex: string;
+  hexBeforeTailCallFixup?: string;
+  jitInsnsHex: string;
+  insnOffsets: number[];
+  stackDepth: number;
+  funcIdx: number;
+  tailCallReachable: boolean;
+  exceptionCb: boolean;
+  exceptionBoundary: boolean;
+  fromCbpf: boolean;
+  callTargets?: Record<string, string>;
+}
+export interface GoldenTrampoline {
+  symbol: string;
+  addr: string;
+  hex: string;
+  codeLen: number;
+  allocLen: number;
+  flags: string;
+  target: string;
+  targetAddr: string;
+  im: string;
+  funcHash?: string;
+  model: { nrArgs: number; argSizes: number[]; argFlags: number[]; retSize: number; retFlags: number };
+  links: { kind: string; cookie: string; progPtr: string; bpfFunc: string; enter: string; exit: string }[];
+  callTargets?: Record<string, string>;
+}
+export interface GoldenStub {
+  symbol: string;
+  addr: string;
+  preambleHex: string;
+  compiledHex?: string;
+  hash?: string;
+  typeHash?: string;
+}
+export interface GoldenCallSite {
+  addr: string;
+  hex: string;
+  compiledHex: string;
+  callAddr?: string;
+  op?: string;
+}
+
+export const wide = (text: string): Wide => {
+  const value = BigInt(text);
+  return { lo: Number(value & 0xffffffffn), hi: Number((value >> 32n) & 0xffffffffn) };
+};
+export const low = (text: string | undefined): number => (text === undefined ? 0 : Number(BigInt(text) & 0xffffffffn));
+
+/** `6.12.117` → `6.12`; undefined for a kernel that we know nothing of. */
+export function releaseOf(golden: Golden): Release | undefined {
+  const release = /^(\d+\.\d+)/.exec(golden.version.replace(/^\D*/, ''))?.[1] ?? '';
+  return release in ERAS ? (release as Release) : undefined;
+}
+
+export function featuresOf(golden: Golden): Features {
+  const raw = golden.features as unknown as Features;
+  return { ...raw, retpolineConfig: raw.retpolineConfig ?? true };
+}
+
+export function offsetsOf(golden: Golden): StructOffsets {
+  const raw = golden.structOffsets as Record<string, number>;
+  return {
+    bpfArrayMaxEntries: raw['off_max_entries']!, bpfArrayPtrs: raw['off_ptrs']!, bpfProgBpfFunc: raw['off_bpf_func']!, bpfProgInsnsi: raw['off_insnsi']!,
+    trampRunCtxSize: raw['sizeof_run_ctx']!, trampRunCtxCookie: raw['off_cookie']!,
+  };
+}
+
+/** Everything that the kernel of this golden knew when it emitted code. */
+export function contextOf(golden: Golden, release: Release): JitContext {
+  const symbols = golden.kernelSymbols;
+  const features = featuresOf(golden);
+  const hash = (name: string, fallback: number) => (typeof golden.features[name] === 'string' ? low(golden.features[name] as string) : fallback);
+  const plain = cfiHashes(0);
+  const named: Record<string, number> = {};
+  for (const [name, address] of Object.entries(symbols)) named[name] = low(address);
+  return {
+    features,
+    era: ERAS[release],
+    offsets: offsetsOf(golden),
+    hashes: { program: hash('cfiBpfHash', plain.program), subprogram: hash('cfiBpfSubprogHash', plain.subprogram) },
+    symbols: {
+      ...named,
+      callBase: low(symbols['bpfCallBase']),
+      returnThunk: low(symbols['returnThunk']),
+      indirectThunks: low(symbols['__x86_indirect_thunk_array']),
+      indirectJumpThunks: low(symbols['__x86_indirect_jump_thunk_array']),
+      itsThunks: low(symbols['__x86_indirect_its_thunk_array']),
+      callDepth: (low(symbols['pcpuHot']) + 16) >>> 0,
+      thisCpuOffset: low(symbols['thisCpuOff']),
+      clearBhbLoop: low(symbols['clear_bhb_loop']),
+    } as JitSymbols,
+    taskSizeMax: wide(String(golden.structOffsets['taskSizeMax'])),
+    vsyscall: wide(String(golden.structOffsets['vsyscallAddr'])),
+  };
+}

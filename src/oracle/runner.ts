@@ -1,0 +1,38 @@
+import { checkImages } from './check_images.ts';
+import { checkRelocated } from './check_relocated.ts';
+import { checkTrampolines } from './check_trampolines.ts';
+import { checkTypeIds } from './check_type_ids.ts';
+import type { Checker, OracleDirectory, Outcome } from './types.ts';
+
+/** Every kind of golden that is compared, in the order of the table. */
+export const CHECKERS: readonly Checker[] = [checkTypeIds, checkRelocated, checkImages, checkTrampolines];
+
+/** An outcome with its place. */
+export interface Finding extends Outcome {
+  kind: string;
+  mode: string;
+  object: string;
+}
+
+export interface RunOptions {
+  mode?: string;
+  only?: string;
+}
+
+/** Compares everything in a directory; a golden that cannot be read is a failure of its kind. */
+export function* runOracle(directory: OracleDirectory, options: RunOptions = {}): Generator<Finding> {
+  const modes = directory.modes.filter((mode) => options.mode === undefined || mode === options.mode);
+  for (const checker of CHECKERS) {
+    if (options.only !== undefined && checker.kind !== options.only) continue;
+    for (const mode of checker.once === true ? ['-'] : modes) {
+      for (const object of checker.once === true ? ['-'] : directory.objects) {
+        const place = { kind: checker.kind, mode, object };
+        try {
+          for (const outcome of checker.check(directory, mode, object)) yield { ...place, ...outcome };
+        } catch (error) {
+          yield { ...place, name: '(golden)', status: 'failed', at: '-', want: 'a golden of the known layout', got: error instanceof Error ? error.message : String(error) };
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,67 @@
+import type { Era, Release } from './types.ts';
+
+/**
+ * FineIBT preamble of 6.8 … 6.14 (apply_fineibt in arch/x86/kernel/alternative.c, emit_fineibt in bpf_jit_comp.c):
+ *
+ *     -10  f3 0f 1e fa              endbr64
+ *     -0c  41 81 ea HH HH HH HH     sub  r10d, hash      the caller's hash
+ *     -05  74 03  (JIT: 74 07)      je   +0  (JIT: +4, over the poison)
+ *     -03  0f 0b                    ud2
+ *     -01  90                       nop
+ */
+const R10_STATIC = [0xf3, 0x0f, 0x1e, 0xfa, 0x41, 0x81, 0xea, 0, 0, 0, 0, 0x74, 0x03, 0x0f, 0x0b, 0x90] as const;
+const R10_JIT = [0xf3, 0x0f, 0x1e, 0xfa, 0x41, 0x81, 0xea, 0, 0, 0, 0, 0x74, 0x07, 0x0f, 0x0b, 0x90] as const;
+/** FineIBT caller: mov r10d, hash ; sub r11, 16 ; nop4. */
+const R10_CALL = [0x41, 0xba, 0, 0, 0, 0, 0x49, 0x83, 0xeb, 0x10, 0x0f, 0x1f, 0x40, 0x00] as const;
+/** `osp nopl (rax)`: four bytes where an ENDBR was. */
+const NOP_POISON = [0x66, 0x0f, 0x1f, 0x00] as const;
+
+const V6_12: Era = {
+  release: '6.12',
+  modelled: true,
+  endbrPoison: NOP_POISON,
+  fineibtStatic: R10_STATIC,
+  fineibtJit: R10_JIT,
+  fineibtHashOffset: 7,
+  fineibtTrapOffset: 13,
+  fineibtHashRegister: 10,
+  fineibtCall: R10_CALL,
+  fineibtCallHashOffset: 2,
+  fineibtStubReadOffset: 7,
+  shortJumpMax: 123,
+  tailCallByPointer: true,
+  bootLine: { off: 'SMP alternatives: Disabling CFI', kcfi: 'SMP alternatives: Using kCFI', fineibt: 'SMP alternatives: Using FineIBT CFI' },
+};
+
+/**
+ * FineIBT of 6.18: the hash travels in eax, a mismatch jumps into the poison's last byte (d6, UDB):
+ *
+ *     -10  f3 0f 1e fa              endbr64
+ *     -0c  2d HH HH HH HH           sub  eax, hash
+ *     -07  2e 0f 85 03 00 00 00     cs jne +3
+ *     +00  0f 1f 40 d6              nop dword [rax-42]   poison; its last byte traps
+ */
+const EAX_PREAMBLE = [0xf3, 0x0f, 0x1e, 0xfa, 0x2d, 0, 0, 0, 0, 0x2e, 0x0f, 0x85, 0x03, 0, 0, 0] as const;
+/** mov eax, hash ; lea r11, [r11-16] ; nop5. */
+const EAX_CALL = [0xb8, 0, 0, 0, 0, 0x4d, 0x8d, 0x5b, 0xf0, 0x0f, 0x1f, 0x44, 0x00, 0x00] as const;
+
+/** Every era, by release. */
+export const ERAS: Readonly<Record<Release, Era>> = {
+  '6.8': { ...V6_12, release: '6.8', modelled: false, shortJumpMax: 127, tailCallByPointer: false },
+  '6.12': V6_12,
+  '6.18': {
+    ...V6_12,
+    release: '6.18',
+    modelled: false,
+    endbrPoison: [0x0f, 0x1f, 0x40, 0xd6],
+    fineibtStatic: EAX_PREAMBLE,
+    fineibtJit: EAX_PREAMBLE,
+    fineibtHashOffset: 5,
+    fineibtTrapOffset: 19,
+    fineibtHashRegister: 0,
+    fineibtCall: EAX_CALL,
+    fineibtCallHashOffset: 1,
+    fineibtStubReadOffset: 7,
+    bootLine: { off: 'CFI: disabled', kcfi: 'CFI: Using retpoline kCFI', fineibt: 'CFI: Using FineIBT CFI' },
+  },
+};
