@@ -1,8 +1,8 @@
 import { CLASS, EXIT, type Insn, JMP, SRC_X } from '../bpf/index.ts';
 import { REG, X } from '../x86/index.ts';
 import { JitError } from './error.ts';
-import { emitAccounting, emitCall, emitIndirectJump, emitReturn, MAX_TAIL_CALL_CNT, popSaved } from './_frame.ts';
-import { BPF_TO_X86, displacement, isImm8, type JitState, roundUp8 } from './_state.ts';
+import { emitCall, emitIndirectJump, emitReturn, MAX_TAIL_CALL_CNT, popSaved } from './_frame.ts';
+import { BPF_TO_X86, isImm8, type JitState, roundUp8 } from './_state.ts';
 
 /** x86 condition code of each BPF comparison. */
 const CONDITION: Record<number, number> = {
@@ -111,8 +111,7 @@ function emitBpfCall(state: JitState, insn: Insn): boolean {
   const { e, ctx, fn } = state;
   if (insn.imm === 0) return false;
   if (fn.tailCallReachable) e.mem(X.mov_GvEv, 8, REG.rbp, counterPlace(fn.stackDepth), REG.rax, 4);
-  emitAccounting(e, ctx, state.image);
-  e.rel32(X.call_Jz, displacement(state, ctx.symbols.callBase + insn.imm, e.length + 5));
+  emitCall(e, ctx, ctx.symbols.callBase + insn.imm, state.image);
   return true;
 }
 

@@ -138,8 +138,8 @@ export function emitReturn(e: Emitter, ctx: JitContext, image: number): void {
 /** An indirect jump through `register` (emit_indirect_jump): bare, fenced, or through one of three kinds of thunks. */
 export function emitIndirectJump(e: Emitter, ctx: JitContext, register: number, image: number): void {
   const { features, symbols } = ctx;
-  const thunk = (array: number) => e.rel32(X.jmp_Jz, (array + 32 * register - (image + e.length + 5)) | 0);
-  if (features.its) thunk(symbols.itsThunks);
+  const thunk = (array: number, stride = 32) => e.rel32(X.jmp_Jz, (array + stride * register - (image + e.length + 5)) | 0);
+  if (features.its) thunk(symbols.itsThunks, 64);
   else if (features.retpolineLfence) {
     e.op(X.lfence);
     e.reg(X.jmp_Eq, 8, register);
@@ -151,8 +151,8 @@ export function emitIndirectJump(e: Emitter, ctx: JitContext, register: number, 
 }
 
 /** Call depth accounting before a call: `sar qword gs:[rip + counter], 5` (x86_call_depth_emit_accounting). */
-export function emitAccounting(e: Emitter, ctx: JitContext, image: number): void {
-  if (!ctx.features.callDepth) return;
+export function emitAccounting(e: Emitter, ctx: JitContext, image: number, callee = 0): void {
+  if (!ctx.features.callDepth || ctx.accountedCallees.has(callee)) return;
   e.raw(0x65, 0x48, 0xc1, 0x3d);
   e.u32((ctx.symbols.callDepth - (image + e.length + 5)) | 0);
   e.u8(5);
@@ -160,6 +160,6 @@ export function emitAccounting(e: Emitter, ctx: JitContext, image: number): void
 
 /** A direct call with accounting. */
 export function emitCall(e: Emitter, ctx: JitContext, target: number, image: number): void {
-  emitAccounting(e, ctx, image);
+  emitAccounting(e, ctx, image, target >>> 0);
   e.rel32(X.call_Jz, (target - (image + e.length + 5)) | 0);
 }

@@ -56,13 +56,3 @@ export function movImm64(e: Emitter, register: number, lo: number, hi: number): 
   else if ((hi | 0) === -1 && (lo | 0) < 0) movImm32(e, true, register, lo | 0);
   else e.movImm64(register, lo, hi);
 }
-
-/** A load or store whose displacement is at least one byte, as all of the JIT's are. */
-export function loadStore(e: Emitter, row: (typeof X)['mov_EvGv'], size: number, base: number, disp: number, register: number): void {
-  e.mem(row, size, base, disp, register, 1);
-}
-
-/** rel32 of a branch that ends at image offset `end`. */
-export function displacement(state: { image: number }, target: number, end: number): number {
-  return (target - (state.image + end)) | 0;
-}

@@ -10,7 +10,7 @@ export interface JitSymbols {
   callBase: number;
   /** The active return thunk (`features.rethunk`). */
   returnThunk: number;
-  /** `__x86_indirect_thunk_<reg>`, 32 bytes apart by register number; and its siblings. */
+  /** `__x86_indirect_thunk_<reg>`, 32 bytes apart by register number (ITS: 64); and its siblings. */
   indirectThunks: number;
   indirectJumpThunks: number;
   itsThunks: number;
@@ -31,6 +31,8 @@ export interface JitContext {
   /** Seeded hashes of programs and subprograms. */
   hashes: { program: number; subprogram: number };
   symbols: JitSymbols;
+  /** Functions whose padding accounts for calls already, by call_depth's own patching of kernel text (is_callthunk): low 32 bits. */
+  accountedCallees: ReadonlySet<number>;
   /** Upper end of user addresses and start of the vsyscall page, as 64-bit halves; they bound probing loads. */
   taskSizeMax: { lo: number; hi: number };
   vsyscall: { lo: number; hi: number };

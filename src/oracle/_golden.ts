@@ -1,6 +1,8 @@
 import { cfiHashes, ERAS, type Features, type StructOffsets } from '../target/index.ts';
 import type { JitContext, JitSymbols, Wide } from '../jit/index.ts';
 import type { Release } from '../target/index.ts';
+import { calledDirectly } from './_vmlinux.ts';
+import type { OracleDirectory } from './types.ts';
 
 // The part of the goldens' schema that the checkers read. Goldens are data from outside: a field of the wrong shape ends in
 // a TypeError, which the runner reports as a malformed golden.
@@ -95,7 +97,7 @@ export function offsetsOf(golden: Golden): StructOffsets {
 }
 
 /** Everything that the kernel of this golden knew when it emitted code. */
-export function contextOf(golden: Golden, release: Release): JitContext {
+export function contextOf(golden: Golden, release: Release, directory: OracleDirectory): JitContext {
   const symbols = golden.kernelSymbols;
   const features = featuresOf(golden);
   const hash = (name: string, fallback: number) => (typeof golden.features[name] === 'string' ? low(golden.features[name] as string) : fallback);
@@ -118,6 +120,7 @@ export function contextOf(golden: Golden, release: Release): JitContext {
       thisCpuOffset: low(symbols['thisCpuOff']),
       clearBhbLoop: low(symbols['clear_bhb_loop']),
     } as JitSymbols,
+    accountedCallees: features.callDepth && features.cfi !== 'fineibt' ? calledDirectly(directory) : new Set(),
     taskSizeMax: wide(String(golden.structOffsets['taskSizeMax'])),
     vsyscall: wide(String(golden.structOffsets['vsyscallAddr'])),
   };

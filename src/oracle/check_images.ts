@@ -16,7 +16,7 @@ export const checkImages: Checker = {
       for (const part of program.subprogs ?? []) {
         const name = part.name === program.name ? program.name : `${program.name}/${part.name}`;
         if (release === undefined) yield { name, status: 'unsupported', why: `kernel ${golden.version} is not known` };
-        else yield compareImage(name, part, program.type, object, contextOf(golden, release));
+        else yield compareImage(name, part, program.type, object, contextOf(golden, release, directory));
       }
     }
   },

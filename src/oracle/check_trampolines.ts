@@ -13,7 +13,7 @@ export const checkTrampolines: Checker = {
     const release = releaseOf(golden);
     for (const trampoline of golden.trampolines) {
       if (release === undefined) yield { name: trampoline.symbol, status: 'unsupported', why: `kernel ${golden.version} is not known` };
-      else yield compareTrampoline(trampoline, contextOf(golden, release));
+      else yield compareTrampoline(trampoline, contextOf(golden, release, directory));
     }
   },
 };

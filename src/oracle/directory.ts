@@ -51,6 +51,10 @@ export function openOracle(path: string): OracleDirectory {
       const file = join(folderOf(mode), `${name}.json`);
       return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined;
     },
+    vmlinux: () => {
+      const name = readdirSync(path).find((file) => file.startsWith('vmlinux') && !file.includes('.btf'));
+      return name === undefined ? undefined : readMaybeGzip(join(path, name));
+    },
     file: (name) => (existsSync(join(path, name)) ? readMaybeGzip(join(path, name)) : undefined),
   };
 }

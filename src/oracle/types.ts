@@ -25,6 +25,8 @@ export interface OracleDirectory {
   golden(mode: string, name: string): unknown;
   /** A file beside the folders (`kcfi-typeids.json`), unpacked. */
   file(name: string): Uint8Array | undefined;
+  /** The kernel itself (`vmlinux*`), if it is there. */
+  vmlinux(): Uint8Array | undefined;
 }
 
 /** Compares one kind of golden. */
