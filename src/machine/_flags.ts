@@ -5,8 +5,8 @@
  *     0 kind │ 1 operand size │ 2, 3 a │ 4, 5 b │ 6, 7 result   (low, high)
  */
 export const FLAGS_WORDS = 8;
-/** EXPLICIT: the flags' bits themselves in word 6. LOGIC: CF and OF clear. */
-export const KIND = { EXPLICIT: 0, ADD: 1, SUB: 2, LOGIC: 3 } as const;
+/** EXPLICIT: the flags' bits themselves in word 6. LOGIC: CF and OF clear. MUL: CF and OF say whether the product was cut. */
+export const KIND = { EXPLICIT: 0, ADD: 1, SUB: 2, LOGIC: 3, MUL: 4 } as const;
 /** Bits of RFLAGS. */
 export const FLAG = { CF: 1, PF: 4, ZF: 0x40, SF: 0x80, OF: 0x800 } as const;
 
@@ -29,6 +29,14 @@ export function setExplicit(fl: Int32Array, bits: number): void {
 const below = (aLo: number, aHi: number, bLo: number, bHi: number) => aHi >>> 0 < bHi >>> 0 || (aHi === bHi && aLo >>> 0 < bLo >>> 0);
 const less = (aLo: number, aHi: number, bLo: number, bHi: number) => aHi < bHi || (aHi === bHi && aLo >>> 0 < bLo >>> 0);
 
+/** Whether the signed product of a and b does not fit in the operand size. */
+function cut(fl: Int32Array): boolean {
+  const width = 8 * fl[1]!;
+  const join = (lo: number, hi: number) => BigInt.asIntN(width, (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0));
+  const product = join(fl[2]!, fl[3]!) * join(fl[4]!, fl[5]!);
+  return BigInt.asIntN(width, product) !== product;
+}
+
 function carry(fl: Int32Array): boolean {
   switch (fl[0]) {
     case KIND.ADD:
@@ -37,6 +45,8 @@ function carry(fl: Int32Array): boolean {
       return below(fl[2]!, fl[3]!, fl[4]!, fl[5]!);
     case KIND.LOGIC:
       return false;
+    case KIND.MUL:
+      return cut(fl);
     default:
       return (fl[6]! & FLAG.CF) !== 0;
   }
@@ -50,6 +60,8 @@ function overflow(fl: Int32Array): boolean {
       return ((fl[3]! ^ fl[5]!) & (fl[3]! ^ fl[7]!)) < 0;
     case KIND.LOGIC:
       return false;
+    case KIND.MUL:
+      return cut(fl);
     default:
       return (fl[6]! & FLAG.OF) !== 0;
   }

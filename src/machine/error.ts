@@ -1,30 +1,26 @@
 import { hex64, TrampetError } from '../base/index.ts';
 import type { FaultInfo } from './types.ts';
 
-/** The host asked for something that the machine cannot do: an unmapped address, a region that does not fit. */
+/** The host asked for guest memory that is not there, or laid out regions that collide. */
 export class MachineError extends TrampetError {
-  constructor(why: string, kind: 'refused' | 'unsupported' = 'refused', where?: string) {
-    super(why, { kind, code: kind === 'unsupported' ? 'UNSUPPORTED_INSTRUCTION' : 'GUEST_MEMORY', ...(where && { where }) });
+  constructor(why: string, code = 'MACHINE_MEMORY') {
+    super(why, { kind: 'refused', code });
   }
 }
 
-/**
- * Guest code raised an exception that nobody handled. The machine's registers are left as they were at the fault:
- * nothing of the faulting instruction has happened.
- */
+/** The guest did what its CPU forbids. Registers stand as they were at the faulting instruction. */
 export class GuestFault extends TrampetError {
-  readonly info: FaultInfo;
+  readonly fault: FaultInfo;
 
-  constructor(info: FaultInfo) {
-    super(describe(info), { kind: 'refused', code: info.vector });
-    this.info = info;
+  constructor(fault: FaultInfo) {
+    super(describe(fault), { kind: 'refused', code: fault.vector });
+    this.fault = fault;
   }
 }
 
-function describe(info: FaultInfo): string {
-  const at = `at ${hex64(info.rip)}`;
-  if (info.vector === 'budget') return `instruction budget spent ${at}`;
-  if (info.vector !== '#PF') return `${info.vector} ${at}`;
-  const why = info.present ? 'permissions' : 'not mapped';
-  return `#PF ${at}: ${info.access} of ${hex64(info.address ?? 0n)} (${why})`;
+function describe(fault: FaultInfo): string {
+  if (fault.vector === 'budget') return `instruction budget used up at ${hex64(fault.rip)}`;
+  const where = `${fault.vector} at ${hex64(fault.rip)}`;
+  if (fault.address === undefined) return where;
+  return `${where}: ${fault.access} of ${hex64(fault.address)}${fault.present === true ? ' is not permitted' : ', which is not mapped'}`;
 }

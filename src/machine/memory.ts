@@ -1,226 +1,181 @@
-import { hex64 } from '../base/index.ts';
 import { MachineError } from './error.ts';
 import type { GuestPtr } from './types.ts';
 
-/** What guest code may do with a page. Pages are never writable and executable at once; `none` is a guard page. */
+export const PAGE_SIZE = 4096;
+const PAGES = 1 << 20;
+/** Permission bits of a page. */
+export const PERM = { READ: 1, WRITE: 2, EXEC: 4 } as const;
+/** What guest code may do with a page; never write and execute at once. `none` is a guard page. */
 export type Access = 'none' | 'r' | 'rw' | 'rx';
+const BITS: Record<Access, number> = { none: 0, r: PERM.READ, rw: PERM.READ | PERM.WRITE, rx: PERM.READ | PERM.EXEC };
 
 export interface Region {
   name: string;
+  /** Full address of the first byte, and its low half. */
   base: bigint;
+  start: GuestPtr;
   /** Bytes, a multiple of the page size. */
   size: number;
 }
 
-export const PAGE_SIZE = 4096;
-const PAGE_SHIFT = 12;
-
-// A page's entry in the table: where it lies in `ram`, and what may be done there.
-//
-//     31                    12 11        3   2   1   0
-//     ┌───────────────────────┬───────────┬───┬───┬───┐
-//     │ offset in ram         │     0     │ X │ W │ R │      0: not mapped
-//     └───────────────────────┴───────────┴───┴───┴───┘
-export const PAGE_R = 1;
-export const PAGE_W = 2;
-export const PAGE_X = 4;
-const BITS: Record<Access, number> = { none: 0, r: PAGE_R, rw: PAGE_R | PAGE_W, rx: PAGE_R | PAGE_X };
-
 /**
- * The guest's memory: regions of 64-bit addresses whose low halves are disjoint, so that the low 32 bits index one flat
- * page table and the high half is compared. A region is contiguous in `ram`.
- *
- * Guest code obeys the pages' permissions. The host may read and write whatever is mapped; text goes through `poke`.
+ * Guest memory: regions of the 64-bit address space whose low halves do not meet, so that the low 32 bits of an address
+ * name a byte, and a page's entry tells which upper half belongs to it. Guest code obeys the pages' permissions; the host
+ * may read and write whatever is mapped.
  */
 export class GuestMemory {
-  /** All of guest RAM. */
-  readonly ram: Uint8Array;
-  readonly view: DataView;
-  /** Per page of the low 32 bits: the entry drawn above, and the upper half of the addresses that it answers to. */
-  readonly pages = new Int32Array(1 << 20);
-  readonly highs = new Int32Array(1 << 20);
+  readonly view: DataView<ArrayBuffer>;
+  readonly data: Uint8Array<ArrayBuffer>;
+  /** By low page number: offset of the page in `data` (0 if unmapped), upper half of its address, permissions. */
+  readonly pageOffset = new Int32Array(PAGES);
+  readonly pageHigh = new Int32Array(PAGES);
+  readonly pagePerm = new Uint8Array(PAGES);
   readonly regions: Region[] = [];
-  /** Changes whenever executable bytes may have changed: whoever keeps decoded code drops it then. */
-  codeGeneration = 0;
-  #used = 0;
+  /** The first page is never handed out: offset 0 means unmapped. */
+  #used = PAGE_SIZE;
+  readonly #codeListeners: (() => void)[] = [];
 
-  /** `capacity`: bytes for all regions together; the platform hands out zeroed pages as they are touched. */
-  constructor(capacity = 256 << 20) {
-    this.ram = new Uint8Array(capacity);
-    this.view = new DataView(this.ram.buffer);
+  /** @param capacity bytes for all regions together; the platform provides zeroed pages as they are touched. */
+  constructor(capacity: number) {
+    const buffer = new ArrayBuffer(capacity + PAGE_SIZE);
+    this.view = new DataView(buffer);
+    this.data = new Uint8Array(buffer);
   }
 
-  /** Maps `size` zeroed bytes (rounded up to pages) at `base`. Throws MachineError on overlap or when RAM is full. */
+  /** Maps `size` bytes (rounded up to pages) of zeroes at `base`. @throws MachineError on overlap or without room. */
   mapRegion(name: string, base: bigint, size: number, access: Access = 'rw'): Region {
-    const low = Number(base & 0xffffffffn);
-    const length = Math.ceil(size / PAGE_SIZE) * PAGE_SIZE;
-    if (length <= 0 || low % PAGE_SIZE !== 0) throw new MachineError('not whole pages', 'refused', `region ${name}`);
-    if (low + length > 2 ** 32) throw new MachineError('crosses a 4 GiB boundary', 'refused', `region ${name}`);
-    if (low < PAGE_SIZE) throw new MachineError('covers NULL in the low half', 'refused', `region ${name}`);
-    if (this.#used + length > this.ram.length) throw new MachineError('guest RAM is full', 'refused', `region ${name}`);
-    for (const other of this.regions) {
-      const start = Number(other.base & 0xffffffffn);
-      if (low < start + other.size && start < low + length) {
-        throw new MachineError(`low half overlaps region ${other.name}`, 'refused', `region ${name}`);
-      }
+    const pages = Math.ceil(size / PAGE_SIZE);
+    const start = Number(base & 0xffffffffn);
+    if (pages === 0 || start < PAGE_SIZE || start % PAGE_SIZE !== 0 || start + pages * PAGE_SIZE > 0x1_0000_0000) throw new MachineError(`region '${name}' does not fit at its base`);
+    if (this.#used + pages * PAGE_SIZE > this.data.length) throw new MachineError(`no room for region '${name}' of ${size} bytes`);
+    const first = start >>> 12;
+    for (let page = first; page < first + pages; page++) {
+      if (this.pageOffset[page] !== 0) throw new MachineError(`region '${name}' meets another one in its low 32 bits`);
     }
-    const first = low >>> PAGE_SHIFT;
-    for (let i = 0; i < length / PAGE_SIZE; i++) {
-      this.pages[first + i] = (this.#used + i * PAGE_SIZE) | BITS[access];
-      this.highs[first + i] = Number(base >> 32n) | 0;
+    for (let i = 0; i < pages; i++) {
+      this.pageOffset[first + i] = this.#used + i * PAGE_SIZE;
+      this.pageHigh[first + i] = Number(BigInt.asIntN(32, base >> 32n));
+      this.pagePerm[first + i] = BITS[access];
     }
-    this.#used += length;
-    const region = { name, base: BigInt.asUintN(64, base), size: length };
+    this.#used += pages * PAGE_SIZE;
+    const region = { name, base, start, size: pages * PAGE_SIZE };
     this.regions.push(region);
     return region;
   }
 
-  /** Sets the permissions of the pages that `[pointer, pointer + length)` touches, which lie in one region. */
+  /** Sets the permissions of all pages that `[pointer, pointer + length)` touches. */
   protect(pointer: GuestPtr, length: number, access: Access): void {
-    const region = this.#region(pointer);
-    const start = Number(region.base & 0xffffffffn);
-    if (length <= 0 || pointer + length > start + region.size) throw this.#unmapped(pointer, length);
-    for (let page = pointer >>> PAGE_SHIFT; page <= (pointer + length - 1) >>> PAGE_SHIFT; page++) {
-      this.pages[page] = (this.pages[page]! & ~(PAGE_SIZE - 1)) | BITS[access];
+    const last = (pointer + Math.max(length, 1) - 1) >>> 12;
+    for (let page = pointer >>> 12; page <= last; page++) {
+      if (this.pageOffset[page] === 0) throw new MachineError(`protect: page 0x${page.toString(16)} is not mapped`);
+      this.pagePerm[page] = BITS[access];
     }
-    this.codeGeneration++;
+    this.#codeChanged();
   }
 
-  /** The permissions of the page at `pointer`; undefined outside of every region. */
-  access(pointer: GuestPtr): Access | undefined {
-    if (this.#find(pointer) === undefined) return undefined;
-    const bits = this.pages[pointer >>> PAGE_SHIFT]! & 7;
-    return bits & PAGE_X ? 'rx' : bits & PAGE_W ? 'rw' : bits & PAGE_R ? 'r' : 'none';
+  /** Calls `listener` whenever executable bytes or permissions may have changed. */
+  onCodeChange(listener: () => void): void {
+    this.#codeListeners.push(listener);
   }
 
-  /** Where `[pointer, pointer + length)` lies in `ram`. Throws MachineError unless all of it is mapped in one region. */
-  offset(pointer: GuestPtr, length: number): number {
-    const first = this.pages[pointer >>> PAGE_SHIFT]!;
-    const at = (first & ~(PAGE_SIZE - 1)) + (pointer & (PAGE_SIZE - 1));
-    if ((first & 7) === 0) throw this.#unmapped(pointer, length);
-    for (let page = PAGE_SIZE - (pointer & (PAGE_SIZE - 1)); page < length; page += PAGE_SIZE) {
-      const entry = this.pages[(pointer + page) >>> PAGE_SHIFT]!;
-      if ((entry & 7) === 0 || (entry & ~(PAGE_SIZE - 1)) !== at + page) throw this.#unmapped(pointer, length);
+  #codeChanged(): void {
+    for (const listener of this.#codeListeners) listener();
+  }
+
+  /** Offset of `pointer` in `data`. @throws MachineError unless `length` bytes from there lie in one region. */
+  offset(pointer: GuestPtr, length = 1): number {
+    const first = pointer >>> 12;
+    const last = (pointer + length - 1) >>> 12;
+    const offset = this.pageOffset[first]!;
+    if (offset === 0 || this.pageOffset[last] !== offset + (last - first) * PAGE_SIZE) {
+      throw new MachineError(`guest pointer 0x${(pointer >>> 0).toString(16)} (${length} bytes) is not mapped`);
     }
-    return at;
+    return offset + (pointer & 0xfff);
   }
 
   u8(pointer: GuestPtr): number {
-    return this.ram[this.offset(pointer, 1)]!;
+    return this.data[this.offset(pointer)]!;
   }
-
   u16(pointer: GuestPtr): number {
     return this.view.getUint16(this.offset(pointer, 2), true);
   }
-
   u32(pointer: GuestPtr): number {
     return this.view.getUint32(this.offset(pointer, 4), true);
   }
-
   i32(pointer: GuestPtr): number {
     return this.view.getInt32(this.offset(pointer, 4), true);
   }
-
-  u64(pointer: GuestPtr): bigint {
-    return this.view.getBigUint64(this.offset(pointer, 8), true);
-  }
-
-  setU8(pointer: GuestPtr, value: number): void {
-    this.view.setUint8(this.#writable(pointer, 1), value);
-  }
-
-  setU16(pointer: GuestPtr, value: number): void {
-    this.view.setUint16(this.#writable(pointer, 2), value, true);
-  }
-
-  setU32(pointer: GuestPtr, value: number): void {
-    this.view.setUint32(this.#writable(pointer, 4), value, true);
-  }
-
-  setU64(pointer: GuestPtr, value: bigint): void {
-    this.view.setBigUint64(this.#writable(pointer, 8), value, true);
-  }
-
-  /** Reads a pointer field: NULL gives 0, an address outside of every region throws MachineError. */
-  ptr(pointer: GuestPtr): GuestPtr {
+  /** A 64-bit value as a number: exact below 2⁵³. */
+  u64(pointer: GuestPtr): number {
     const at = this.offset(pointer, 8);
-    return this.#checked(this.view.getUint32(at, true), this.view.getInt32(at + 4, true));
+    return this.view.getUint32(at + 4, true) * 0x1_0000_0000 + this.view.getUint32(at, true);
+  }
+  setU8(pointer: GuestPtr, value: number): void {
+    this.data[this.offset(pointer)] = value;
+  }
+  setU16(pointer: GuestPtr, value: number): void {
+    this.view.setUint16(this.offset(pointer, 2), value, true);
+  }
+  setU32(pointer: GuestPtr, value: number): void {
+    this.view.setUint32(this.offset(pointer, 4), value, true);
+  }
+  /** Stores an integer of magnitude below 2⁵³ as 64 bits. */
+  setU64(pointer: GuestPtr, value: number): void {
+    const at = this.offset(pointer, 8);
+    this.view.setUint32(at, value % 0x1_0000_0000, true);
+    this.view.setInt32(at + 4, Math.floor(value / 0x1_0000_0000), true);
   }
 
-  /** Writes a pointer field. */
+  /** Reads a pointer field: the low half; 0 for NULL. */
+  ptr(pointer: GuestPtr): GuestPtr {
+    return this.u32(pointer);
+  }
+
+  /** Writes a pointer field with the upper half that belongs to `value`; 0 writes NULL. */
   setPtr(pointer: GuestPtr, value: GuestPtr): void {
-    const at = this.#writable(pointer, 8);
-    this.view.setUint32(at, value, true);
-    this.view.setInt32(at + 4, this.high(value), true);
+    const at = this.offset(pointer, 8);
+    this.view.setInt32(at, value | 0, true);
+    this.view.setInt32(at + 4, value === 0 ? 0 : this.high(value), true);
   }
 
-  /** A live view of guest memory. Writing executable bytes through it is wrong: `poke` does that. */
+  /** A live view of guest bytes. */
   bytes(pointer: GuestPtr, length: number): Uint8Array {
+    if (length === 0) return new Uint8Array(0);
     const at = this.offset(pointer, length);
-    return this.ram.subarray(at, at + length);
+    return this.data.subarray(at, at + length);
   }
 
-  /** A copy, or undefined where the kernel's copy_from_kernel_nofault would say -EFAULT. */
-  copyNofault(pointer: GuestPtr, length: number): Uint8Array | undefined {
-    for (let page = pointer >>> PAGE_SHIFT; page <= (pointer + length - 1) >>> PAGE_SHIFT; page++) {
-      if ((this.pages[page]! & PAGE_R) === 0) return undefined;
-    }
-    return this.bytes(pointer, length).slice();
-  }
-
-  /** Writes text as text_poke does, whatever the page's permissions, and drops decoded code. */
-  poke(pointer: GuestPtr, bytes: Uint8Array): void {
-    this.ram.set(bytes, this.offset(pointer, bytes.length));
-    this.codeGeneration++;
-  }
-
-  /** The upper half of the addresses of `pointer`'s region, signed; 0 for NULL. */
+  /** Upper half of a mapped pointer's address, signed. */
   high(pointer: GuestPtr): number {
-    if (pointer === 0) return 0;
-    if (this.pages[pointer >>> PAGE_SHIFT] === 0 && this.#find(pointer) === undefined) throw this.#unmapped(pointer, 1);
-    return this.highs[pointer >>> PAGE_SHIFT]!;
+    if (this.pageOffset[pointer >>> 12] === 0) throw new MachineError(`guest pointer 0x${(pointer >>> 0).toString(16)} is not mapped`);
+    return this.pageHigh[pointer >>> 12]!;
   }
 
-  /** The full 64-bit address. */
+  /** The full address; 0 for NULL. */
   address(pointer: GuestPtr): bigint {
-    return BigInt.asUintN(64, (BigInt(this.high(pointer)) << 32n) | BigInt(pointer >>> 0));
+    return pointer === 0 ? 0n : (BigInt(this.high(pointer) >>> 0) << 32n) | BigInt(pointer >>> 0);
   }
 
-  /** The pointer that names a full address. Throws MachineError outside of every region. */
+  /** The pointer to a full address. @throws MachineError if nothing is mapped there. */
   pointer(address: bigint): GuestPtr {
-    return this.#checked(Number(address & 0xffffffffn), Number((address >> 32n) & 0xffffffffn) | 0);
-  }
-
-  #checked(low: number, high: number): GuestPtr {
-    if (low === 0 && high === 0) return 0;
-    if (this.highs[low >>> PAGE_SHIFT] !== high || this.#find(low) === undefined) {
-      const address = (BigInt(high) << 32n) | BigInt(low);
-      throw new MachineError(`${hex64(address)} is not in guest memory`);
-    }
+    if (address === 0n) return 0;
+    const low = Number(address & 0xffffffffn);
+    if (BigInt(this.high(low) >>> 0) !== address >> 32n) throw new MachineError(`guest address 0x${address.toString(16)} is not mapped`);
     return low;
   }
 
-  #writable(pointer: GuestPtr, length: number): number {
-    const at = this.offset(pointer, length);
-    if ((this.pages[pointer >>> PAGE_SHIFT]! & PAGE_X) !== 0) this.codeGeneration++;
-    return at;
+  /** Writes bytes whatever the permissions, as text_poke does, and drops decoded code. */
+  poke(pointer: GuestPtr, bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.data.set(bytes, this.offset(pointer, bytes.length));
+    this.#codeChanged();
   }
 
-  #find(pointer: GuestPtr): Region | undefined {
-    return this.regions.find((region) => {
-      const start = Number(region.base & 0xffffffffn);
-      return pointer >= start && pointer < start + region.size;
-    });
-  }
-
-  #region(pointer: GuestPtr): Region {
-    const region = this.#find(pointer);
-    if (region === undefined) throw this.#unmapped(pointer, 1);
-    return region;
-  }
-
-  #unmapped(pointer: GuestPtr, length: number): MachineError {
-    const low = `0x${(pointer >>> 0).toString(16)}`;
-    return new MachineError(`host access of ${length} bytes at …${low}: not mapped`);
+  /** Reads with copy_from_kernel_nofault's semantics: undefined where a page is not readable. */
+  copyNofault(pointer: GuestPtr, length: number): Uint8Array | undefined {
+    for (let page = pointer >>> 12; page <= (pointer + length - 1) >>> 12; page++) {
+      if ((this.pagePerm[page]! & PERM.READ) === 0) return undefined;
+    }
+    return this.bytes(pointer, length).slice();
   }
 }
