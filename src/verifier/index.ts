@@ -1,0 +1,11 @@
+// verifier: what must hold before a program is compiled, and the kernel's rewrites.
+// Takes: a linked program with its references settled. Gives: its functions, stack depths, probed loads, and sequences
+// that replace instructions.
+// Mirrors: the structural checks of kernel/bpf/verifier.c and its do_misc_fixups, bpf_patch_insn_data (6.12).
+// Leaves out: verification. Values are not tracked, and no program is proved safe; whoever loads must say so.
+export { VerifierError } from './error.ts';
+export { type FlowResult, followTypes, MAX_BPF_STACK } from './flow.ts';
+export { applyReplacements, type Replacement } from './patch.ts';
+export { guardDivision, type InlineMap, inlineLookup } from './rewrite.ts';
+export { checkStructure, type FunctionRange, jumpDistance } from './structure.ts';
+export type { ProgramContext, RegType } from './types.ts';
