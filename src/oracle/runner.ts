@@ -1,11 +1,13 @@
+import { checkCallSites } from './check_call_sites.ts';
 import { checkImages } from './check_images.ts';
 import { checkRelocated } from './check_relocated.ts';
+import { checkStubs } from './check_stubs.ts';
 import { checkTrampolines } from './check_trampolines.ts';
 import { checkTypeIds } from './check_type_ids.ts';
 import type { Checker, OracleDirectory, Outcome } from './types.ts';
 
 /** Every kind of golden that is compared, in the order of the table. */
-export const CHECKERS: readonly Checker[] = [checkTypeIds, checkRelocated, checkImages, checkTrampolines];
+export const CHECKERS: readonly Checker[] = [checkTypeIds, checkRelocated, checkImages, checkTrampolines, checkStubs, checkCallSites];
 
 /** An outcome with its place. */
 export interface Finding extends Outcome {

@@ -6,6 +6,6 @@
 export { VerifierError } from './error.ts';
 export { type FlowResult, followTypes, MAX_BPF_STACK } from './flow.ts';
 export { applyReplacements, type Replacement } from './patch.ts';
-export { guardDivision, type InlineMap, inlineLookup } from './rewrite.ts';
+export { guardDivision, type InlineFacts, inlineHelper, type InlineMap } from './rewrite.ts';
 export { checkStructure, type FunctionRange, jumpDistance } from './structure.ts';
 export type { ProgramContext, RegType } from './types.ts';

@@ -1,16 +1,26 @@
-import { ALU, CLASS, type Insn, JMP, MODE, SRC_X } from '../bpf/index.ts';
+import { ALU, CLASS, type Insn, JMP, LD_IMM64, MODE, SIZE, SRC_X } from '../bpf/index.ts';
 import type { Replacement } from './patch.ts';
 
 /** Shape of a map, as far as inlined look-ups need it. */
 export interface InlineMap {
   /** enum bpf_map_type. */
   type: number;
-  maxEntries: number;
+  keySize: number;
   valueSize: number;
-  /** Offset of the values from the map's address (`struct bpf_array.value`). */
-  valuesAt: number;
-  /** Index mask of arrays, for the guard against speculation; undefined when unprivileged code is not a concern. */
-  indexMask: number;
+  maxEntries: number;
+}
+
+/** Places that inlined code bakes in: offsets, and calls and addresses as the immediates that the JIT gets. */
+export interface InlineFacts {
+  /** `struct bpf_array.value` (and `.pptrs`), `struct htab_elem.key`. */
+  arrayValues: number;
+  htabKey: number;
+  /** `imm` of a call of `__htab_map_lookup_elem`. */
+  htabLookup: number;
+  /** Per-CPU offset of `pcpu_hot.cpu_number`. */
+  cpuNumber: number;
+  /** Address of `jiffies`. */
+  jiffies: { lo: number; hi: number };
 }
 
 const insn = (code: number, dst: number, src: number, off: number, imm: number): Insn => ({ code, dst, src, off, imm });
@@ -22,7 +32,12 @@ const R2 = 2;
 export function guardDivision(index: number, original: Insn): Replacement | undefined {
   const op = original.code & 0xf0;
   const kind = original.code & 7;
-  if ((kind !== CLASS.ALU && kind !== CLASS.ALU64) || (op !== ALU.DIV && op !== ALU.MOD) || (original.code & SRC_X) === 0) return undefined;
+  if ((kind !== CLASS.ALU && kind !== CLASS.ALU64) || (op !== ALU.DIV && op !== ALU.MOD)) return undefined;
+  if ((original.code & SRC_X) === 0) {
+    if (original.off !== 1 || original.imm !== -1) return undefined;
+    const whole = op === ALU.DIV ? insn(kind | ALU.NEG, original.dst, 0, 0, 0) : insn(CLASS.ALU | ALU.MOV, original.dst, 0, 0, 0);
+    return { at: index, insns: [whole] };
+  }
   if (original.off === 1) return guardSigned(index, original, kind === CLASS.ALU64, op === ALU.DIV);
   const jump = kind === CLASS.ALU64 ? CLASS.JMP : CLASS.JMP32;
   const { dst, src } = original;
@@ -45,13 +60,13 @@ function guardSigned(index: number, original: Insn, wide: boolean, isDivision: b
   const AX = 11;
   const kind = wide ? CLASS.ALU64 : CLASS.ALU;
   const jump = wide ? CLASS.JMP : CLASS.JMP32;
-  const head = [insn(kind | ALU.MOV | SRC_X, AX, src, 0, 0), insn(kind | ALU.ADD, AX, 0, 0, 1)];
+  const head = [insn(CLASS.ALU64 | ALU.MOV | SRC_X, AX, src, 0, 0), insn(kind | ALU.ADD, AX, 0, 0, 1)];
   if (isDivision) {
     return {
       at: index,
       insns: [
         ...head,
-        insn(jump | JMP.JGT, AX, 0, 4, 1), insn(jump | JMP.JEQ, AX, 0, 1, 1), insn(kind | ALU.MOV, dst, 0, 0, 0),
+        insn(jump | JMP.JGT, AX, 0, 4, 1), insn(jump | JMP.JEQ, AX, 0, 1, 0), insn(kind | ALU.MOV, dst, 0, 0, 0),
         insn(kind | ALU.NEG, dst, 0, 0, 0), insn(CLASS.JMP | JMP.JA, 0, 0, 1, 0), original,
       ],
     };
@@ -65,19 +80,70 @@ function guardSigned(index: number, original: Insn, wide: boolean, isDivision: b
   return { at: index, insns };
 }
 
-const ARRAY = 2;
+const MAP_HASH = 1;
+const MAP_ARRAY = 2;
+const MAP_PERCPU_ARRAY = 6;
+const FUNC_MAP_LOOKUP = 1;
+const FUNC_SMP_PROCESSOR_ID = 8;
+const FUNC_JIFFIES64 = 118;
 
-/** bpf_map_lookup_elem on an array: index check and address arithmetic in place (array_map_gen_lookup, 6.12). */
-export function inlineLookup(index: number, map: InlineMap): Replacement | undefined {
-  if (map.type !== ARRAY) return undefined;
+/** A helper call that the kernel replaces by instructions (do_misc_fixups, 6.12); undefined if it stays a call. */
+export function inlineHelper(index: number, helper: number, map: InlineMap | undefined, facts: InlineFacts): Replacement | undefined {
+  const perCpu = insn(CLASS.ALU64 | ALU.MOV | SRC_X, R0, R0, -1, 0);
+  switch (helper) {
+    case FUNC_MAP_LOOKUP:
+      return map === undefined ? undefined : inlineLookup(index, map, facts);
+    case FUNC_SMP_PROCESSOR_ID:
+      return { at: index, insns: [insn(CLASS.ALU | ALU.MOV, R0, 0, 0, facts.cpuNumber), perCpu, insn(CLASS.LDX | MODE.MEM, R0, R0, 0, 0)] };
+    case FUNC_JIFFIES64:
+      return { at: index, insns: [insn(LD_IMM64, R0, 0, 0, facts.jiffies.lo), insn(0, 0, 0, 0, facts.jiffies.hi), insn(CLASS.LDX | MODE.MEM | SIZE.DW, R0, R0, 0, 0)] };
+    default:
+      return undefined;
+  }
+}
+
+/** bpf_map_lookup_elem by map type: array_, percpu_array_ and htab_map_gen_lookup. Nobody unprivileged runs here: no index mask. */
+function inlineLookup(index: number, map: InlineMap, facts: InlineFacts): Replacement | undefined {
   const element = (map.valueSize + 7) & ~7;
-  const insns = [
-    insn(CLASS.ALU64 | ALU.ADD, R1, 0, 0, map.valuesAt),
-    insn(CLASS.LDX | MODE.MEM, R0, R2, 0, 0),
-    insn(CLASS.JMP | JMP.JGE, R0, 0, 3, map.maxEntries),
-  ];
   const shift = Math.log2(element);
-  insns.push(Number.isInteger(shift) ? insn(CLASS.ALU64 | ALU.LSH, R0, 0, 0, shift) : insn(CLASS.ALU64 | ALU.MUL, R0, 0, 0, element));
-  insns.push(insn(CLASS.ALU64 | ALU.ADD | SRC_X, R0, R1, 0, 0), insn(CLASS.JMP | JMP.JA, 0, 0, 1, 0), insn(CLASS.ALU64 | ALU.MOV, R0, 0, 0, 0));
-  return { at: index, insns };
+  const tail = [insn(CLASS.JMP | JMP.JA, 0, 0, 1, 0), insn(CLASS.ALU64 | ALU.MOV, R0, 0, 0, 0)];
+  switch (map.type) {
+    case MAP_ARRAY:
+      return {
+        at: index,
+        insns: [
+          insn(CLASS.ALU64 | ALU.ADD, R1, 0, 0, facts.arrayValues),
+          insn(CLASS.LDX | MODE.MEM, R0, R2, 0, 0),
+          insn(CLASS.JMP | JMP.JGE, R0, 0, 3, map.maxEntries),
+          Number.isInteger(shift) ? insn(CLASS.ALU64 | ALU.LSH, R0, 0, 0, shift) : insn(CLASS.ALU64 | ALU.MUL, R0, 0, 0, element),
+          insn(CLASS.ALU64 | ALU.ADD | SRC_X, R0, R1, 0, 0),
+          ...tail,
+        ],
+      };
+    case MAP_PERCPU_ARRAY:
+      return {
+        at: index,
+        insns: [
+          insn(CLASS.ALU64 | ALU.ADD, R1, 0, 0, facts.arrayValues),
+          insn(CLASS.LDX | MODE.MEM, R0, R2, 0, 0),
+          insn(CLASS.JMP | JMP.JGE, R0, 0, 5, map.maxEntries),
+          insn(CLASS.ALU64 | ALU.LSH, R0, 0, 0, 3),
+          insn(CLASS.ALU64 | ALU.ADD | SRC_X, R0, R1, 0, 0),
+          insn(CLASS.LDX | MODE.MEM | SIZE.DW, R0, R0, 0, 0),
+          insn(CLASS.ALU64 | ALU.MOV | SRC_X, R0, R0, -1, 0),
+          ...tail,
+        ],
+      };
+    case MAP_HASH:
+      return {
+        at: index,
+        insns: [
+          insn(CLASS.JMP | JMP.CALL, 0, 0, 0, facts.htabLookup),
+          insn(CLASS.JMP | JMP.JEQ, R0, 0, 1, 0),
+          insn(CLASS.ALU64 | ALU.ADD, R0, 0, 0, facts.htabKey + ((map.keySize + 7) & ~7)),
+        ],
+      };
+    default:
+      return undefined;
+  }
 }

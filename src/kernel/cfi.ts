@@ -1,0 +1,130 @@
+import { type Era, type Features, seedHash } from '../target/index.ts';
+
+// CFI as pure functions over bytes: what clang emits, and what the kernel makes of it at boot (apply_fineibt and
+// apply_seal_endbr in arch/x86/kernel/alternative.c, 6.12). The goldens of real kernels are compared with these.
+
+const ENDBR64 = [0xf3, 0x0f, 0x1e, 0xfa] as const;
+
+function write32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value & 0xff;
+  bytes[at + 1] = (value >>> 8) & 0xff;
+  bytes[at + 2] = (value >>> 16) & 0xff;
+  bytes[at + 3] = value >>> 24;
+}
+
+function read32(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
+}
+
+export type CfiBuild = Pick<Features, 'cfi' | 'ibt' | 'callPadding'>;
+
+/**
+ * What clang puts around a function's start under -fsanitize=kcfi: `mov eax, hash`, the padding, and ENDBR.
+ * The function begins after `5 + callPadding` bytes.
+ */
+export function compiledPreamble(hash: number, build: CfiBuild): Uint8Array {
+  const bytes = new Uint8Array(5 + build.callPadding + (build.ibt ? 4 : 0)).fill(0x90);
+  bytes[0] = 0xb8;
+  write32(bytes, 1, hash);
+  if (build.ibt) bytes.set(ENDBR64, 5 + build.callPadding);
+  return bytes;
+}
+
+/** A preamble as {@link compiledPreamble} gives it, after boot in this mode. */
+export function bootPreamble(compiled: Uint8Array, build: CfiBuild, era: Era, seed: number): Uint8Array {
+  const bytes = compiled.slice();
+  if (build.cfi === 'off') return bytes;
+  const hash = seedHash(read32(bytes, 1), seed);
+  if (build.cfi === 'kcfi') {
+    write32(bytes, 1, hash);
+    return bytes;
+  }
+  bytes.set(era.fineibtStatic, 0);
+  write32(bytes, era.fineibtHashOffset, hash);
+  bytes.set(era.endbrPoison, 16);
+  return bytes;
+}
+
+/** A preamble of a function whose address nobody takes: no ENDBR, and under CFI no hash. */
+export function sealPreamble(booted: Uint8Array, build: CfiBuild, era: Era): Uint8Array {
+  const bytes = booted.slice();
+  if (build.ibt) bytes.set(era.endbrPoison, 5 + build.callPadding);
+  if (build.cfi === 'kcfi') write32(bytes, 1, 0);
+  if (build.cfi === 'fineibt') {
+    bytes.set(era.endbrPoison, 0);
+    write32(bytes, era.fineibtHashOffset, 0);
+  }
+  return bytes;
+}
+
+/** How the hash check and the call of an indirect call site go together: 14 bytes of check, 6 of call. */
+export const CALL_SITE_CHECK = 14;
+export const CALL_SITE_SIZE = 20;
+
+/**
+ * What clang emits for an indirect call through r11:
+ *
+ *     41 ba -H          mov r10d, -hash
+ *     45 03 53 dd       add r10d, [r11 - (4 + padding)]
+ *     74 02  0f 0b      je +2 ; ud2
+ *     2e e8 rel32       cs call __x86_indirect_thunk_r11
+ */
+export function compiledCallSite(hash: number, build: CfiBuild, thunkDistance: number): Uint8Array {
+  const bytes = new Uint8Array([0x41, 0xba, 0, 0, 0, 0, 0x45, 0x03, 0x53, -(4 + build.callPadding) & 0xff, 0x74, 0x02, 0x0f, 0x0b, 0x2e, 0xe8, 0, 0, 0, 0]);
+  write32(bytes, 2, -hash >>> 0);
+  write32(bytes, 16, thunkDistance);
+  return bytes;
+}
+
+/** The hash check of a call site after boot: the first 14 bytes. */
+export function bootCallSite(compiled: Uint8Array, build: CfiBuild, era: Era, seed: number): Uint8Array {
+  const bytes = compiled.slice();
+  if (build.cfi === 'off') {
+    bytes.set([0xeb, 0x0c], 0);
+    return bytes;
+  }
+  const hash = seedHash(-read32(bytes, 2) >>> 0, seed);
+  if (build.cfi === 'kcfi') {
+    write32(bytes, 2, -hash >>> 0);
+    return bytes;
+  }
+  bytes.set(era.fineibtCall, 0);
+  write32(bytes, era.fineibtCallHashOffset, hash);
+  return bytes;
+}
+
+/** Thunks that call sites may go through, as low halves of addresses. */
+export interface CallThunks {
+  /** `__x86_indirect_call_thunk_r11` of call depth tracking. */
+  accounting: number;
+}
+
+/**
+ * The six bytes that perform the call, after boot (patch_retpoline): through the retpoline as compiled, bare, fenced, or
+ * counted. `callAddress` is the low half of their address. Undefined where ITS may choose a thunk of its own.
+ */
+export function bootCall(compiled: Uint8Array, callAddress: number, features: Features, thunks: CallThunks): Uint8Array | undefined {
+  const bytes = compiled.slice();
+  const indirect = features.retpolineLfence ? [0x0f, 0xae, 0xe8, 0x41, 0xff, 0xd3] : [0x41, 0xff, 0xd3, 0x0f, 0x1f, 0x00];
+  if (features.its && !features.retpoline) {
+    // A call whose last byte lies in the lower half of a cache line goes through a thunk that is placed at run time.
+    const last = (callAddress + 2) & 0x3f;
+    if (last < 0x20) return undefined;
+    bytes.set(indirect);
+  } else if (features.callDepth) {
+    write32(bytes, 2, (thunks.accounting - (callAddress + 6)) >>> 0);
+  } else if (!features.retpoline || features.retpolineLfence) bytes.set(indirect);
+  return bytes;
+}
+
+/** What `cfi_get_func_hash` reads of a function's preamble, from `before` bytes in front of it. */
+export function hashPlace(build: CfiBuild, era: Era): { before: number } | undefined {
+  switch (build.cfi) {
+    case 'off':
+      return undefined;
+    case 'kcfi':
+      return { before: 4 + build.callPadding };
+    case 'fineibt':
+      return { before: 16 - era.fineibtStubReadOffset };
+  }
+}
