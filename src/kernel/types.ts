@@ -1,17 +1,20 @@
 import type { GuestPtr } from '../machine/index.ts';
+import type { Kernel } from './kernel.ts';
 
 /**
  * One call that arrived from guest code at a gate: a guest function whose body is a hypercall into TypeScript.
  * Arguments are those of the System V ABI; 64-bit values come as two signed 32-bit halves.
  */
 export interface GateCall {
-  /** Low and high half of integer argument `index` (0..5). */
+  /** Low and high half of integer argument `index` (0 … 5). */
   lo(index: number): number;
   hi(index: number): number;
-  /** Argument `index` as a pointer into a mapped region; a wild one raises the guest's #PF. NULL gives 0. */
+  /** Argument `index` as a guest pointer: its low half, 0 for NULL. */
   ptr(index: number): GuestPtr;
   /** Sets the return value; `hi` is 0 when absent. */
   ret(lo: number, hi?: number): void;
+  /** Returns a number that fits in 53 bits, with sign. */
+  retNumber(value: number): void;
   /** Returns a guest pointer (0: NULL). */
   retPtr(pointer: GuestPtr): void;
 }
@@ -34,14 +37,42 @@ export interface StructOpsDef {
   name: string;
   /**
    * `cfi_stubs`: member → symbol of its no-op stub. A function member that is not listed has a NULL stub and cannot be
-   * implemented by BPF. The stub supplies the CFI hash, the argument annotations and the allow-list.
+   * implemented by BPF. The stub supplies the CFI hash and the allow-list.
    */
   stubs: Readonly<Record<string, string>>;
+  /** Refuses a program for a member: 0 or a negative errno. */
+  checkMember?(member: string, program: { name: string; sleepable: boolean }): number;
   /** 1: handled here, 0: leave the member to the core (only zero is allowed for non-function members), < 0: errno. */
-  initMember?(member: string, userValue: Uint8Array, kernelValue: GuestPtr): number;
-  validate?(kdata: GuestPtr): number;
-  reg(kdata: GuestPtr): number;
-  unreg(kdata: GuestPtr): void;
+  initMember?(kernel: Kernel, member: string, userValue: Uint8Array, kernelValue: GuestPtr): number;
+  validate?(kernel: Kernel, kdata: GuestPtr): number;
+  reg(kernel: Kernel, kdata: GuestPtr): number;
+  unreg(kernel: Kernel, kdata: GuestPtr): void;
   /** Live replacement through a link; absent: -EOPNOTSUPP. */
-  update?(kdata: GuestPtr, oldKdata: GuestPtr): number;
+  update?(kernel: Kernel, kdata: GuestPtr, oldKdata: GuestPtr): number;
 }
+
+/** A further indirect call site in guest text, besides one for each ops member. The target comes in r11. */
+export interface CallSiteDef {
+  name: string;
+  /** The type id that the compiler put there. */
+  hash: number;
+}
+
+/** A no-op function of guest text that is the stub of no member. */
+export interface StubDef {
+  name: string;
+  hash: number;
+}
+
+/** The owner of one or more ops tables: what a subsystem adds to the kernel. */
+export interface Subsystem {
+  name: string;
+  structOps: readonly StructOpsDef[];
+  stubs?: readonly StubDef[];
+  callSites?: readonly CallSiteDef[];
+  /** Functions that programs may call (kfuncs); the kernel is there when they are called. */
+  gates?(kernel: () => Kernel): GateDef[];
+}
+
+/** A 64-bit argument: a number (sign-extended above 32 bits), or its halves. */
+export type Argument = number | { lo: number; hi: number } | { ptr: GuestPtr };

@@ -1,0 +1,114 @@
+import type { GuestPtr } from '../machine/index.ts';
+import type { Features } from '../target/index.ts';
+import { Emitter, REG, X } from '../x86/index.ts';
+import { compiledCallSite, compiledPreamble } from './cfi.ts';
+import { emitCall6 } from './_call_tail.ts';
+
+/** Function alignment; CONFIG_CALL_PADDING puts the prefix into the 16 bytes before it. */
+const ALIGN = 16;
+
+export interface TextFunction {
+  name: string;
+  start: GuestPtr;
+  size: number;
+}
+
+/** A call site in kernel text. */
+export interface TextCallSite {
+  /** First byte of the hash check. */
+  start: GuestPtr;
+  /** The `ud2` of a kCFI mismatch. */
+  trap: GuestPtr;
+  /** The type id as compiled. */
+  hash: number;
+}
+
+/** Kernel text as the compiler and linker would leave it, with the tables that boot works through. */
+export interface KernelText {
+  bytes: Uint8Array;
+  functions: TextFunction[];
+  /** Addresses of functions with a preamble (`.cfi_sites`). */
+  preambles: GuestPtr[];
+  callSites: TextCallSite[];
+  /** Functions whose address nobody takes (`.ibt_endbr_seal`). */
+  sealed: GuestPtr[];
+}
+
+/** Lays out functions one after the other, each with the kCFI preamble that clang gives it. */
+export class TextBuilder {
+  readonly #e = new Emitter();
+  readonly #base: GuestPtr;
+  readonly #features: Features;
+  readonly #text: KernelText;
+
+  constructor(base: GuestPtr, features: Features) {
+    this.#base = base;
+    this.#features = features;
+    this.#text = { bytes: new Uint8Array(0), functions: [], preambles: [], callSites: [], sealed: [] };
+  }
+
+  /** Adds a function. Without a hash it has no preamble, as functions that are only called directly from assembly. */
+  function(name: string, options: { hash?: number; sealed?: boolean }, body: (e: Emitter) => void): GuestPtr {
+    const e = this.#e;
+    const prefix = 5 + this.#features.callPadding;
+    const start = Math.ceil((e.length + ALIGN) / ALIGN) * ALIGN;
+    while (e.length < start - prefix) e.op(X.int3);
+    if (options.hash === undefined) {
+      while (e.length < start) e.op(X.nop);
+      if (this.#features.ibt) e.op(X.endbr64);
+    } else {
+      e.append(compiledPreamble(options.hash, this.#features));
+      this.#text.preambles.push(this.#base + start);
+    }
+    if (options.sealed === true) this.#text.sealed.push(this.#base + start);
+    body(e);
+    this.#text.functions.push({ name, start: this.#base + start, size: e.length - start });
+    return this.#base + start;
+  }
+
+  /** A no-op of the prototype with type id `hash`: `nop5 ; xor eax, eax ; ret`. */
+  stub(name: string, hash: number, sealed = false): GuestPtr {
+    return this.function(name, { hash, sealed }, (e) => {
+      e.nops(5);
+      e.reg(X.xor_EvGv, 4, REG.rax, REG.rax);
+      e.op(X.ret);
+    });
+  }
+
+  /** A function whose work is done by the host: `vmcall ; ret`. */
+  gate(name: string, hash: number | undefined): GuestPtr {
+    return this.function(name, hash === undefined ? {} : { hash }, (e) => {
+      e.op(X.vmcall);
+      e.op(X.ret);
+    });
+  }
+
+  /**
+   * A function that performs one indirect call the way clang lays it out. The table is in rax and the member's offset
+   * known, or the target in r11; argument registers are passed through and stack arguments copied:
+   *
+   *     push rbp ; mov rbp, rsp ; [sub rsp, 8] ; [push [rbp+16+8i]]… ; [mov r11, [rax+member]] ; check ; call ; leave ; ret
+   */
+  callSite(name: string, hash: number, member: number | undefined, stackArguments: number): GuestPtr {
+    return this.function(name, {}, (e) => {
+      e.plus(X.push_Zq, 8, REG.rbp);
+      e.reg(X.mov_EvGv, 8, REG.rbp, REG.rsp);
+      if (stackArguments % 2 === 1) e.regImm8(X.sub_EvIb, 8, REG.rsp, 8);
+      for (let i = stackArguments - 1; i >= 0; i--) e.mem(X.push_Eq, 8, REG.rbp, 16 + 8 * i);
+      if (member !== undefined) e.mem(X.mov_GvEv, 8, REG.rax, member, REG.r11);
+      const start = this.#base + e.length;
+      e.append(compiledCallSite(hash, this.#features, 0).subarray(0, 14));
+      this.#text.callSites.push({ start, trap: start + 12, hash });
+      emitCall6(e);
+      e.op(X.leave);
+      e.op(X.ret);
+    });
+  }
+
+  /** The text, padded to whole pages with int3. */
+  build(): KernelText {
+    const e = this.#e;
+    while (e.length % 4096 !== 0) e.op(X.int3);
+    return { ...this.#text, bytes: e.take() };
+  }
+}
