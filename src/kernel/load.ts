@@ -1,7 +1,7 @@
 import { CALL, type Insn, LD_IMM64, MODE, PSEUDO, PSEUDO_CALL, PSEUDO_KFUNC_CALL } from '../bpf/index.ts';
 import { type JitFunction, type JitImage, jitFunction } from '../jit/index.ts';
 import type { GuestPtr } from '../machine/index.ts';
-import { POISON_CORE, type ProgramReference, type ResolvedObject, type ResolvedProgram } from '../object/index.ts';
+import { encodeForLoad, POISON_CORE, type ProgramReference, type ResolvedObject, type ResolvedProgram } from '../object/index.ts';
 import { applyReplacements, checkStructure, followTypes, type FunctionRange, guardDivision, inlineHelper, type Replacement, VerifierError } from '../verifier/index.ts';
 import { UnsupportedError } from './error.ts';
 import { helperSymbol, mapOperation } from './helpers.ts';
@@ -76,8 +76,10 @@ function loadProgram(kernel: Kernel, program: ResolvedProgram, maps: BpfMap[], u
       throw new VerifierError(`unresolvable CO-RE relocation ${resolution.local}: the target kernel has no such field or type`, `${program.name}: insn ${insn}`, 'EINVAL');
     }
   }
-  const ranges = checkStructure(program.name, program.insns);
-  return placeProgram(kernel, program, prepare(kernel, program, ranges, maps), undo);
+  // The instructions as the system call would get them; a map's index stands for its file descriptor.
+  const insns = encodeForLoad(program, (map) => map);
+  const ranges = checkStructure(program.name, insns);
+  return placeProgram(kernel, program, prepare(kernel, program, insns, ranges, maps), undo);
 }
 
 interface Prepared {
@@ -89,11 +91,9 @@ interface Prepared {
 }
 
 /** The kernel's rewrites: addresses, calls, probes, inlined helpers, guarded divisions; then each function by itself. */
-function prepare(kernel: Kernel, program: ResolvedProgram, ranges: FunctionRange[], maps: BpfMap[]): Prepared[] {
-  const insns = program.insns.map((insn) => ({ ...insn }));
+function prepare(kernel: Kernel, program: ResolvedProgram, insns: Insn[], ranges: FunctionRange[], maps: BpfMap[]): Prepared[] {
   const mapRef = new Map(program.references.filter((r) => r.kind === 'map' || r.kind === 'map_value').map((r) => [r.insn, r.map]));
   const kfuncs = new Map(program.references.filter((r) => r.kind === 'kfunc').map((r) => [r.insn, r]));
-  for (const reference of program.references) if (reference.kind === 'map_value') insns[reference.insn]!.src = PSEUDO.MAP_VALUE;
   const replacements: Replacement[] = [];
   const depths = ranges.map((range, index) => {
     const context = index === 0 ? { btf: kernel.btf, proto: memberProto(kernel, program) } : undefined;

@@ -1,0 +1,45 @@
+import type { Argument, Kernel } from '../../kernel/index.ts';
+import type { GuestPtr } from '../../machine/index.ts';
+
+const TYPE = 'tcp_congestion_ops';
+/** Function members that a program may implement. */
+export const CC_MEMBERS = [
+  'ssthresh', 'cong_avoid', 'set_state', 'cwnd_event', 'in_ack_event', 'pkts_acked', 'min_tso_segs', 'cong_control', 'undo_cwnd', 'sndbuf_expand', 'init', 'release',
+] as const;
+export type CcMember = (typeof CC_MEMBERS)[number];
+
+/** The congestion control of a socket: calls go through the table in guest memory, as the kernel's own calls do. */
+export class CongestionOps {
+  readonly #kernel: Kernel;
+  #kdata: GuestPtr;
+  #has: ReadonlySet<CcMember>;
+
+  constructor(kernel: Kernel, kdata: GuestPtr) {
+    this.#kernel = kernel;
+    this.#kdata = kdata;
+    this.#has = presentMembers(kernel, kdata);
+  }
+
+  get kdata(): GuestPtr {
+    return this.#kdata;
+  }
+
+  /** The table was replaced while it was in use. */
+  replace(kdata: GuestPtr): void {
+    this.#kdata = kdata;
+    this.#has = presentMembers(this.#kernel, kdata);
+  }
+
+  has(member: CcMember): boolean {
+    return this.#has.has(member);
+  }
+
+  /** Calls a member if the table has it; its return value as u32, undefined if it has not. */
+  call(member: CcMember, ...args: Argument[]): number | undefined {
+    return this.#has.has(member) ? this.#kernel.callMember(this.#kdata, TYPE, member, args).lo >>> 0 : undefined;
+  }
+}
+
+function presentMembers(kernel: Kernel, kdata: GuestPtr): Set<CcMember> {
+  return new Set(CC_MEMBERS.filter((member) => kernel.memory.ptr(kdata + kernel.field(TYPE, member).offset) !== 0));
+}
