@@ -16,6 +16,8 @@ const INITIAL_CWND = 10;
 const DUP_THRESH = 3;
 const PACING_NEEDED = 1;
 const MAX_BACKOFF = 15;
+/** `undo_retrans` before the first retransmission of an episode (−1). */
+const NO_RETRANS = 0xffffffff;
 
 export interface SenderOptions {
   ecn: boolean;
@@ -154,7 +156,7 @@ export class Sender {
     const tally = emptyTally();
     const newlySacked = this.#markSacked(packet, tally);
     const cleaned = this.#clean(packet.ack, tally);
-    if (packet.dsack && sock.get('undo_marker') !== 0 && sock.get('undo_retrans') > 0) sock.add('undo_retrans', -1);
+    if (packet.dsack && sock.get('undo_marker') !== 0 && sock.get('undo_retrans') !== NO_RETRANS && sock.get('undo_retrans') > 0) sock.add('undo_retrans', -1);
     if (packet.ece) sock.add('delivered_ce', sock.get('delivered') - deliveredBefore);
     this.#publish();
     const rttUs = this.#takeRtt(cleaned.rtt);
@@ -264,9 +266,7 @@ export class Sender {
     const delayed = this.#retransStamp !== 0 && packet.echo < this.#retransStamp;
     if (recovery.state !== CA.Open || sock.get('sacked_out') > 0 || sackedNow || packet.ece) {
       if (packet.ece) sock.set('prior_ssthresh', 0);
-      const before = recovery.state;
       recovery.finishIfDone(delayed);
-      if (recovery.state === CA.Open && before !== CA.Open) this.#retransStamp = 0;
       if (recovery.state === CA.Loss) {
         if (advanced && recovery.mayUndo(delayed)) this.#undoLoss();
       } else if (recovery.state === CA.Recovery && advanced && delayed && recovery.mayUndo(delayed)) this.#undoLoss();
@@ -287,12 +287,13 @@ export class Sender {
     recovery.undo();
     sock.set('icsk_retransmits', 0);
     recovery.setState(CA.Open);
-    this.#retransStamp = 0;
   }
 
   /** tcp_try_to_open. */
   #tryToOpen(ece: boolean): void {
     const { sock, recovery } = this;
+    // tcp_any_retrans_done: while a retransmission may still be answered, its time is kept.
+    if (sock.get('retrans_out') === 0 && this.#queue.first?.everRetransmitted !== true) this.#retransStamp = 0;
     if (ece) recovery.enterCwr();
     if (recovery.state === CA.CWR) return;
     const state = sock.get('sacked_out') > 0 ? CA.Disorder : CA.Open;
@@ -423,6 +424,7 @@ export class Sender {
     segment.everRetransmitted = true;
     sock.add('retrans_out', 1);
     sock.add('total_retrans', 1);
+    sock.set('undo_retrans', sock.get('undo_retrans') === NO_RETRANS ? 1 : sock.get('undo_retrans') + 1);
     this.retransmits++;
     if (this.#retransStamp === 0) this.#retransStamp = now;
     this.#stamp(segment);
