@@ -10,7 +10,7 @@ const UNKNOWN: RegType = { kind: 'unknown' };
 const SCALAR: RegType = { kind: 'scalar' };
 
 /** What flows tell about a function. */
-export interface FlowResult {
+export interface TypeFlow {
   /** Loads that go through a pointer which may be stale: they become BPF_PROBE_MEM. */
   probes: Set<number>;
   /** Bytes of stack that the function touches. */
@@ -31,8 +31,8 @@ interface State {
  * Follows the types of registers through one function until nothing changes. This is no verification: values are not
  * tracked, and what is not understood is `unknown`.
  */
-export function followTypes(name: string, insns: readonly Insn[], range: FunctionRange, context: ProgramContext | undefined, mapOf: (insn: number) => number | undefined): FlowResult {
-  const result: FlowResult = { probes: new Set(), stackDepth: 0, mapAt: new Map(), reached: new Uint8Array(insns.length) };
+export function followTypes(name: string, insns: readonly Insn[], range: FunctionRange, context: ProgramContext | undefined, mapOf: (insn: number) => number | undefined): TypeFlow {
+  const result: TypeFlow = { probes: new Set(), stackDepth: 0, mapAt: new Map(), reached: new Uint8Array(insns.length) };
   const entry: State = { regs: new Array(11).fill(UNKNOWN), spills: new Map() };
   if (context !== undefined) entry.regs[1] = { kind: 'ctx', offset: 0 };
   entry.regs[10] = { kind: 'stack', offset: 0 };

@@ -1,5 +1,5 @@
 import { ERRNO } from '../../base/index.ts';
-import { buildTrampoline, type Kernel, KernelError, type LoadedProgram, type Subsystem } from '../../kernel/index.ts';
+import { type Argument, buildTrampoline, type Kernel, KernelError, type LoadedProgram, type Subsystem } from '../../kernel/index.ts';
 import type { GuestPtr } from '../../machine/index.ts';
 import { cfiHashes, cfiOffset } from '../../target/index.ts';
 
@@ -38,10 +38,10 @@ export interface TestRunResult {
 /**
  * BPF_PROG_TEST_RUN on a program of `bpf_dummy_ops` (bpf_struct_ops_test_run): builds a trampoline with the hash of a
  * variadic function and calls it indirectly.
- * @param args first argument: initial `val` of the state, or null for NULL; then up to four numbers
+ * @param args first argument: initial `val` of the state, or null for NULL; then up to four more arguments
  * @throws KernelError with the errno, KernelOops if the guest faults
  */
-export function testRun(kernel: Kernel, program: LoadedProgram, args: readonly [number | null, ...number[]]): TestRunResult {
+export function testRun(kernel: Kernel, program: LoadedProgram, args: readonly [number | null, ...Argument[]]): TestRunResult {
   const wanted = program.resolved.structOps;
   const where = `test_run of '${program.name}'`;
   if (wanted?.type !== TYPE) throw new KernelError('the program is not one of bpf_dummy_ops: -EOPNOTSUPP', 'EOPNOTSUPP', where);

@@ -1,0 +1,72 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { TrampetError } from '../base/index.ts';
+import { breakCommand } from './break.ts';
+import { CliError } from './error.ts';
+import { hash } from './hash.ts';
+import { inspect } from './inspect.ts';
+import { jit } from './jit.ts';
+import { bold, out, progress, setColor } from './print.ts';
+import { run } from './run.ts';
+import { test } from './test.ts';
+import { trampoline } from './trampoline.ts';
+
+const COMMANDS: Record<string, (args: string[]) => number> = { run, test, inspect, jit, trampoline, hash, break: breakCommand };
+
+const help = () => `${bold('trampet')}: Linux's bpf_struct_ops under kCFI and FineIBT, in user space
+
+  run OBJ                      load, register, and drive a congestion control over a simulated link
+  test OBJ [CASES]             BPF_PROG_TEST_RUN of bpf_dummy_ops programs
+  inspect OBJ                  ops tables, programs, maps, CO-RE relocations
+  jit OBJ PROGRAM              C, BPF and x86-64 side by side
+  trampoline OBJ TABLE.MEMBER  the annotated trampoline
+  hash 'PROTOTYPE'             kCFI type id of a C function type
+  break OBJ TABLE.MEMBER       call it wrongly: what traps in which CFI mode
+
+  trampet run cubic.bpf.o --all-cfi
+  trampet trampoline cubic.bpf.o cubic.ssthresh --cfi kcfi
+  trampet hash 'u32 ssthresh(struct sock *sk)'
+
+'trampet COMMAND --help' tells the rest. Exit codes: 0 fine, 1 the answer is no, 2 usage, 3 unreadable or unsupported input.`;
+
+const EXIT: Record<TrampetError['kind'], number> = { refused: 1, usage: 2, unreadable: 3, unsupported: 3 };
+
+function version(): string {
+  const { version: text } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+  return text;
+}
+
+function main(args: string[]): number {
+  setColor(args.includes('--no-color') ? false : args.includes('--color') ? true : undefined);
+  const rest = args.filter((arg) => arg !== '--color' && arg !== '--no-color');
+  const [name, ...own] = rest;
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    out(help());
+    return 0;
+  }
+  if (name === '--version') {
+    out(version());
+    return 0;
+  }
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined) throw new CliError(`'${name}' is no command`, 'usage', "'trampet --help' lists them");
+  return command(own);
+}
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+try {
+  process.exitCode = main(process.argv.slice(2));
+} catch (error) {
+  progress('');
+  if (error instanceof TrampetError) {
+    process.stderr.write(`trampet: ${error.message}\n`);
+    if (error.hint !== undefined) process.stderr.write(`  ${error.hint}\n`);
+    process.exitCode = EXIT[error.kind];
+  } else {
+    process.stderr.write(`trampet ${version()}: this is a bug in trampet; please report it with the command and the object\n${error instanceof Error ? error.stack : String(error)}\n`);
+    process.exitCode = 70;
+  }
+}

@@ -1,0 +1,109 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
+import { type Btf, readBtf } from '../btf/index.ts';
+import { bootKernel, type Kernel, loadObject, type LoadedObject, type LoadedProgram, StructOpsLink, StructOpsMap } from '../kernel/index.ts';
+import { openObject, type ResolvedObject, resolveObject } from '../object/index.ts';
+import { dummySubsystem, tcpSubsystem } from '../subsystems/index.ts';
+import { type CfiMode, makeTarget } from '../target/index.ts';
+import { CliError } from './error.ts';
+import { number, oneOf } from './options.ts';
+
+export const CFI_MODES = ['off', 'kcfi', 'fineibt'] as const;
+const BUNDLED_BTF = new URL('../../data/btf/vmlinux-6.12.btf', import.meta.url);
+const LIVE_BTF = '/sys/kernel/btf/vmlinux';
+
+/** Reads a file, unpacking gzip. */
+export function readFile(path: string): Uint8Array {
+  try {
+    const bytes = readFileSync(path);
+    return bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new CliError(code === 'ENOENT' ? `${path}: no such file` : `${path}: ${message}`, 'unreadable');
+  }
+}
+
+/** What the common options say about the kernel. */
+export interface KernelChoice {
+  release: string;
+  cfi: CfiMode;
+  btf: Btf;
+  hashSeed: number;
+  seed: number;
+}
+
+export interface CommonValues {
+  kernel: string;
+  cfi: string;
+  btf?: string | undefined;
+  'hash-seed': string;
+  seed: string;
+}
+
+export function chooseKernel(values: CommonValues): KernelChoice {
+  const file = values.btf === undefined ? fileURLToPath(BUNDLED_BTF) : values.btf === 'live' ? LIVE_BTF : values.btf;
+  if (values.btf === 'live' && !existsSync(LIVE_BTF)) throw new CliError(`the running kernel has no BTF (${LIVE_BTF})`, 'unreadable');
+  return {
+    release: values.kernel,
+    cfi: oneOf('cfi', values.cfi, CFI_MODES),
+    btf: readBtf(readFile(file)),
+    hashSeed: number('hash-seed', values['hash-seed']),
+    seed: number('seed', values.seed),
+  };
+}
+
+/** Opens an object and settles it against the kernel. */
+export function openFor(path: string, choice: KernelChoice): ResolvedObject {
+  return resolveObject(openObject(readFile(path), basename(path)), { btf: choice.btf, release: choice.release });
+}
+
+/** A booted kernel with an object loaded. */
+export interface Session {
+  kernel: Kernel;
+  resolved: ResolvedObject;
+  loaded: LoadedObject;
+  programs: Map<string, LoadedProgram>;
+}
+
+/** Boots, and loads the object; ops tables are not registered yet. */
+export function startSession(resolved: ResolvedObject, choice: KernelChoice, cfi: CfiMode = choice.cfi): Session {
+  const target = makeTarget({ release: choice.release, cfi, btf: choice.btf, hashSeed: cfi === 'off' ? 0 : choice.hashSeed });
+  const kernel = bootKernel({ target, subsystems: [dummySubsystem, tcpSubsystem], seed: choice.seed });
+  const loaded = loadObject(kernel, resolved);
+  return { kernel, resolved, loaded, programs: new Map(loaded.programs.map((program) => [program.name, program])) };
+}
+
+/** Registers every ops table of the object that is to be created, with a link where it asks for one. */
+export function registerTables({ kernel, resolved, programs }: Session): StructOpsMap[] {
+  return resolved.structOps
+    .filter(({ autocreate }) => autocreate)
+    .map((table) => {
+      const map = new StructOpsMap(kernel, table);
+      map.update(table, programs);
+      if (table.link) new StructOpsLink(kernel, map);
+      return map;
+    });
+}
+
+/** The one table that is meant: by name, or the only one. */
+export function pickTable<T extends { name: string }>(tables: readonly T[], name: string | undefined, what = 'ops table'): T {
+  if (name !== undefined) {
+    const found = tables.find((table) => table.name === name);
+    if (found === undefined) throw new CliError(`no ${what} '${name}' in this object (there are: ${tables.map((table) => table.name).join(', ') || 'none'})`);
+    return found;
+  }
+  const only = tables[0];
+  if (only === undefined) throw new CliError(`the object has no ${what}`, 'refused');
+  return only;
+}
+
+/** `table.member` or `member`. */
+export function splitMember(text: string): { table: string | undefined; member: string } {
+  const dot = text.indexOf('.');
+  return dot < 0 ? { table: undefined, member: text } : { table: text.slice(0, dot), member: text.slice(dot + 1) };
+}
+
+/** The line that every command which loads programs shows. */
+export const NOT_VERIFIED = 'programs are checked for structure, but not verified';
