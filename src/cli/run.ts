@@ -22,6 +22,8 @@ Loads the object, registers its ops tables and runs a bulk TCP flow with the con
   --seed N          for loss and bpf_get_prandom_u32         --hash-seed N  boot-time seed of type hashes (0: none)
   --json            one JSON document`;
 
+const TCP = 'tcp_congestion_ops';
+
 /** What a run gives, as --json prints it. */
 interface RunDocument {
   schema: 1;
@@ -73,10 +75,9 @@ export function run(args: string[]): number {
 function runOnce(resolved: ResolvedObject, choice: KernelChoice, cfi: CfiMode, link: LinkSpec, time: number, tableName: string | undefined): RunDocument {
   const session = startSession(resolved, choice, cfi);
   const { kernel } = session;
+  if (!resolved.structOps.some(({ type }) => type === TCP)) throw new CliError('the object has no tcp_congestion_ops table to run', 'refused', "bpf_dummy_ops are run by 'trampet test'");
   const maps = registerTables(session);
-  const tcp = maps.filter(({ type }) => type === 'tcp_congestion_ops');
-  if (tcp.length === 0) throw new CliError('the object has no tcp_congestion_ops table to run', 'refused', "bpf_dummy_ops are run by 'trampet test'");
-  const driven = pickTable(tcp, tableName);
+  const driven = pickTable(maps.filter(({ type }) => type === TCP), tableName);
   const document: RunDocument = {
     schema: 1, object: resolved.file.name, kernel: kernel.target.release, cfi, seed: choice.seed, hashSeed: kernel.target.hashSeed, verified: false, link,
     ops: maps.map((map) => describeTable(kernel, map)), calls: 0, callsByMember: {}, instructions: 0, mips: 0, faults: [], flow: null, samples: [], trace: kernel.trace,

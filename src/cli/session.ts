@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
+import { TrampetError } from '../base/index.ts';
 import { type Btf, readBtf } from '../btf/index.ts';
 import { bootKernel, type Kernel, loadObject, type LoadedObject, type LoadedProgram, StructOpsLink, StructOpsMap } from '../kernel/index.ts';
 import { openObject, type ResolvedObject, resolveObject } from '../object/index.ts';
@@ -56,7 +57,13 @@ export function chooseKernel(values: CommonValues): KernelChoice {
 
 /** Opens an object and settles it against the kernel. */
 export function openFor(path: string, choice: KernelChoice): ResolvedObject {
-  return resolveObject(openObject(readFile(path), basename(path)), { btf: choice.btf, release: choice.release });
+  const bytes = readFile(path);
+  try {
+    return resolveObject(openObject(bytes, basename(path)), { btf: choice.btf, release: choice.release });
+  } catch (error) {
+    if (!(error instanceof TrampetError)) throw error;
+    throw new CliError(`${basename(path)}: ${error.message}`, error.kind, error.hint);
+  }
 }
 
 /** A booted kernel with an object loaded. */

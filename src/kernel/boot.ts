@@ -67,8 +67,10 @@ export function bootKernel(options: BootOptions): Kernel {
 
   const symbols = new Symbols();
   const handlers = new Map<GuestPtr, GateHandler>();
+  const preambles = new Set(text.preambles);
   for (const { name, start, size } of text.functions) {
     symbols.add(name, start, size);
+    if (preambles.has(start)) symbols.add(`__cfi_${name}`, start - 5 - features.callPadding, 5 + features.callPadding);
     const handler = gates.get(name);
     // The vmcall comes after the ENDBR.
     if (handler !== undefined) handlers.set(start + (features.ibt ? 4 : 0), handler);

@@ -1,13 +1,14 @@
 import { checkCallSites } from './check_call_sites.ts';
 import { checkImages } from './check_images.ts';
 import { checkRelocated } from './check_relocated.ts';
+import { checkRuns } from './check_runs.ts';
 import { checkStubs } from './check_stubs.ts';
 import { checkTrampolines } from './check_trampolines.ts';
 import { checkTypeIds } from './check_type_ids.ts';
 import type { Checker, OracleDirectory, Outcome } from './types.ts';
 
 /** Every kind of golden that is compared, in the order of the table. */
-export const CHECKERS: readonly Checker[] = [checkTypeIds, checkRelocated, checkImages, checkTrampolines, checkStubs, checkCallSites];
+export const CHECKERS: readonly Checker[] = [checkTypeIds, checkRelocated, checkImages, checkTrampolines, checkStubs, checkCallSites, checkRuns];
 
 /** An outcome with its place. */
 export interface Finding extends Outcome {
