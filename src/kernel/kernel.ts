@@ -63,7 +63,10 @@ export class Kernel {
   readonly extable = new Map<GuestPtr, { resume: GuestPtr; register: number }>();
   readonly #jiffies: GuestPtr;
   readonly #fields = new Map<string, MemberPlace>();
+  /** Addresses of the members' call sites, by type and member. */
+  readonly #callSites = new Map<string, Map<string, GuestPtr>>();
   #now = 0;
+  #shownJiffies = -1;
   #nextId = 1;
 
   constructor(parts: KernelParts) {
@@ -106,7 +109,10 @@ export class Kernel {
   /** Moves the clock; jiffies follow. */
   setTime(ns: number): void {
     this.#now = ns;
-    this.memory.setU64(this.#jiffies, this.jiffies());
+    const jiffies = this.jiffies();
+    if (jiffies === this.#shownJiffies) return;
+    this.#shownJiffies = jiffies;
+    this.memory.setU64(this.#jiffies, jiffies);
   }
 
   jiffies(): number {
@@ -159,14 +165,16 @@ export class Kernel {
     const rsp = machine.lo[4]! >>> 0;
     const stackArgs = Math.max(0, args.length - 6);
     const top = ((rsp & ~15) - ((8 * stackArgs + 15) & ~15)) >>> 0;
-    args.forEach((arg, i) => {
-      const { lo, hi } = halves(memory, arg);
+    for (let i = 0; i < args.length; i++) {
+      const arg = args[i]!;
+      const lo = typeof arg === 'number' ? arg | 0 : 'ptr' in arg ? arg.ptr | 0 : arg.lo;
+      const hi = typeof arg === 'number' ? Math.floor(arg / 0x1_0000_0000) | 0 : 'ptr' in arg ? (arg.ptr === 0 ? 0 : memory.high(arg.ptr)) : arg.hi;
       if (i < 6) machine.setArg(i, lo, hi);
       else {
         memory.view.setInt32(memory.offset(top + 8 * (i - 6), 8), lo, true);
         memory.view.setInt32(memory.offset(top + 8 * (i - 6) + 4, 4), hi, true);
       }
-    });
+    }
     machine.lo[0] = rax;
     machine.hi[0] = rax === 0 ? 0 : memory.high(rax);
     machine.lo[11] = r11;
@@ -185,18 +193,22 @@ export class Kernel {
   /** Calls a member of a registered table through its call site in guest text. @throws KernelOops */
   callMember(kdata: GuestPtr, type: string, member: string, args: readonly Argument[]): { lo: number; hi: number } {
     this.calls.set(member, (this.calls.get(member) ?? 0) + 1);
-    return this.call(this.symbol(callSiteName(type, member)), args, kdata);
+    let sites = this.#callSites.get(type);
+    if (sites === undefined) {
+      sites = new Map();
+      this.#callSites.set(type, sites);
+    }
+    let site = sites.get(member);
+    if (site === undefined) {
+      site = this.symbol(callSiteName(type, member));
+      sites.set(member, site);
+    }
+    return this.call(site, args, kdata);
   }
 }
 
 /** Symbol of the function that calls a member. */
 export const callSiteName = (type: string, member: string): string => `call_${type}_${member}`;
-
-function halves(memory: GuestMemory, arg: Argument): { lo: number; hi: number } {
-  if (typeof arg === 'number') return { lo: arg | 0, hi: Math.floor(arg / 0x1_0000_0000) | 0 };
-  if ('ptr' in arg) return { lo: arg.ptr | 0, hi: arg.ptr === 0 ? 0 : memory.high(arg.ptr) };
-  return arg;
-}
 
 /** A gate's view of the machine's registers. */
 export function gateCall(machine: Machine): GateCall {

@@ -146,7 +146,9 @@ export class Machine {
   call(entry: GuestPtr): void {
     const cpu = this.#cpu;
     const { lo, hi, memory } = cpu;
-    const [savedLo, savedHi, savedRip] = [lo[RSP]!, hi[RSP]!, cpu.rip];
+    const savedLo = lo[RSP]!;
+    const savedHi = hi[RSP]!;
+    const savedRip = cpu.rip;
     const aligned = lo[RSP]! & ~15;
     lo[RSP] = (aligned - 8) | 0;
     memory.setPtr(lo[RSP]! >>> 0, this.hostReturn);
@@ -167,30 +169,31 @@ export class Machine {
     const before = this.#cpu.trace;
     if (before === undefined) this.trace = () => {};
     try {
-      this.#guarded(() => run(this.#cpu, -1, 0, true));
+      run(this.#cpu, -1, 0, true);
+    } catch (error) {
+      this.#settle(error);
     } finally {
       if (before === undefined) this.trace = undefined;
     }
   }
 
   #runUntil(stopAt: GuestPtr, stopRsp: number): void {
-    while (!this.#guarded(() => run(this.#cpu, stopAt, stopRsp, false))) {
-      // A handled fault: go on where the handler put rip.
+    for (;;) {
+      try {
+        run(this.#cpu, stopAt, stopRsp, false);
+        return;
+      } catch (error) {
+        // A repaired fault: go on where the handler put rip.
+        this.#settle(error);
+      }
     }
   }
 
-  /** True if the run came to its end; false if a fault was repaired. */
-  #guarded(work: () => void): boolean {
-    try {
-      work();
-      return true;
-    } catch (error) {
-      if (!(error instanceof Trap)) throw error;
-      const here = this.#codeAddress(this.rip);
-      const fault: FaultInfo = { ...error.fault, rip: error.at ?? here };
-      if (fault.vector !== 'budget' && this.onFault(this, fault)) return false;
-      throw new GuestFault(fault);
-    }
+  /** Returns if the fault was repaired; throws it, or any other error, otherwise. */
+  #settle(error: unknown): void {
+    if (!(error instanceof Trap)) throw error;
+    const fault: FaultInfo = { ...error.fault, rip: error.at ?? this.#codeAddress(this.rip) };
+    if (fault.vector === 'budget' || !this.onFault(this, fault)) throw new GuestFault(fault);
   }
 
   #codeAddress(pointer: GuestPtr): bigint {

@@ -70,12 +70,7 @@ export function runFlow(kernel: Kernel, options: FlowOptions): FlowResult {
   const sender = new Sender(kernel, simulator, ops, { ecn: options.link.ecnPackets !== undefined, handshakeRtt: options.link.rttNs, send: (packet) => bottleneck.send(packet) });
   registerSocket(kernel, sender.sock);
   const epoch = kernel.now();
-  simulator.onTime = (now) => {
-    kernel.setTime(epoch + now);
-    // The table may be replaced while the flow runs (a link update).
-    const current = findCongestionControl(kernel, options.congestion);
-    if (current !== undefined && current !== ops.kdata) ops.replace(current);
-  };
+  simulator.onTime = (now) => kernel.setTime(epoch + now);
   try {
     sender.start();
     const samples = takeSamples(options, simulator, sender, receiver, () => bottleneck.queued);
@@ -91,6 +86,7 @@ export function runFlow(kernel: Kernel, options: FlowOptions): FlowResult {
   } finally {
     sender.stop();
     forgetSocket(kernel, sender.sock);
+    ops.release();
   }
 }
 

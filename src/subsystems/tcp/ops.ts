@@ -8,6 +8,13 @@ export const CC_MEMBERS = [
 ] as const;
 export type CcMember = (typeof CC_MEMBERS)[number];
 
+const inUse = new WeakMap<Kernel, Set<CongestionOps>>();
+
+/** A table was replaced: whoever uses the old one gets the new one (tcp_update_congestion_control). */
+export function replaceInUse(kernel: Kernel, old: GuestPtr, next: GuestPtr): void {
+  for (const ops of inUse.get(kernel) ?? []) if (ops.kdata === old) ops.replace(next);
+}
+
 /** The congestion control of a socket: calls go through the table in guest memory, as the kernel's own calls do. */
 export class CongestionOps {
   readonly #kernel: Kernel;
@@ -18,6 +25,14 @@ export class CongestionOps {
     this.#kernel = kernel;
     this.#kdata = kdata;
     this.#has = presentMembers(kernel, kdata);
+    const known = inUse.get(kernel);
+    if (known === undefined) inUse.set(kernel, new Set([this]));
+    else known.add(this);
+  }
+
+  /** The socket is gone. */
+  release(): void {
+    inUse.get(this.#kernel)?.delete(this);
   }
 
   get kdata(): GuestPtr {

@@ -26,7 +26,8 @@ const FIELDS = {
 export type SockField = keyof typeof FIELDS;
 
 interface Place {
-  offset: number;
+  /** Offset in the memory's data. */
+  at: number;
   size: number;
   shift: number;
   mask: number;
@@ -47,27 +48,29 @@ export class TcpSock {
     for (const name of Object.keys(FIELDS) as SockField[]) {
       const place = kernel.field(FIELDS[name], name);
       const shift = place.bitSize > 0 ? place.bitOffset % 8 : 0;
-      this.#places.set(name, { offset: place.offset, size: place.bitSize > 0 ? 1 : place.size, shift, mask: place.bitSize > 0 ? (1 << place.bitSize) - 1 : 0 });
+      this.#places.set(name, { at: kernel.memory.offset(this.pointer + place.offset, 1), size: place.bitSize > 0 ? 1 : place.size, shift, mask: place.bitSize > 0 ? (1 << place.bitSize) - 1 : 0 });
     }
   }
 
   get(name: SockField): number {
-    const { offset, size, shift, mask } = this.#places.get(name)!;
-    const { memory } = this.#kernel;
-    const at = this.pointer + offset;
-    if (mask !== 0) return (memory.u8(at) >> shift) & mask;
-    return size === 4 ? memory.u32(at) : size === 8 ? memory.u64(at) : size === 2 ? memory.u16(at) : memory.u8(at);
+    const { at, size, shift, mask } = this.#places.get(name)!;
+    const { view } = this.#kernel.memory;
+    if (mask !== 0) return (view.getUint8(at) >> shift) & mask;
+    if (size === 4) return view.getUint32(at, true);
+    if (size === 8) return view.getUint32(at + 4, true) * 0x1_0000_0000 + view.getUint32(at, true);
+    return size === 2 ? view.getUint16(at, true) : view.getUint8(at);
   }
 
   set(name: SockField, value: number): void {
-    const { offset, size, shift, mask } = this.#places.get(name)!;
-    const { memory } = this.#kernel;
-    const at = this.pointer + offset;
-    if (mask !== 0) memory.setU8(at, (memory.u8(at) & ~(mask << shift)) | ((value & mask) << shift));
-    else if (size === 4) memory.setU32(at, value);
-    else if (size === 8) memory.setU64(at, value);
-    else if (size === 2) memory.setU16(at, value);
-    else memory.setU8(at, value);
+    const { at, size, shift, mask } = this.#places.get(name)!;
+    const { view } = this.#kernel.memory;
+    if (mask !== 0) view.setUint8(at, (view.getUint8(at) & ~(mask << shift)) | ((value & mask) << shift));
+    else if (size === 4) view.setUint32(at, value, true);
+    else if (size === 8) {
+      view.setUint32(at, value % 0x1_0000_0000, true);
+      view.setUint32(at + 4, Math.floor(value / 0x1_0000_0000), true);
+    } else if (size === 2) view.setUint16(at, value, true);
+    else view.setUint8(at, value);
   }
 
   add(name: SockField, by: number): void {

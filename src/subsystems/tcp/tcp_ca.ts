@@ -1,7 +1,7 @@
 import { ERRNO } from '../../base/index.ts';
 import type { GateDef, Kernel, StructOpsDef, Subsystem } from '../../kernel/index.ts';
 import type { GuestPtr } from '../../machine/index.ts';
-import type { CcMember } from './ops.ts';
+import { type CcMember, replaceInUse } from './ops.ts';
 import { TcpSock, tcpCongAvoidAi, tcpSlowStart } from './sock.ts';
 
 const TYPE = 'tcp_congestion_ops';
@@ -104,6 +104,7 @@ const congestionOps: StructOpsDef = {
     const entry = list.find((candidate) => candidate.kdata === old);
     if (entry === undefined || entry.name !== nameOf(kernel, kdata)) return -ERRNO.EINVAL;
     entry.kdata = kdata;
+    replaceInUse(kernel, old, kdata);
     return 0;
   },
 };
