@@ -15,7 +15,7 @@ Loads the object, registers its ops tables and runs a bulk TCP flow with the con
 
   --link SPEC       rate, round-trip time, buffer, loss, ECN threshold, stall
                     (default 20mbit,40ms,100p; e.g. 1gbit,10ms,500p,loss=0.1%,ecn=65p)
-  --for TIME        simulated time (default 20s)
+  --for TIME        simulated time (default 30s)
   --table NAME      the ops table to drive, if the object has several
   --cfi MODE        off | kcfi | fineibt (default fineibt)   --all-cfi  all three
   --kernel REL      6.12                                     --btf FILE raw, ELF or gz; 'live': the running kernel's
@@ -50,7 +50,7 @@ export function run(args: string[]): number {
   const { values, positionals } = parse(args, {
     ...COMMON,
     link: { type: 'string', default: '20mbit,40ms,100p' },
-    for: { type: 'string', default: '20s' },
+    for: { type: 'string', default: '30s' },
     table: { type: 'string' },
     'all-cfi': { type: 'boolean', default: false },
   });

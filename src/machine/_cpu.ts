@@ -43,6 +43,9 @@ export class Trap {
   }
 }
 
+/** Upper half of the address of code at `low`. */
+const codeHigh = (memory: GuestMemory, low: number): number => memory.pageHigh[low >>> 12]!;
+
 const full = (lo: number, hi: number): bigint => (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0);
 
 /** Offset of `size` bytes at a guest address in memory; raises #PF or #GP. */
@@ -125,14 +128,9 @@ export function run(cpu: Cpu, stopAt: number, stopRsp: number, single: boolean):
   let { words } = cpu.ops;
   let pc = 0;
   let blockStart = 0;
-  const enter = (low: number, high: number): number => {
-    const index = lookup(cpu, low, high);
-    words = cpu.ops.words;
-    return index;
-  };
-  const codeHigh = (low: number) => memory.pageHigh[low >>> 12]!;
   try {
-    pc = enter(cpu.rip, codeHigh(cpu.rip));
+    pc = lookup(cpu, cpu.rip, codeHigh(memory, cpu.rip));
+    words = cpu.ops.words;
     blockStart = pc;
     if (cpu.trace !== undefined) cpu.trace(cpu.rip >>> 0);
     for (;;) {
@@ -160,7 +158,7 @@ export function run(cpu: Cpu, stopAt: number, stopRsp: number, single: boolean):
           const scale = (more >> 8) & 0xff;
           let sum = (lo[s]! >>> 0) + (imm >>> 0);
           let upper = hi[s]! + (imm >> 31);
-          if ((more & 0x1000000) !== 0) upper = codeHigh(words[pc + 5]!);
+          if ((more & 0x1000000) !== 0) upper = codeHigh(memory, words[pc + 5]!);
           if (index !== 18) {
             const scaled = (lo[index]! >>> 0) * scale;
             sum += scaled % 0x1_0000_0000;
@@ -406,10 +404,11 @@ export function run(cpu: Cpu, stopAt: number, stopRsp: number, single: boolean):
         }
         case OP.CALL: {
           const ret = words[pc + 6]!;
-          push(cpu, ret, codeHigh(words[pc + 5]!));
+          push(cpu, ret, codeHigh(memory, words[pc + 5]!));
           next = words[pc + 7]!;
           if (next === 0) {
-            next = enter(imm, codeHigh(words[pc + 5]!));
+            next = lookup(cpu, imm, codeHigh(memory, words[pc + 5]!));
+            words = cpu.ops.words;
             words[pc + 7] = next;
           }
           break;
@@ -417,31 +416,36 @@ export function run(cpu: Cpu, stopAt: number, stopRsp: number, single: boolean):
         case OP.CALLR: {
           const targetLo = lo[s]!;
           const targetHi = hi[s]!;
-          push(cpu, words[pc + 6]!, codeHigh(words[pc + 5]!));
-          next = land(cpu, targetLo, targetHi);
+          push(cpu, words[pc + 6]!, codeHigh(memory, words[pc + 5]!));
+          next = indirect(cpu, targetLo, targetHi);
+          words = cpu.ops.words;
           break;
         }
         case OP.JMP:
           next = words[pc + 7]!;
           if (next === 0) {
-            next = enter(imm, codeHigh(words[pc + 5]!));
+            next = lookup(cpu, imm, codeHigh(memory, words[pc + 5]!));
+            words = cpu.ops.words;
             words[pc + 7] = next;
           }
           break;
         case OP.JMPR:
-          next = land(cpu, lo[s]!, hi[s]!);
+          next = indirect(cpu, lo[s]!, hi[s]!);
+          words = cpu.ops.words;
           break;
         case OP.JCC:
           if (condition(fl, d)) {
             next = words[pc + 7]!;
             if (next === 0) {
-              next = enter(imm, codeHigh(words[pc + 5]!));
+              next = lookup(cpu, imm, codeHigh(memory, words[pc + 5]!));
+              words = cpu.ops.words;
               words[pc + 7] = next;
             }
           } else {
             next = s;
             if (next === 0) {
-              next = enter(words[pc + 6]!, codeHigh(words[pc + 5]!));
+              next = lookup(cpu, words[pc + 6]!, codeHigh(memory, words[pc + 5]!));
+              words = cpu.ops.words;
               words[pc + 2] = next;
             }
           }
@@ -452,14 +456,18 @@ export function run(cpu: Cpu, stopAt: number, stopRsp: number, single: boolean):
           const targetHi = view.getInt32(at + 4, true);
           const table = cpu.tables[targetLo >>> 12];
           next = table === undefined || memory.pageHigh[targetLo >>> 12] !== targetHi ? 0 : table[targetLo & 0xfff]!;
-          if (next === 0) next = enter(targetLo, targetHi);
+          if (next === 0) {
+            next = lookup(cpu, targetLo, targetHi);
+            words = cpu.ops.words;
+          } words = cpu.ops.words;
           bumpRsp(cpu, 8 + imm);
           break;
         }
         case OP.NEXT:
           next = words[pc + 7]!;
           if (next === 0) {
-            next = enter(words[pc + 6]!, codeHigh(words[pc + 5]!));
+            next = lookup(cpu, words[pc + 6]!, codeHigh(memory, words[pc + 5]!));
+            words = cpu.ops.words;
             words[pc + 7] = next;
           }
           break;
@@ -467,21 +475,26 @@ export function run(cpu: Cpu, stopAt: number, stopRsp: number, single: boolean):
           const address = words[pc + 5]! >>> 0;
           cpu.instructions += words[pc + 4]!;
           if (address === stopAt && lo[4] === stopRsp) return;
-          const resume = words[pc + 6]!;
           const { generation } = cpu;
-          cpu.rip = resume;
+          cpu.rip = words[pc + 6]!;
+          next = words[pc + 7]!;
           blockStart = 0;
           cpu.hypercall(address);
-          words = cpu.ops.words;
-          if (cpu.generation === generation) {
-            next = words[pc + 7]!;
-            if (next === 0) {
-              next = enter(cpu.rip, codeHigh(cpu.rip));
-              words[pc + 7] = next;
-            }
-          } else next = enter(cpu.rip, codeHigh(cpu.rip));
-          cpu.instructions -= words[pc + 4]!;
-          break;
+          if (cpu.generation !== generation || next === 0) {
+            // The handler may have changed code; where nothing changed, the place to go on at is remembered.
+            next = lookup(cpu, cpu.rip, codeHigh(memory, cpu.rip));
+            words = cpu.ops.words;
+            if (cpu.generation === generation) words[pc + 7] = next;
+          }
+          pc = next;
+          blockStart = next;
+          if (cpu.instructions >= cpu.limit) throw new Trap({ vector: 'budget' });
+          if (single) {
+            cpu.rip = words[pc + 5]!;
+            return;
+          }
+          if (cpu.trace !== undefined) cpu.trace(words[pc + 5]! >>> 0);
+          continue;
         }
         case OP.TRAP:
           throw new Trap({ vector: TRAPS[imm]! });
@@ -508,12 +521,6 @@ export function run(cpu: Cpu, stopAt: number, stopRsp: number, single: boolean):
       cpu.instructions += instructionsBefore(words, blockStart, pc);
     }
     throw error;
-  }
-
-  function land(own: Cpu, low: number, high: number): number {
-    const index = indirect(own, low, high);
-    words = own.ops.words;
-    return index;
   }
 }
 

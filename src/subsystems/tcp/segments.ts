@@ -49,7 +49,8 @@ export class SegmentQueue {
     return first === undefined || seq < first.seq ? undefined : this.#segments[this.#head + seq - first.seq];
   }
 
-  *[Symbol.iterator](): Iterator<Segment> {
-    for (let i = this.#head; i < this.#segments.length; i++) yield this.#segments[i]!;
+  /** The segment `index` places after the first. */
+  get(index: number): Segment {
+    return this.#segments[this.#head + index]!;
   }
 }

@@ -282,7 +282,7 @@ export class Sender {
   /** tcp_try_undo_loss: nothing was lost after all. */
   #undoLoss(): void {
     const { sock, recovery } = this;
-    for (const segment of this.#queue) if (segment.lost) segment.lost = false;
+    for (let i = 0; i < this.#queue.length; i++) this.#queue.get(i).lost = false;
     sock.set('lost_out', 0);
     recovery.undo();
     sock.set('icsk_retransmits', 0);
@@ -312,7 +312,8 @@ export class Sender {
     const eager = sock.get('sacked_out') >= DUP_THRESH || this.recovery.state >= CA.Recovery;
     const window = eager ? 0 : Math.min(this.#minRtt.us * 250, (sock.get('srtt_us') >> 3) * 1000);
     let wait = 0;
-    for (const segment of this.#queue) {
+    for (let i = 0; i < this.#queue.length; i++) {
+      const segment = this.#queue.get(i);
       if (segment.sacked || (segment.lost && !segment.retransmitted)) continue;
       if (segment.sentAt >= this.#rackSentAt) {
         if (!segment.everRetransmitted) break;
@@ -364,10 +365,7 @@ export class Sender {
     if (this.#queue.length === 0) return;
     this.rtos++;
     this.#publish();
-    for (const segment of this.#queue) {
-      if (segment.sacked) continue;
-      this.#markLost(segment);
-    }
+    for (let i = 0; i < this.#queue.length; i++) if (!this.#queue.get(i).sacked) this.#markLost(this.#queue.get(i));
     recovery.enterLoss();
     sock.add('icsk_retransmits', 1);
     sock.set('icsk_backoff', Math.min(MAX_BACKOFF, sock.get('icsk_backoff') + 1));
@@ -413,7 +411,10 @@ export class Sender {
   }
 
   #nextLost(): Segment | undefined {
-    for (const segment of this.#queue) if (segment.lost && !segment.retransmitted && !segment.sacked) return segment;
+    for (let i = 0; i < this.#queue.length; i++) {
+      const segment = this.#queue.get(i);
+      if (segment.lost && !segment.retransmitted && !segment.sacked) return segment;
+    }
     return undefined;
   }
 
