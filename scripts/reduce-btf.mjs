@@ -21,9 +21,11 @@ const ENUMS = `
   tcp_ca_state tcp_ca_event tcp_ca_ack_event_flags tcp_chrono inet_csk_ack_state_t bpf_map_type bpf_prog_type
   bpf_attach_type bpf_func_id sk_pacing sock_type bpf_tramp_prog_type bpf_struct_ops_state sk_rst_reason bpf_reg_type
 `;
-const TYPEDEFS = 'u8 u16 u32 u64 s8 s16 s32 s64 __u8 __u16 __u32 __u64 __s8 __s16 __s32 __s64 bool size_t ktime_t __be16 __be32 __wsum pid_t uid_t gid_t gfp_t';
+const TYPEDEFS =
+  'u8 u16 u32 u64 s8 s16 s32 s64 __u8 __u16 __u32 __u64 __s8 __s16 __s32 __s64 bool size_t ktime_t __be16 __be32 __wsum pid_t uid_t gid_t gfp_t';
 /** Functions whose prototypes make hashes and kfunc calls. */
-const FUNCTIONS = /^(bpf_tcp_ca_|__bpf_tcp_ca|bpf_dummy_|tcp_reno_|tcp_slow_start$|tcp_cong_avoid_ai$|cubictcp_|dctcp_|bbr_|bpf_cast_to_kern_ctx$|bpf_rdonly_cast$|bpf_rcu_read_|bpf_obj_(new|drop)_impl$|bpf_preempt_|bpf_iter_num_|bpf_local_irq|bpf_throw$|bpf_wq_|bpf_dynptr_|__bpf_prog_|__bpf_tramp_)/;
+const FUNCTIONS =
+  /^(bpf_tcp_ca_|__bpf_tcp_ca|bpf_dummy_|tcp_reno_|tcp_slow_start$|tcp_cong_avoid_ai$|cubictcp_|dctcp_|bbr_|bpf_cast_to_kern_ctx$|bpf_rdonly_cast$|bpf_rcu_read_|bpf_obj_(new|drop)_impl$|bpf_preempt_|bpf_iter_num_|bpf_local_irq|bpf_throw$|bpf_wq_|bpf_dynptr_|__bpf_prog_|__bpf_tramp_)/;
 
 const [input, output] = process.argv.slice(2);
 if (output === undefined) {

@@ -1,6 +1,20 @@
-import { HELPERS } from './names.table.ts';
 import type { Insn } from './insn.ts';
-import { ALU, ATOMIC, CALL, CLASS, EXIT, JMP, LD_IMM64, MODE, PSEUDO, PSEUDO_CALL, PSEUDO_KFUNC_CALL, SIZE, SRC_X } from './opcodes.ts';
+import { HELPERS } from './names.table.ts';
+import {
+  ALU,
+  ATOMIC,
+  CALL,
+  CLASS,
+  EXIT,
+  JMP,
+  LD_IMM64,
+  MODE,
+  PSEUDO,
+  PSEUDO_CALL,
+  PSEUDO_KFUNC_CALL,
+  SIZE,
+  SRC_X,
+} from './opcodes.ts';
 
 /** What stands for an operand that only its context can name; undefined leaves the plain form. */
 export interface OperandNames {
@@ -11,12 +25,31 @@ export interface OperandNames {
 }
 
 const ALU_SIGNS: Record<number, string> = {
-  [ALU.ADD]: '+=', [ALU.SUB]: '-=', [ALU.MUL]: '*=', [ALU.DIV]: '/=', [ALU.OR]: '|=', [ALU.AND]: '&=', [ALU.LSH]: '<<=',
-  [ALU.RSH]: '>>=', [ALU.MOD]: '%=', [ALU.XOR]: '^=', [ALU.MOV]: '=', [ALU.ARSH]: 's>>=',
+  [ALU.ADD]: '+=',
+  [ALU.SUB]: '-=',
+  [ALU.MUL]: '*=',
+  [ALU.DIV]: '/=',
+  [ALU.OR]: '|=',
+  [ALU.AND]: '&=',
+  [ALU.LSH]: '<<=',
+  [ALU.RSH]: '>>=',
+  [ALU.MOD]: '%=',
+  [ALU.XOR]: '^=',
+  [ALU.MOV]: '=',
+  [ALU.ARSH]: 's>>=',
 };
 const JMP_SIGNS: Record<number, string> = {
-  [JMP.JEQ]: '==', [JMP.JGT]: '>', [JMP.JLT]: '<', [JMP.JGE]: '>=', [JMP.JLE]: '<=', [JMP.JSET]: '&', [JMP.JNE]: '!=',
-  [JMP.JSGT]: 's>', [JMP.JSLT]: 's<', [JMP.JSGE]: 's>=', [JMP.JSLE]: 's<=',
+  [JMP.JEQ]: '==',
+  [JMP.JGT]: '>',
+  [JMP.JLT]: '<',
+  [JMP.JGE]: '>=',
+  [JMP.JLE]: '<=',
+  [JMP.JSET]: '&',
+  [JMP.JNE]: '!=',
+  [JMP.JSGT]: 's>',
+  [JMP.JSLT]: 's<',
+  [JMP.JSGE]: 's>=',
+  [JMP.JSLE]: 's<=',
 };
 const ATOMIC_WORDS: Record<number, string> = { [ALU.ADD]: 'add', [ALU.AND]: 'and', [ALU.OR]: 'or', [ALU.XOR]: 'xor' };
 const SIZES: Record<number, string> = { [SIZE.W]: 'u32', [SIZE.H]: 'u16', [SIZE.B]: 'u8', [SIZE.DW]: 'u64' };
@@ -44,7 +77,9 @@ export function disassemble(insns: readonly Insn[], index: number, names: Operan
     case CLASS.ST:
       return (code & 0xe0) === MODE.NOSPEC ? 'nospec' : `*(${size} *)(r${dst} ${signed(off)}) = ${imm}`;
     case CLASS.STX:
-      return (code & 0xe0) === MODE.ATOMIC || (code & 0xe0) === MODE.PROBE_ATOMIC ? atomicText(insn, size) : `*(${size} *)(r${dst} ${signed(off)}) = r${src}`;
+      return (code & 0xe0) === MODE.ATOMIC || (code & 0xe0) === MODE.PROBE_ATOMIC
+        ? atomicText(insn, size)
+        : `*(${size} *)(r${dst} ${signed(off)}) = r${src}`;
     case CLASS.LD:
       if (code === LD_IMM64) return `r${dst} = ${names.imm64?.(insn, index) ?? imm64Text(insn, insns[index + 1])}`;
       if ((code & 0xe0) === MODE.ABS) return `r0 = *(${size} *)skb[${imm}]`;
@@ -80,7 +115,8 @@ function aluText({ code, dst, src, off, imm }: Insn): string {
     return `r${dst} = ${verb}${imm} r${dst}`;
   }
   if (op === ALU.NEG) return `${reg}${dst} = -${reg}${dst}`;
-  if (code === (CLASS.ALU64 | ALU.MOV | SRC_X) && off === 1) return `r${dst} = addr_space_cast(r${src}, ${imm >>> 16}, ${imm & 0xffff})`;
+  if (code === (CLASS.ALU64 | ALU.MOV | SRC_X) && off === 1)
+    return `r${dst} = addr_space_cast(r${src}, ${imm >>> 16}, ${imm & 0xffff})`;
   if (code === (CLASS.ALU64 | ALU.MOV | SRC_X) && off === -1) return `r${dst} = &(void __percpu *)(r${src})`;
   const sign = (op === ALU.DIV || op === ALU.MOD) && off === 1 ? `s${ALU_SIGNS[op]}` : ALU_SIGNS[op];
   if ((code & SRC_X) === 0) return `${reg}${dst} ${sign} ${imm}`;

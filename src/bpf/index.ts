@@ -6,5 +6,20 @@
 export { disassemble, helperName, type OperandNames } from './disassemble.ts';
 export { type Insn, readInsns, writeInsns } from './insn.ts';
 export { ATTACH_TYPES, HELPERS, MAP_TYPES, PROG_TYPES } from './names.table.ts';
-export { ALU, ATOMIC, CALL, CLASS, EXIT, JMP, LD_IMM64, MODE, PSEUDO, PSEUDO_CALL, PSEUDO_KFUNC_CALL, SIZE, sizeInBytes, SRC_X } from './opcodes.ts';
+export {
+  ALU,
+  ATOMIC,
+  CALL,
+  CLASS,
+  EXIT,
+  JMP,
+  LD_IMM64,
+  MODE,
+  PSEUDO,
+  PSEUDO_CALL,
+  PSEUDO_KFUNC_CALL,
+  SIZE,
+  SRC_X,
+  sizeInBytes,
+} from './opcodes.ts';
 export { type SectionMeaning, sectionMeaning } from './sections.ts';

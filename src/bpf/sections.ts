@@ -23,7 +23,14 @@ export function sectionMeaning(section: string): SectionMeaning | undefined {
     const open = pattern.endsWith('+');
     const stem = open ? pattern.slice(0, -1) : pattern;
     if (name !== stem && !(open && name.startsWith(`${stem}/`))) continue;
-    return { type, attach, sleepable: flags.includes('s'), attachesByBtf: flags.includes('b'), target: name.slice(stem.length + 1), autoload };
+    return {
+      type,
+      attach,
+      sleepable: flags.includes('s'),
+      attachesByBtf: flags.includes('b'),
+      target: name.slice(stem.length + 1),
+      autoload,
+    };
   }
   return undefined;
 }

@@ -1,4 +1,4 @@
-import { type Accessor, essentialName, isEnumKind, isFlexible, isTypeKind, type Spec, SPEC_MAX } from './_core_spec.ts';
+import { type Accessor, essentialName, isEnumKind, isFlexible, isTypeKind, SPEC_MAX, type Spec } from './_core_spec.ts';
 import type { Btf } from './btf.ts';
 import { BtfError } from './error.ts';
 import type { BtfType } from './types.ts';
@@ -13,7 +13,10 @@ export const sameKind = (a: BtfType, b: BtfType) => a.kind === b.kind || (isEnum
 export function matchSpec(local: Spec, target: Btf, root: number): Spec | undefined {
   const spec: Spec = { btf: target, kind: local.kind, root, accessors: [], raw: [], bitOffset: 0 };
   if (isTypeKind(local.kind)) {
-    const fits = local.kind === 'type_matches' ? typesMatch(local.btf, local.root, target, root, false, 0) : typesCompatible(local.btf, local.root, target, root, 0);
+    const fits =
+      local.kind === 'type_matches'
+        ? typesMatch(local.btf, local.root, target, root, false, 0)
+        : typesCompatible(local.btf, local.root, target, root, 0);
     return fits ? spec : undefined;
   }
   if (isEnumKind(local.kind)) {
@@ -50,7 +53,14 @@ export function matchSpec(local: Spec, target: Btf, root: number): Spec | undefi
 }
 
 /** Finds the local member by name, through anonymous members, and gives its type; the path is added to `spec`. */
-function matchMember(localBtf: Btf, accessor: Accessor, target: Btf, type: BtfType, spec: Spec, depth: number): number | undefined {
+function matchMember(
+  localBtf: Btf,
+  accessor: Accessor,
+  target: Btf,
+  type: BtfType,
+  spec: Spec,
+  depth: number,
+): number | undefined {
   if (type.kind !== 'struct' && type.kind !== 'union') return undefined;
   const owner = localBtf.type(accessor.type);
   if ((owner.kind !== 'struct' && owner.kind !== 'union') || depth > MAX_DEPTH) return undefined;
@@ -126,7 +136,9 @@ function typesCompatible(localBtf: Btf, localId: number, targetBtf: Btf, targetI
       return (
         target.kind === 'func_proto' &&
         local.params.length === target.params.length &&
-        local.params.every((param, i) => typesCompatible(localBtf, param.type, targetBtf, target.params[i]!.type, depth + 1)) &&
+        local.params.every((param, i) =>
+          typesCompatible(localBtf, param.type, targetBtf, target.params[i]!.type, depth + 1),
+        ) &&
         typesCompatible(localBtf, local.returns, targetBtf, target.returns, depth + 1)
       );
     default:
@@ -135,13 +147,22 @@ function typesCompatible(localBtf: Btf, localId: number, targetBtf: Btf, targetI
 }
 
 /** __bpf_core_types_match: names and members too; behind a pointer, only names. */
-function typesMatch(localBtf: Btf, localId: number, targetBtf: Btf, targetId: number, behindPointer: boolean, depth: number): boolean {
+function typesMatch(
+  localBtf: Btf,
+  localId: number,
+  targetBtf: Btf,
+  targetId: number,
+  behindPointer: boolean,
+  depth: number,
+): boolean {
   if (depth > MAX_DEPTH) return false;
   const local = localBtf.resolve(localId);
   const target = targetBtf.resolve(targetId);
   if (local.kind !== 'int' && essentialName(local.name) !== essentialName(target.name)) return false;
   if (!sameKind(local, target)) {
-    return behindPointer && ((local.kind === 'fwd' && isComposite(target)) || (isComposite(local) && target.kind === 'fwd'));
+    return (
+      behindPointer && ((local.kind === 'fwd' && isComposite(target)) || (isComposite(local) && target.kind === 'fwd'))
+    );
   }
   switch (local.kind) {
     case 'void':
@@ -158,19 +179,31 @@ function typesMatch(localBtf: Btf, localId: number, targetBtf: Btf, targetId: nu
       if (behindPointer) return true;
       return (
         (target.kind === 'struct' || target.kind === 'union') &&
-        local.members.every((member) => target.members.some((other) => essentialName(member.name) === essentialName(other.name) && typesMatch(localBtf, member.type, targetBtf, other.type, false, depth + 1)))
+        local.members.every((member) =>
+          target.members.some(
+            (other) =>
+              essentialName(member.name) === essentialName(other.name) &&
+              typesMatch(localBtf, member.type, targetBtf, other.type, false, depth + 1),
+          ),
+        )
       );
     case 'int':
       return target.kind === 'int' && local.size === target.size && local.signed === target.signed;
     case 'ptr':
       return target.kind === 'ptr' && typesMatch(localBtf, local.type, targetBtf, target.type, true, depth + 1);
     case 'array':
-      return target.kind === 'array' && local.length === target.length && typesMatch(localBtf, local.element, targetBtf, target.element, behindPointer, depth + 1);
+      return (
+        target.kind === 'array' &&
+        local.length === target.length &&
+        typesMatch(localBtf, local.element, targetBtf, target.element, behindPointer, depth + 1)
+      );
     case 'func_proto':
       return (
         target.kind === 'func_proto' &&
         local.params.length === target.params.length &&
-        local.params.every((param, i) => typesMatch(localBtf, param.type, targetBtf, target.params[i]!.type, behindPointer, depth + 1)) &&
+        local.params.every((param, i) =>
+          typesMatch(localBtf, param.type, targetBtf, target.params[i]!.type, behindPointer, depth + 1),
+        ) &&
         typesMatch(localBtf, local.returns, targetBtf, target.returns, behindPointer, depth + 1)
       );
     default:

@@ -5,8 +5,19 @@ import type { BtfType } from './types.ts';
 
 /** enum bpf_core_relo_kind, in libbpf's words. */
 export const CORE_KINDS = [
-  'byte_off', 'byte_sz', 'field_exists', 'signed', 'lshift_u64', 'rshift_u64', 'local_type_id', 'target_type_id',
-  'type_exists', 'type_size', 'enumval_exists', 'enumval_value', 'type_matches',
+  'byte_off',
+  'byte_sz',
+  'field_exists',
+  'signed',
+  'lshift_u64',
+  'rshift_u64',
+  'local_type_id',
+  'target_type_id',
+  'type_exists',
+  'type_size',
+  'enumval_exists',
+  'enumval_value',
+  'type_matches',
 ] as const;
 export type CoreKind = (typeof CORE_KINDS)[number];
 
@@ -30,7 +41,14 @@ export interface Spec {
 }
 
 export const SPEC_MAX = 64;
-const FIELD_KINDS: ReadonlySet<CoreKind> = new Set(['byte_off', 'byte_sz', 'field_exists', 'signed', 'lshift_u64', 'rshift_u64']);
+const FIELD_KINDS: ReadonlySet<CoreKind> = new Set([
+  'byte_off',
+  'byte_sz',
+  'field_exists',
+  'signed',
+  'lshift_u64',
+  'rshift_u64',
+]);
 const ENUM_KINDS: ReadonlySet<CoreKind> = new Set(['enumval_exists', 'enumval_value']);
 
 export const isFieldKind = (kind: CoreKind) => FIELD_KINDS.has(kind);
@@ -53,10 +71,15 @@ export function isFlexible(btf: Btf, before: Accessor | undefined, length: numbe
 /** The local type's path, from the access string (`0:1:2`), as libbpf's bpf_core_parse_spec (6.12). */
 export function parseSpec(btf: Btf, relocation: CoreRelocation): Spec {
   const kind = CORE_KINDS[relocation.kind];
-  if (kind === undefined) throw new BtfError(`CO-RE relocation kind ${relocation.kind} is not known`, 'CORE_KIND', undefined, 'unsupported');
+  if (kind === undefined)
+    throw new BtfError(`CO-RE relocation kind ${relocation.kind} is not known`, 'CORE_KIND', undefined, 'unsupported');
   const spec: Spec = { btf, kind, root: relocation.type, accessors: [], raw: [], bitOffset: 0 };
   if (isTypeKind(kind)) return spec;
-  const bad = () => new BtfError(`CO-RE access string '${relocation.access}' does not fit type id ${relocation.type} '${btf.name(relocation.type)}'`, 'CORE_ACCESS');
+  const bad = () =>
+    new BtfError(
+      `CO-RE access string '${relocation.access}' does not fit type id ${relocation.type} '${btf.name(relocation.type)}'`,
+      'CORE_ACCESS',
+    );
   if (!/^\d{1,9}(:\d{1,9})*$/.test(relocation.access)) throw bad();
   spec.raw = relocation.access.split(':').map(Number);
   if (spec.raw.length > SPEC_MAX) throw bad();
@@ -87,7 +110,13 @@ export function parseSpec(btf: Btf, relocation: CoreRelocation): Spec {
   return spec;
 }
 
-const KIND_WORDS: Partial<Record<BtfType['kind'], string>> = { struct: 'struct', union: 'union', enum: 'enum', enum64: 'enum64', typedef: 'typedef' };
+const KIND_WORDS: Partial<Record<BtfType['kind'], string>> = {
+  struct: 'struct',
+  union: 'union',
+  enum: 'enum',
+  enum64: 'enum64',
+  typedef: 'typedef',
+};
 
 /** `<byte_off> [12] struct sock.sk_pacing_rate (0:4:1 @ offset 424)`, as libbpf's bpf_core_format_spec prints it. */
 export function formatSpec(spec: Spec): string {

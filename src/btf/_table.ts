@@ -28,7 +28,8 @@ interface Header {
  *     └──────┴───┴───┴────────┴─────────┴─────────┴─────────┴─────────┘
  */
 export function readHeader(raw: Uint8Array): Header {
-  if (raw.length < HEADER_SIZE) throw new BtfError(`truncated BTF header: ${raw.length} of ${HEADER_SIZE} bytes`, 'BTF_TRUNCATED');
+  if (raw.length < HEADER_SIZE)
+    throw new BtfError(`truncated BTF header: ${raw.length} of ${HEADER_SIZE} bytes`, 'BTF_TRUNCATED');
   const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
   const magic = view.getUint16(0, true);
   if (magic === 0x9feb) throw new BtfError('big-endian BTF is not supported', 'BTF_ENDIAN');
@@ -36,11 +37,13 @@ export function readHeader(raw: Uint8Array): Header {
   const version = view.getUint8(2);
   if (version !== 1) throw new BtfError(`BTF version ${version} is not supported`, 'BTF_VERSION');
   const headerSize = view.getUint32(4, true);
-  if (headerSize < HEADER_SIZE || headerSize > raw.length) throw new BtfError(`BTF header length ${headerSize} is wrong`);
+  if (headerSize < HEADER_SIZE || headerSize > raw.length)
+    throw new BtfError(`BTF header length ${headerSize} is wrong`);
   const part = (at: number, what: string) => {
     const start = headerSize + view.getUint32(at, true);
     const length = view.getUint32(at + 4, true);
-    if (start + length > raw.length) throw new BtfError(`BTF ${what} section (${length} bytes) lies past the end`, 'BTF_TRUNCATED');
+    if (start + length > raw.length)
+      throw new BtfError(`BTF ${what} section (${length} bytes) lies past the end`, 'BTF_TRUNCATED');
     return raw.subarray(start, start + length);
   };
   const types = part(8, 'type');
@@ -76,7 +79,8 @@ export function indexTypes(header: Header): TypeTable {
     if (at + 12 > types.length) throw new BtfError(`type id ${count + 1} is truncated`, 'BTF_TRUNCATED');
     const info = view.getUint32(at + 4, true);
     const kind = (info >>> 24) & 0x1f;
-    if (kind === 0 || kind >= KINDS.length) throw new BtfError(`type id ${count + 1} has unknown kind ${kind}`, 'BTF_KIND');
+    if (kind === 0 || kind >= KINDS.length)
+      throw new BtfError(`type id ${count + 1} has unknown kind ${kind}`, 'BTF_KIND');
     const next = at + 12 + TAIL[kind]! + PER_ITEM[kind]! * (info & 0xffff);
     if (next > types.length) throw new BtfError(`type id ${count + 1} (${KINDS[kind]}) is truncated`, 'BTF_TRUNCATED');
     if (count === offsets.length) {
@@ -97,7 +101,8 @@ export function indexTypes(header: Header): TypeTable {
       if (offset === 0) return '';
       const known = cache.get(offset);
       if (known !== undefined) return known;
-      if (offset >= strings.length) throw new BtfError(`string offset ${offset} is outside of the string section`, 'BTF_STRING');
+      if (offset >= strings.length)
+        throw new BtfError(`string offset ${offset} is outside of the string section`, 'BTF_STRING');
       const text = decoder.decode(strings.subarray(offset, strings.indexOf(0, offset)));
       cache.set(offset, text);
       return text;

@@ -1,6 +1,6 @@
-import { BtfError } from './error.ts';
-import { indexTypes, readHeader, type TypeTable } from './_table.ts';
 import { decodeType } from './_decode.ts';
+import { indexTypes, readHeader, type TypeTable } from './_table.ts';
+import { BtfError } from './error.ts';
 import { type BtfKind, type BtfStruct, type BtfType, KINDS, type MemberPlace } from './types.ts';
 
 /** Longest chain of typedefs and modifiers, and deepest nesting, that real BTF has; beyond it is a cycle. */
@@ -35,7 +35,8 @@ export class Btf {
     const slot = id - this.#firstId;
     const known = this.#cache[slot];
     if (known !== undefined) return known;
-    if (!(slot < this.#table.offsets.length)) throw new BtfError(`type id ${id} does not exist (of ${this.typeCount})`, 'BTF_ID');
+    if (!(slot < this.#table.offsets.length))
+      throw new BtfError(`type id ${id} does not exist (of ${this.typeCount})`, 'BTF_ID');
     const type = decodeType(this.#table, slot, id, this.typeCount, (offset) => this.string(offset));
     this.#cache[slot] = type;
     return type;
@@ -96,7 +97,8 @@ export class Btf {
         default:
           return type;
       }
-      if (depth === MAX_DEPTH) throw new BtfError('chain of typedefs and qualifiers has no end', 'BTF_CYCLE', `type id ${id}`);
+      if (depth === MAX_DEPTH)
+        throw new BtfError('chain of typedefs and qualifiers has no end', 'BTF_CYCLE', `type id ${id}`);
       type = this.type(type.type);
     }
   }
@@ -166,9 +168,11 @@ export class Btf {
   /** The struct or union behind a name or id. */
   struct(nameOrId: string | number): BtfStruct {
     const id = typeof nameOrId === 'number' ? nameOrId : this.find(nameOrId, 'struct', 'union');
-    if (id === undefined) throw new BtfError(`struct ${nameOrId} is not in the target's BTF`, 'BTF_NAME', undefined, 'unsupported');
+    if (id === undefined)
+      throw new BtfError(`struct ${nameOrId} is not in the target's BTF`, 'BTF_NAME', undefined, 'unsupported');
     const type = this.resolve(id);
-    if (type.kind !== 'struct' && type.kind !== 'union') throw new BtfError(`'${type.name}' is a ${type.kind}, not a struct`, 'BTF_KIND');
+    if (type.kind !== 'struct' && type.kind !== 'union')
+      throw new BtfError(`'${type.name}' is a ${type.kind}, not a struct`, 'BTF_KIND');
     return type;
   }
 
@@ -180,7 +184,12 @@ export class Btf {
     for (const [i, part] of parts.entries()) {
       const found = this.#memberOf(struct, part, 0);
       if (found === undefined) {
-        throw new BtfError(`struct ${struct.name || '(anonymous)'} has no member '${part}'`, 'BTF_MEMBER', undefined, 'unsupported');
+        throw new BtfError(
+          `struct ${struct.name || '(anonymous)'} has no member '${part}'`,
+          'BTF_MEMBER',
+          undefined,
+          'unsupported',
+        );
       }
       bits += found.bitOffset;
       if (i + 1 < parts.length) {
@@ -200,8 +209,13 @@ export class Btf {
     throw new BtfError('empty member path', 'BTF_MEMBER');
   }
 
-  #memberOf(struct: BtfStruct, name: string, depth: number): { bitOffset: number; bitSize: number; type: number } | undefined {
-    if (depth > MAX_DEPTH) throw new BtfError('anonymous structs nest without end', 'BTF_CYCLE', `type id ${struct.id}`);
+  #memberOf(
+    struct: BtfStruct,
+    name: string,
+    depth: number,
+  ): { bitOffset: number; bitSize: number; type: number } | undefined {
+    if (depth > MAX_DEPTH)
+      throw new BtfError('anonymous structs nest without end', 'BTF_CYCLE', `type id ${struct.id}`);
     for (const member of struct.members) {
       if (member.name === name) return member;
       if (member.name !== '') continue;
@@ -237,7 +251,8 @@ class NameIndex {
       const start = view.getUint32(offsets[slot]!, true);
       if (start === 0 || start >= strings.length) continue;
       let hash = 0x811c9dc5;
-      for (let at = start; strings[at]! !== 0 && at < strings.length; at++) hash = Math.imul(hash ^ strings[at]!, 0x01000193);
+      for (let at = start; strings[at]! !== 0 && at < strings.length; at++)
+        hash = Math.imul(hash ^ strings[at]!, 0x01000193);
       const bucket = hash & this.#mask;
       this.#next[slot] = this.#buckets[bucket]!;
       this.#buckets[bucket] = slot;

@@ -53,7 +53,11 @@ export class BtfBuilder {
     switch (type.kind) {
       case 'int':
         head(0, false, type.size);
-        words.push((((type.signed ? 1 : 0) | (type.char ? 2 : 0) | (type.bool ? 4 : 0)) << 24) | (type.bitOffset << 16) | type.bits);
+        words.push(
+          (((type.signed ? 1 : 0) | (type.char ? 2 : 0) | (type.bool ? 4 : 0)) << 24) |
+            (type.bitOffset << 16) |
+            type.bits,
+        );
         return;
       case 'array':
         head(0, false, 0);
@@ -64,7 +68,11 @@ export class BtfBuilder {
         const bitfields = type.members.some((member) => member.bitSize > 0);
         head(type.members.length, bitfields, type.size);
         for (const member of type.members) {
-          words.push(this.#string(member.name), member.type, bitfields ? (member.bitSize << 24) | member.bitOffset : member.bitOffset);
+          words.push(
+            this.#string(member.name),
+            member.type,
+            bitfields ? (member.bitSize << 24) | member.bitOffset : member.bitOffset,
+          );
         }
         return;
       }

@@ -1,5 +1,14 @@
-import { CORE_KINDS, type CoreKind, essentialName, formatSpec, isEnumKind, isFieldKind, parseSpec, type Spec } from './_core_spec.ts';
 import { matchSpec, sameKind } from './_core_match.ts';
+import {
+  CORE_KINDS,
+  type CoreKind,
+  essentialName,
+  formatSpec,
+  isEnumKind,
+  isFieldKind,
+  parseSpec,
+  type Spec,
+} from './_core_spec.ts';
 import type { Btf } from './btf.ts';
 import { BtfError } from './error.ts';
 import type { CoreRelocation } from './ext.ts';
@@ -49,11 +58,21 @@ export class CoreResolver {
   resolve(relocation: CoreRelocation): CoreResolution {
     const spec = parseSpec(this.#local, relocation);
     const local = formatSpec(spec);
-    const blank = { kind: spec.kind, local, target: undefined, poison: false, validate: true, originalSize: 0, size: 0, resizeUnsafe: false };
+    const blank = {
+      kind: spec.kind,
+      local,
+      target: undefined,
+      poison: false,
+      validate: true,
+      originalSize: 0,
+      size: 0,
+      resizeUnsafe: false,
+    };
     if (spec.kind === 'local_type_id') {
       return { ...blank, target: local, validate: false, originalValue: BigInt(spec.root), value: BigInt(spec.root) };
     }
-    if (this.#local.name(spec.root) === '') throw new BtfError(`${local}: anonymous types cannot be relocated`, 'CORE_ANONYMOUS');
+    if (this.#local.name(spec.root) === '')
+      throw new BtfError(`${local}: anonymous types cannot be relocated`, 'CORE_ANONYMOUS');
     let chosen: CoreResolution | undefined;
     let chosenSpec: Spec | undefined;
     for (const id of this.#candidatesFor(spec.root)) {
@@ -63,8 +82,15 @@ export class CoreResolver {
       if (chosen === undefined) {
         chosen = result;
         chosenSpec = found;
-      } else if (chosenSpec!.bitOffset !== found.bitOffset || chosen.poison !== result.poison || chosen.value !== result.value) {
-        throw new BtfError(`${local}: candidates in the target disagree (${chosen.target}; ${result.target})`, 'CORE_AMBIGUOUS');
+      } else if (
+        chosenSpec!.bitOffset !== found.bitOffset ||
+        chosen.poison !== result.poison ||
+        chosen.value !== result.value
+      ) {
+        throw new BtfError(
+          `${local}: candidates in the target disagree (${chosen.target}; ${result.target})`,
+          'CORE_AMBIGUOUS',
+        );
       }
     }
     return chosen ?? { ...blank, ...this.#calculate(spec, undefined) };
@@ -83,14 +109,22 @@ export class CoreResolver {
   #calculate(local: Spec, target: Spec | undefined) {
     const original = calculate(local.kind, local);
     const now = calculate(local.kind, target);
-    if (original === undefined || now === undefined) return { poison: true, originalValue: original?.value ?? 0n, value: 0n };
+    if (original === undefined || now === undefined)
+      return { poison: true, originalValue: original?.value ?? 0n, value: 0n };
     let resizeUnsafe = false;
     if (original.size !== now.size) {
       const from = this.#local.type(original.type);
       const to = this.#target.type(now.type);
       resizeUnsafe = !((from.kind === 'ptr' && to.kind === 'ptr') || (isUnsignedInt(from) && isUnsignedInt(to)));
     }
-    return { originalValue: original.value, value: now.value, validate: original.validate, originalSize: original.size, size: now.size, resizeUnsafe };
+    return {
+      originalValue: original.value,
+      value: now.value,
+      validate: original.validate,
+      originalSize: original.size,
+      size: now.size,
+      resizeUnsafe,
+    };
   }
 }
 
@@ -99,7 +133,12 @@ const isUnsignedInt = (type: BtfType) => type.kind === 'int' && !(type.signed &&
 /** The value that the relocation asks for; undefined asks for poison. */
 function calculate(kind: CoreKind, spec: Spec | undefined): Value | undefined {
   const plain = (value: bigint, validate = true): Value => ({ value, size: 0, type: 0, validate });
-  if (isFieldKind(kind)) return kind === 'field_exists' ? plain(spec === undefined ? 0n : 1n) : spec === undefined ? undefined : fieldValue(kind, spec);
+  if (isFieldKind(kind))
+    return kind === 'field_exists'
+      ? plain(spec === undefined ? 0n : 1n)
+      : spec === undefined
+        ? undefined
+        : fieldValue(kind, spec);
   if (isEnumKind(kind)) {
     if (kind === 'enumval_exists') return plain(spec === undefined ? 0n : 1n);
     if (spec === undefined) return undefined;
@@ -116,7 +155,8 @@ function fieldValue(kind: CoreKind, spec: Spec): Value {
   const accessor = spec.accessors.at(-1)!;
   if (accessor.name === undefined) {
     const size = spec.btf.sizeOf(accessor.type);
-    if (kind === 'byte_off') return { value: BigInt(Math.floor(spec.bitOffset / 8)), size, type: accessor.type, validate: true };
+    if (kind === 'byte_off')
+      return { value: BigInt(Math.floor(spec.bitOffset / 8)), size, type: accessor.type, validate: true };
     if (kind === 'byte_sz') return { value: BigInt(size), size: 0, type: 0, validate: true };
     throw new BtfError(`${formatSpec(spec)}: cannot be applied to an array element`, 'CORE_ARRAY');
   }

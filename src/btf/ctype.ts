@@ -37,17 +37,28 @@ const INTEGERS: Record<string, [code: string, bits: number, signed: boolean]> = 
   'unsigned __int128': ['o', 128, false],
   _Bool: ['b', 8, false],
 };
-const FLOATS: Record<string, string> = { float: 'f', double: 'd', 'long double': 'e', _Float16: 'DF16_', __float128: 'g' };
+const FLOATS: Record<string, string> = {
+  float: 'f',
+  double: 'd',
+  'long double': 'e',
+  _Float16: 'DF16_',
+  __float128: 'g',
+};
 
 /** The words of a builtin type in any order (`long unsigned int`) → the type; undefined for other words. */
 export function builtinType(words: readonly string[]): CType | undefined {
   if (words.length === 1 && words[0] === 'void') return VOID_TYPE;
   const float = FLOATS[words.join(' ')];
   if (float !== undefined) return { kind: 'builtin', code: float };
-  const base = words.find((word) => word === 'char' || word === 'short' || word === '__int128' || word === '_Bool' || word === 'bool');
+  const base = words.find(
+    (word) => word === 'char' || word === 'short' || word === '__int128' || word === '_Bool' || word === 'bool',
+  );
   const longs = words.filter((word) => word === 'long').length;
   const sign = words.includes('unsigned') ? 'unsigned' : words.includes('signed') && base === 'char' ? 'signed' : '';
-  const core = base === 'bool' ? '_Bool' : (base ?? (longs === 2 ? 'long long' : longs === 1 ? 'long' : sign === 'unsigned' ? '' : 'int'));
+  const core =
+    base === 'bool'
+      ? '_Bool'
+      : (base ?? (longs === 2 ? 'long long' : longs === 1 ? 'long' : sign === 'unsigned' ? '' : 'int'));
   const known = INTEGERS[[sign, core].filter((word) => word !== '').join(' ')];
   const spare = words.filter((word) => !['unsigned', 'signed', 'long', 'int', base].includes(word));
   if (known === undefined || spare.length > 0) return undefined;
@@ -57,7 +68,8 @@ export function builtinType(words: readonly string[]): CType | undefined {
 /** Adds qualifiers to a type, merging with those it has; arrays pass them on to their elements as C does. */
 export function qualify(of: CType, isConst: boolean, isVolatile: boolean): CType {
   if (!isConst && !isVolatile) return of;
-  if (of.kind === 'qualified') return { ...of, isConst: of.isConst || isConst, isVolatile: of.isVolatile || isVolatile };
+  if (of.kind === 'qualified')
+    return { ...of, isConst: of.isConst || isConst, isVolatile: of.isVolatile || isVolatile };
   if (of.kind === 'array') return { ...of, of: qualify(of.of, isConst, isVolatile) };
   return { kind: 'qualified', isConst, isVolatile, of };
 }
@@ -95,12 +107,14 @@ function fromBtf(btf: Btf, id: number, depth: number): CType {
       return VOID_TYPE;
     case 'int': {
       const known = builtinType(type.name.split(' '));
-      if (known === undefined) throw new BtfError(`integer type '${type.name}' has no mangling`, 'BTF_NAME', `type id ${id}`, 'unsupported');
+      if (known === undefined)
+        throw new BtfError(`integer type '${type.name}' has no mangling`, 'BTF_NAME', `type id ${id}`, 'unsupported');
       return known;
     }
     case 'float': {
       const known = builtinType(type.name.split(' '));
-      if (known === undefined) throw new BtfError(`float type '${type.name}' has no mangling`, 'BTF_NAME', `type id ${id}`, 'unsupported');
+      if (known === undefined)
+        throw new BtfError(`float type '${type.name}' has no mangling`, 'BTF_NAME', `type id ${id}`, 'unsupported');
       return known;
     }
     case 'ptr':
@@ -114,7 +128,9 @@ function fromBtf(btf: Btf, id: number, depth: number): CType {
       return fromBtf(btf, type.type, depth + 1);
     case 'typedef': {
       const target = btf.type(type.type);
-      const anonymous = target.name === '' && (target.kind === 'struct' || target.kind === 'union' || target.kind === 'enum' || target.kind === 'enum64');
+      const anonymous =
+        target.name === '' &&
+        (target.kind === 'struct' || target.kind === 'union' || target.kind === 'enum' || target.kind === 'enum64');
       return anonymous ? { kind: 'named', name: type.name } : fromBtf(btf, type.type, depth + 1);
     }
     case 'struct':
@@ -122,7 +138,13 @@ function fromBtf(btf: Btf, id: number, depth: number): CType {
     case 'fwd':
     case 'enum':
     case 'enum64':
-      if (type.name === '') throw new BtfError(`anonymous ${type.kind} in a prototype has no mangling`, 'BTF_NAME', `type id ${id}`, 'unsupported');
+      if (type.name === '')
+        throw new BtfError(
+          `anonymous ${type.kind} in a prototype has no mangling`,
+          'BTF_NAME',
+          `type id ${id}`,
+          'unsupported',
+        );
       return { kind: 'named', name: type.name };
     case 'array':
       return { kind: 'array', length: type.length, of: fromBtf(btf, type.element, depth + 1) };

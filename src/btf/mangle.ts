@@ -65,7 +65,8 @@ class Mangler {
   }
 }
 
-const qualifiers = (type: { isConst: boolean; isVolatile: boolean }) => (type.isVolatile ? 'V' : '') + (type.isConst ? 'K' : '');
+const qualifiers = (type: { isConst: boolean; isVolatile: boolean }) =>
+  (type.isVolatile ? 'V' : '') + (type.isConst ? 'K' : '');
 
 /** The mangling without substitutions: names a type uniquely. */
 function spell(type: CType, normalize: boolean): string {

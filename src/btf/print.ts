@@ -31,7 +31,8 @@ function declare(btf: Btf, id: number, inner: string, depth: number): string {
     case 'volatile':
     case 'restrict': {
       const target = btf.type(type.type);
-      if (target.kind === 'ptr') return declare(btf, target.type, `*${type.kind}${inner === '' ? '' : ` ${inner}`}`, depth + 1);
+      if (target.kind === 'ptr')
+        return declare(btf, target.type, `*${type.kind}${inner === '' ? '' : ` ${inner}`}`, depth + 1);
       return `${type.kind} ${declare(btf, type.type, inner, depth + 1)}`;
     }
     case 'type_tag':
@@ -46,7 +47,9 @@ function declare(btf: Btf, id: number, inner: string, depth: number): string {
     case 'func':
       return declare(btf, type.type, inner || type.name, depth + 1);
     case 'func_proto': {
-      const params = type.params.map((param) => (param.type === 0 && param.name === '' ? '...' : declare(btf, param.type, param.name, depth + 1)));
+      const params = type.params.map((param) =>
+        param.type === 0 && param.name === '' ? '...' : declare(btf, param.type, param.name, depth + 1),
+      );
       return declare(btf, type.returns, `${inner}(${params.length === 0 ? 'void' : params.join(', ')})`, depth + 1);
     }
     default:

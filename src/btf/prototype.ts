@@ -9,15 +9,62 @@ export interface Prototype {
 
 /** Names that a prototype may use without a declaration: the kernel's fixed-width types and the common ones. */
 const COMMON: Record<string, string> = {
-  u8: 'unsigned char', u16: 'unsigned short', u32: 'unsigned int', u64: 'unsigned long long',
-  s8: 'signed char', s16: 'short', s32: 'int', s64: 'long long',
-  __u8: 'unsigned char', __u16: 'unsigned short', __u32: 'unsigned int', __u64: 'unsigned long long',
-  __s8: 'signed char', __s16: 'short', __s32: 'int', __s64: 'long long',
-  size_t: 'unsigned long', ssize_t: 'long', loff_t: 'long long', gfp_t: 'unsigned int', ktime_t: 'long long',
-  __be16: 'unsigned short', __be32: 'unsigned int', __wsum: 'unsigned int', netdev_features_t: 'unsigned long long',
+  u8: 'unsigned char',
+  u16: 'unsigned short',
+  u32: 'unsigned int',
+  u64: 'unsigned long long',
+  s8: 'signed char',
+  s16: 'short',
+  s32: 'int',
+  s64: 'long long',
+  __u8: 'unsigned char',
+  __u16: 'unsigned short',
+  __u32: 'unsigned int',
+  __u64: 'unsigned long long',
+  __s8: 'signed char',
+  __s16: 'short',
+  __s32: 'int',
+  __s64: 'long long',
+  size_t: 'unsigned long',
+  ssize_t: 'long',
+  loff_t: 'long long',
+  gfp_t: 'unsigned int',
+  ktime_t: 'long long',
+  __be16: 'unsigned short',
+  __be32: 'unsigned int',
+  __wsum: 'unsigned int',
+  netdev_features_t: 'unsigned long long',
 };
-const BUILTIN_WORDS = new Set(['void', 'char', 'short', 'int', 'long', 'signed', 'unsigned', 'float', 'double', '_Bool', 'bool', '__int128', '_Float16', '__float128']);
-const NOISE = new Set(['extern', 'static', 'inline', '__always_inline', 'noinline', 'register', 'restrict', '__restrict', '__restrict__', '_Noreturn', 'asmlinkage', '__bpf_kfunc']);
+const BUILTIN_WORDS = new Set([
+  'void',
+  'char',
+  'short',
+  'int',
+  'long',
+  'signed',
+  'unsigned',
+  'float',
+  'double',
+  '_Bool',
+  'bool',
+  '__int128',
+  '_Float16',
+  '__float128',
+]);
+const NOISE = new Set([
+  'extern',
+  'static',
+  'inline',
+  '__always_inline',
+  'noinline',
+  'register',
+  'restrict',
+  '__restrict',
+  '__restrict__',
+  '_Noreturn',
+  'asmlinkage',
+  '__bpf_kfunc',
+]);
 const MAX_TOKENS = 4096;
 const MAX_DEPTH = 64;
 
@@ -86,7 +133,10 @@ class Parser {
     if (!this.#accept(';') && !this.done()) throw this.unexpected();
     if (!isTypedef) return declared;
     const type = declared.type;
-    this.#typedefs.set(declared.name, type.kind === 'named' && type.name === '' ? { kind: 'named', name: declared.name } : type);
+    this.#typedefs.set(
+      declared.name,
+      type.kind === 'named' && type.name === '' ? { kind: 'named', name: declared.name } : type,
+    );
     return undefined;
   }
 
@@ -152,7 +202,8 @@ class Parser {
   #typedefName(name: string): CType {
     const own = this.#typedefs.get(name);
     if (own !== undefined) return own;
-    if (name === '__builtin_va_list' || name === 'va_list') return { kind: 'pointer', to: { kind: 'named', name: '__va_list_tag' } };
+    if (name === '__builtin_va_list' || name === 'va_list')
+      return { kind: 'pointer', to: { kind: 'named', name: '__va_list_tag' } };
     const common = COMMON[name];
     if (common !== undefined) return builtinType(common.split(' '))!;
     const id = this.#btf?.find(name, 'typedef');
@@ -188,7 +239,10 @@ class Parser {
     let name = '';
     let inner: Wrap = (type) => type;
     const next = this.#tokens[this.#at + 1];
-    if (this.#peek() === '(' && (next === '*' || next === '(' || (named && next !== undefined && next !== ')' && !this.#startsType(next)))) {
+    if (
+      this.#peek() === '(' &&
+      (next === '*' || next === '(' || (named && next !== undefined && next !== ')' && !this.#startsType(next)))
+    ) {
       this.#at++;
       ({ name, wrap: inner } = this.#wrapping(named));
       this.#expect(')');
@@ -221,7 +275,12 @@ class Parser {
   }
 
   #startsType(token: string): boolean {
-    return BUILTIN_WORDS.has(token) || ['const', 'volatile', 'struct', 'union', 'enum', '_Complex'].includes(token) || this.#typedefs.has(token) || token in COMMON;
+    return (
+      BUILTIN_WORDS.has(token) ||
+      ['const', 'volatile', 'struct', 'union', 'enum', '_Complex'].includes(token) ||
+      this.#typedefs.has(token) ||
+      token in COMMON
+    );
   }
 
   #params(): { params: CType[]; variadic: boolean } {

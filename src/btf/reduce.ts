@@ -79,7 +79,11 @@ function renumber(type: BtfType, number: (id: number) => number): NewType {
     case 'union':
       return { ...type, members: type.members.map((member) => ({ ...member, type: number(member.type) })) };
     case 'func_proto':
-      return { ...type, returns: number(type.returns), params: type.params.map((param) => ({ ...param, type: number(param.type) })) };
+      return {
+        ...type,
+        returns: number(type.returns),
+        params: type.params.map((param) => ({ ...param, type: number(param.type) })),
+      };
     case 'datasec':
       return { ...type, entries: type.entries.map((entry) => ({ ...entry, type: number(entry.type) })) };
     case 'int':

@@ -1,4 +1,4 @@
-import { BREAK_WAYS, type BreakCell, breakMember, type Argument, type Kernel } from '../kernel/index.ts';
+import { type Argument, BREAK_WAYS, type BreakCell, breakMember, type Kernel } from '../kernel/index.ts';
 import { CliError } from './error.ts';
 import { COMMON, oneOf, parse } from './options.ts';
 import { bold, cyan, dim, green, json, out, red, table } from './print.ts';
@@ -18,7 +18,8 @@ export function breakCommand(args: string[]): number {
     return 0;
   }
   const [path, which] = positionals;
-  if (path === undefined || which === undefined || positionals.length > 2) throw new CliError('break takes an object and TABLE.MEMBER', 'usage', BREAK_USAGE.split('\n')[0]!);
+  if (path === undefined || which === undefined || positionals.length > 2)
+    throw new CliError('break takes an object and TABLE.MEMBER', 'usage', BREAK_USAGE.split('\n')[0]!);
   const choice = chooseKernel(values);
   const resolved = openFor(path, choice);
   const ways = values.how === undefined ? BREAK_WAYS : [oneOf('how', values.how, BREAK_WAYS)];
@@ -30,12 +31,23 @@ export function breakCommand(args: string[]): number {
       const session = startSession(resolved, choice, cfi);
       const maps = registerTables(session);
       const map = pickTable(maps, tableName);
-      if (!map.members.some((candidate) => candidate.member === member)) throw new CliError(`${map.name} has no program for '${member}' (it has: ${map.members.map((entry) => entry.member).join(', ')})`);
+      if (!map.members.some((candidate) => candidate.member === member))
+        throw new CliError(
+          `${map.name} has no program for '${member}' (it has: ${map.members.map((entry) => entry.member).join(', ')})`,
+        );
       return breakMember(session.kernel, map, member, way, argumentsFor(session.kernel, map.type, member));
     }),
   }));
   if (values.json) {
-    json({ schema: 1, object: resolved.file.name, member: which, modes: matrix.map(({ cfi, cells }) => ({ cfi, cells: cells.map(({ report, ...cell }) => ({ ...cell, report: report ?? null })) })) });
+    json({
+      schema: 1,
+      object: resolved.file.name,
+      member: which,
+      modes: matrix.map(({ cfi, cells }) => ({
+        cfi,
+        cells: cells.map(({ report, ...cell }) => ({ ...cell, report: report ?? null })),
+      })),
+    });
     return 0;
   }
   printMatrix(which, ways, matrix);
@@ -51,12 +63,19 @@ function argumentsFor(kernel: Kernel, type: string, member: string): Argument[] 
     const target = kernel.btf.resolve(param.type);
     if (target.kind !== 'ptr') return 1;
     const struct = kernel.btf.resolve(target.type);
-    const size = struct.kind === 'struct' ? kernel.btf.sizeOf(struct.name === 'sock' ? kernel.btf.struct('tcp_sock').id : struct.id) : 64;
+    const size =
+      struct.kind === 'struct'
+        ? kernel.btf.sizeOf(struct.name === 'sock' ? kernel.btf.struct('tcp_sock').id : struct.id)
+        : 64;
     return { ptr: kernel.heap.alloc(size) };
   });
 }
 
-function printMatrix(which: string, ways: readonly string[], matrix: readonly { cfi: string; cells: BreakCell[] }[]): void {
+function printMatrix(
+  which: string,
+  ways: readonly string[],
+  matrix: readonly { cfi: string; cells: BreakCell[] }[],
+): void {
   out(`${bold(which)}  ${dim('called wrongly, each time in a fresh kernel with IBT on')}\n`);
   const rows = ways.map((way, i) => [`  ${cyan(way)}`, ...matrix.map(({ cells }) => summary(cells[i]!))]);
   for (const line of table([['', ...matrix.map(({ cfi }) => bold(cfi))], ...rows])) out(line);

@@ -27,10 +27,21 @@ export function hash(args: string[]): number {
   const seed = number('hash-seed', values['hash-seed']);
   const seeded = seed === 0 ? undefined : hex32(seedHash(kcfiTypeId(mangled), seed));
   if (values.json) {
-    json({ schema: 1, prototype: text, mangled, hash: hex32(kcfiTypeId(mangled)), mangledNormalized: normalized, hashNormalized: hex32(kcfiTypeId(normalized)), ...(seeded === undefined ? {} : { seeded }) });
+    json({
+      schema: 1,
+      prototype: text,
+      mangled,
+      hash: hex32(kcfiTypeId(mangled)),
+      mangledNormalized: normalized,
+      hashNormalized: hex32(kcfiTypeId(normalized)),
+      ...(seeded === undefined ? {} : { seeded }),
+    });
     return 0;
   }
-  const rows = [[dim('type id'), bold(hex32(kcfiTypeId(mangled))), mangled], [dim('integers normalised'), hex32(kcfiTypeId(normalized)), normalized]];
+  const rows = [
+    [dim('type id'), bold(hex32(kcfiTypeId(mangled))), mangled],
+    [dim('integers normalised'), hex32(kcfiTypeId(normalized)), normalized],
+  ];
   if (seeded !== undefined) rows.push([dim(`with seed ${hex32(seed)}`), seeded, '']);
   for (const line of table(rows)) out(line);
   return 0;

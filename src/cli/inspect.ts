@@ -20,7 +20,8 @@ export function inspect(args: string[]): number {
     return 0;
   }
   const path = positionals[0];
-  if (path === undefined || positionals.length > 1) throw new CliError('inspect takes one object', 'usage', INSPECT_USAGE.split('\n')[0]!);
+  if (path === undefined || positionals.length > 1)
+    throw new CliError('inspect takes one object', 'usage', INSPECT_USAGE.split('\n')[0]!);
   const object = openFor(path, chooseKernel(values));
   if (values.json) json(describe(object));
   else print(object, values.core);
@@ -34,22 +35,54 @@ function members(object: ResolvedObject, table: ResolvedObject['structOps'][numb
     const proto = pointer.kind === 'ptr' ? btf.resolve(pointer.type) : undefined;
     if (proto?.kind !== 'func_proto') return [];
     const program = table.programs.find((candidate) => candidate.member === member.name)?.program;
-    return [{ member: member.name, program, prototype: formatDecl(btf, member.type, member.name), hash: hex32(kcfiHash(btf, proto.id)) }];
+    return [
+      {
+        member: member.name,
+        program,
+        prototype: formatDecl(btf, member.type, member.name),
+        hash: hex32(kcfiHash(btf, proto.id)),
+      },
+    ];
   });
 }
 
-const mapText = (map: MapBlueprint) => ({ name: map.name, type: MAP_TYPES[map.type] ?? String(map.type), keySize: map.keySize, valueSize: map.valueSize, maxEntries: map.maxEntries, flags: map.flags, section: map.section ?? null });
+const mapText = (map: MapBlueprint) => ({
+  name: map.name,
+  type: MAP_TYPES[map.type] ?? String(map.type),
+  keySize: map.keySize,
+  valueSize: map.valueSize,
+  maxEntries: map.maxEntries,
+  flags: map.flags,
+  section: map.section ?? null,
+});
 
 function describe(object: ResolvedObject): unknown {
   return {
     schema: 1,
     object: object.file.name,
     license: object.file.license,
-    ops: object.structOps.map((ops) => ({ name: ops.name, type: ops.type, link: ops.link, autocreate: ops.autocreate, members: members(object, ops) })),
+    ops: object.structOps.map((ops) => ({
+      name: ops.name,
+      type: ops.type,
+      link: ops.link,
+      autocreate: ops.autocreate,
+      members: members(object, ops),
+    })),
     programs: object.programs.map((program) => ({
-      name: program.name, section: program.section, type: program.type, sleepable: program.sleepable, autoload: program.autoload, insns: program.insns.length,
-      functions: program.functions.map(({ name, start, end }) => ({ name, start, end })), implements: program.structOps ?? null,
-      core: program.core.map(({ insn, resolution }) => ({ insn, local: resolution.local, target: resolution.target ?? null, poison: resolution.poison })),
+      name: program.name,
+      section: program.section,
+      type: program.type,
+      sleepable: program.sleepable,
+      autoload: program.autoload,
+      insns: program.insns.length,
+      functions: program.functions.map(({ name, start, end }) => ({ name, start, end })),
+      implements: program.structOps ?? null,
+      core: program.core.map(({ insn, resolution }) => ({
+        insn,
+        local: resolution.local,
+        target: resolution.target ?? null,
+        poison: resolution.poison,
+      })),
     })),
     maps: object.maps.map(mapText),
     externs: object.file.externs.map(({ kind, name, weak }) => ({ kind, name, weak })),
@@ -59,25 +92,57 @@ function describe(object: ResolvedObject): unknown {
 function print(object: ResolvedObject, core: boolean): void {
   out(`${bold(object.file.name)}  license ${object.file.license || dim('none')}`);
   for (const ops of object.structOps) {
-    out(`\n${bold(ops.name)}  struct ${ops.type}${ops.link ? '  with a link' : ''}${ops.autocreate ? '' : '  not created by itself'}`);
-    const rows = members(object, ops).map(({ program, prototype, hash }) => [`  ${program === undefined ? dim('·') : '●'}`, program === undefined ? dim(prototype) : prototype, dim(hash), program === undefined ? '' : cyan(program)]);
+    out(
+      `\n${bold(ops.name)}  struct ${ops.type}${ops.link ? '  with a link' : ''}${ops.autocreate ? '' : '  not created by itself'}`,
+    );
+    const rows = members(object, ops).map(({ program, prototype, hash }) => [
+      `  ${program === undefined ? dim('·') : '●'}`,
+      program === undefined ? dim(prototype) : prototype,
+      dim(hash),
+      program === undefined ? '' : cyan(program),
+    ]);
     for (const line of table(rows)) out(line);
   }
   out(`\n${bold('programs')}`);
   const rows = object.programs.map((program) => {
     const poisoned = program.core.filter(({ resolution }) => resolution.poison).length;
     const relocations = `${program.core.length} CO-RE${poisoned > 0 ? red(`, ${poisoned} unresolved`) : ''}`;
-    return [`  ${cyan(program.name)}`, program.section, `${program.insns.length} insns`, program.functions.length > 1 ? `${program.functions.length} functions` : '', relocations, program.autoload ? '' : dim('not loaded by itself')];
+    return [
+      `  ${cyan(program.name)}`,
+      program.section,
+      `${program.insns.length} insns`,
+      program.functions.length > 1 ? `${program.functions.length} functions` : '',
+      relocations,
+      program.autoload ? '' : dim('not loaded by itself'),
+    ];
   });
   for (const line of table(rows, [2])) out(line);
   if (object.maps.length > 0) {
     out(`\n${bold('maps')}`);
-    for (const line of table(object.maps.map(mapText).map((map) => [`  ${cyan(map.name)}`, map.type, `key ${map.keySize} B`, `value ${map.valueSize} B`, `${map.maxEntries} entries`, map.section === null ? '' : dim(map.section)]), [2, 3, 4])) out(line);
+    for (const line of table(
+      object.maps
+        .map(mapText)
+        .map((map) => [
+          `  ${cyan(map.name)}`,
+          map.type,
+          `key ${map.keySize} B`,
+          `value ${map.valueSize} B`,
+          `${map.maxEntries} entries`,
+          map.section === null ? '' : dim(map.section),
+        ]),
+      [2, 3, 4],
+    ))
+      out(line);
   }
   if (object.file.externs.length > 0) {
     out(`\n${bold('externs')}`);
     for (const extern of object.file.externs) {
-      const type = 'type' in extern ? (extern.kind === 'kfunc' ? formatDecl(object.file.btf!, extern.type, extern.name) : formatType(object.file.btf!, extern.type)) : '';
+      const type =
+        'type' in extern
+          ? extern.kind === 'kfunc'
+            ? formatDecl(object.file.btf!, extern.type, extern.name)
+            : formatType(object.file.btf!, extern.type)
+          : '';
       out(`  ${cyan(extern.name)}  ${extern.kind}${extern.weak ? ' (weak)' : ''}  ${dim(type)}`);
     }
   }

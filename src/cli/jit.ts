@@ -20,15 +20,20 @@ export function jit(args: string[]): number {
     return 0;
   }
   const [path, name] = positionals;
-  if (path === undefined || positionals.length > 2) throw new CliError('jit takes an object and a program', 'usage', JIT_USAGE.split('\n')[0]!);
+  if (path === undefined || positionals.length > 2)
+    throw new CliError('jit takes an object and a program', 'usage', JIT_USAGE.split('\n')[0]!);
   const session = startSession(openFor(path, chooseKernel(values)), chooseKernel(values));
   const names = [...session.programs.keys()];
-  const program = name === undefined && names.length === 1 ? session.programs.get(names[0]!) : session.programs.get(name ?? '');
-  if (program === undefined) throw new CliError(`no program '${name ?? ''}' in this object (there are: ${names.join(', ') || 'none'})`);
+  const program =
+    name === undefined && names.length === 1 ? session.programs.get(names[0]!) : session.programs.get(name ?? '');
+  if (program === undefined)
+    throw new CliError(`no program '${name ?? ''}' in this object (there are: ${names.join(', ') || 'none'})`);
   if (values.json) json(describe(session, program));
   else if (values.hex) for (const fn of program.functions) out(`${fn.name} ${toHex(fn.image.bytes)}`);
   else {
-    out(`${bold(program.name)}  Linux ${session.kernel.target.release}, cfi ${session.kernel.target.features.cfi}  ${dim(NOT_VERIFIED)}`);
+    out(
+      `${bold(program.name)}  Linux ${session.kernel.target.release}, cfi ${session.kernel.target.features.cfi}  ${dim(NOT_VERIFIED)}`,
+    );
     for (const fn of program.functions) printFunction(session, program, fn);
   }
   return 0;
@@ -36,9 +41,17 @@ export function jit(args: string[]): number {
 
 function describe({ kernel }: Session, program: LoadedProgram): unknown {
   return {
-    schema: 1, program: program.name, kernel: kernel.target.release, cfi: kernel.target.features.cfi, verified: false,
+    schema: 1,
+    program: program.name,
+    kernel: kernel.target.release,
+    cfi: kernel.target.features.cfi,
+    verified: false,
     functions: program.functions.map((fn) => ({
-      name: fn.name, address: `0x${kernel.memory.address(fn.image.address).toString(16)}`, entryOffset: fn.image.entryOffset, stackDepth: fn.stackDepth, hex: toHex(fn.image.bytes),
+      name: fn.name,
+      address: `0x${kernel.memory.address(fn.image.address).toString(16)}`,
+      entryOffset: fn.image.entryOffset,
+      stackDepth: fn.stackDepth,
+      hex: toHex(fn.image.bytes),
       insns: fn.insns.map((_, i) => ({ text: textOf(kernel, fn.insns, i), end: fn.image.insnOffsets[i + 1] })),
       segments: fn.image.segments,
     })),
@@ -59,7 +72,11 @@ function textOf(kernel: Session['kernel'], insns: readonly Insn[], index: number
   return disassemble(insns, index, {
     call: (insn) => kernel.symbols.at((kernel.jit.symbols.callBase + insn.imm) >>> 0)?.name,
     imm64: (insn) => {
-      const map = kernel.maps.find(({ pointer, values, blueprint }) => pointer === insn.imm >>> 0 || (values !== 0 && insn.imm >>> 0 >= values && insn.imm >>> 0 < values + blueprint.valueSize));
+      const map = kernel.maps.find(
+        ({ pointer, values, blueprint }) =>
+          pointer === insn.imm >>> 0 ||
+          (values !== 0 && insn.imm >>> 0 >= values && insn.imm >>> 0 < values + blueprint.valueSize),
+      );
       if (map === undefined) return undefined;
       return map.pointer === insn.imm >>> 0 ? `map[${map.name}]` : `&${map.name}+${(insn.imm >>> 0) - map.values}`;
     },
@@ -74,11 +91,15 @@ function printFunction(session: Session, program: LoadedProgram, fn: LoadedFunct
   const code = (from: number, to: number, note: (offset: number) => string) => {
     for (const line of lines) {
       if (line.offset < from || line.offset >= to) continue;
-      const at = (line.offset - fn.image.entryOffset).toString(16).replace(/^(-?)/, (sign) => (sign === '-' ? '-' : '+'));
+      const at = (line.offset - fn.image.entryOffset)
+        .toString(16)
+        .replace(/^(-?)/, (sign) => (sign === '-' ? '-' : '+'));
       out(`      ${dim(at.padStart(5))}  ${dim(toHex(line.bytes).padEnd(22))}  ${line.text}${note(line.offset)}`);
     }
   };
-  out(`\n${bold(fn.name)}  ${dim(`0x${address.toString(16)}, ${fn.image.bytes.length} bytes, stack ${fn.stackDepth}`)}`);
+  out(
+    `\n${bold(fn.name)}  ${dim(`0x${address.toString(16)}, ${fn.image.bytes.length} bytes, stack ${fn.stackDepth}`)}`,
+  );
   const start = fn.image.insnOffsets[0]!;
   code(0, start, (offset) => {
     const segment = fn.image.segments.find((candidate) => candidate.start === offset);
@@ -93,7 +114,9 @@ function printFunction(session: Session, program: LoadedProgram, fn: LoadedFunct
     if (text !== lastLine && text !== '') out(cyan(`  ; ${text}`));
     lastLine = text;
     const wide = fn.insns[i]!.code === 0x18;
-    out(`  ${String(i).padStart(4)}  ${textOf(kernel, fn.insns, i)}${origin === lastSlot ? dim('   (rewritten)') : ''}`);
+    out(
+      `  ${String(i).padStart(4)}  ${textOf(kernel, fn.insns, i)}${origin === lastSlot ? dim('   (rewritten)') : ''}`,
+    );
     lastSlot = origin;
     const from = fn.image.insnOffsets[i]!;
     if (wide) i++;

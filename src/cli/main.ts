@@ -11,7 +11,15 @@ import { run } from './run.ts';
 import { test } from './test.ts';
 import { trampoline } from './trampoline.ts';
 
-const COMMANDS: Record<string, (args: string[]) => number> = { run, test, inspect, jit, trampoline, hash, break: breakCommand };
+const COMMANDS: Record<string, (args: string[]) => number> = {
+  run,
+  test,
+  inspect,
+  jit,
+  trampoline,
+  hash,
+  break: breakCommand,
+};
 
 const help = () => `${bold('trampet')}: Linux's bpf_struct_ops under kCFI and FineIBT, in user space
 
@@ -32,7 +40,9 @@ const help = () => `${bold('trampet')}: Linux's bpf_struct_ops under kCFI and Fi
 const EXIT: Record<TrampetError['kind'], number> = { refused: 1, usage: 2, unreadable: 3, unsupported: 3 };
 
 function version(): string {
-  const { version: text } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+  const { version: text } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
   return text;
 }
 
@@ -66,7 +76,9 @@ try {
     if (error.hint !== undefined) process.stderr.write(`  ${error.hint}\n`);
     process.exitCode = EXIT[error.kind];
   } else {
-    process.stderr.write(`trampet ${version()}: this is a bug in trampet; please report it with the command and the object\n${error instanceof Error ? error.stack : String(error)}\n`);
+    process.stderr.write(
+      `trampet ${version()}: this is a bug in trampet; please report it with the command and the object\n${error instanceof Error ? error.stack : String(error)}\n`,
+    );
     process.exitCode = 70;
   }
 }

@@ -15,7 +15,10 @@ export const COMMON = {
 } as const satisfies OptionSpecs;
 
 /** Parses a command's arguments; a wrong option is a CliError. */
-export function parse<O extends OptionSpecs>(args: string[], options: O): ReturnType<typeof parseArgs<{ args: string[]; options: O; allowPositionals: true; strict: true }>> {
+export function parse<O extends OptionSpecs>(
+  args: string[],
+  options: O,
+): ReturnType<typeof parseArgs<{ args: string[]; options: O; allowPositionals: true; strict: true }>> {
   try {
     return parseArgs({ args, options, allowPositionals: true, strict: true });
   } catch (error) {
@@ -26,14 +29,18 @@ export function parse<O extends OptionSpecs>(args: string[], options: O): Return
 /** A number given as text; hex with 0x. */
 export function number(name: string, text: string, least = 0, most = 0xffffffff): number {
   const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= least && value <= most)) throw new CliError(`--${name} '${text}' is no number from ${least} to ${most}`);
+  if (!(value >= least && value <= most))
+    throw new CliError(`--${name} '${text}' is no number from ${least} to ${most}`);
   return value;
 }
 
 /** A duration: `20s`, `500ms`; seconds. */
 export function seconds(name: string, text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text);
-  const value = match === null ? Number.NaN : Number(match[1]) * ({ ms: 0.001, s: 1, m: 60 } as Record<string, number>)[match[2] ?? 's']!;
+  const value =
+    match === null
+      ? Number.NaN
+      : Number(match[1]) * ({ ms: 0.001, s: 1, m: 60 } as Record<string, number>)[match[2] ?? 's']!;
   if (!(value > 0 && value <= 86400)) throw new CliError(`--${name} '${text}' is no duration up to a day (e.g. 20s)`);
   return value;
 }

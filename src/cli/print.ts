@@ -28,12 +28,13 @@ export function progress(text: string): void {
   if (process.stderr.isTTY === true) process.stderr.write(`\r\x1b[2K${text}`);
 }
 
-const visible = (text: string) => text.replace(/\x1b\[\d+m/g, '').length;
+const ESCAPES = new RegExp(`${String.fromCharCode(27)}\\[\\d+m`, 'g');
+const visible = (text: string) => text.replace(ESCAPES, '').length;
 
 /** Rows as columns, two spaces apart; columns listed in `right` are flushed right. */
 export function table(rows: readonly (readonly string[])[], right: readonly number[] = []): string[] {
   const widths: number[] = [];
-  for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, visible(cell))));
+  for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, visible(cell));
   return rows.map((row) =>
     row
       .map((cell, i) => {
@@ -51,7 +52,12 @@ const DOTS = [0x40, 0x04, 0x02, 0x01, 0x80, 0x20, 0x10, 0x08] as const;
 /**
  * Lines over time in braille dots: each series is drawn with its own colour, in the order given; the axis is labelled.
  */
-export function plot(series: readonly { values: readonly (number | null)[]; color: (text: string) => string }[], width: number, height: number, top: number): string[] {
+export function plot(
+  series: readonly { values: readonly (number | null)[]; color: (text: string) => string }[],
+  width: number,
+  height: number,
+  top: number,
+): string[] {
   const cells = series.map(() => new Uint8Array(width * height));
   series.forEach(({ values }, n) => {
     let last = -1;
@@ -63,11 +69,20 @@ export function plot(series: readonly { values: readonly (number | null)[]; colo
       }
       const y = Math.max(0, Math.min(4 * height - 1, Math.floor((value / top) * (4 * height - 1))));
       const from = last < 0 ? y : Math.min(y, last + Math.sign(y - last));
-      for (let at = Math.min(from, y); at <= Math.max(from, last < 0 ? y : Math.max(y, Math.min(last, y))); at++) dot(cells[n]!, x, at, width, height);
+      for (let at = Math.min(from, y); at <= Math.max(from, last < 0 ? y : Math.max(y, Math.min(last, y))); at++)
+        dot(cells[n]!, x, at, width, height);
       last = y;
     }
   });
-  const axis = (row: number) => (row === 0 ? `${Math.round(top)}` : row === height - 1 ? '0' : row === height >> 1 ? `${Math.round(top / 2)}` : '').padStart(6);
+  const axis = (row: number) =>
+    (row === 0
+      ? `${Math.round(top)}`
+      : row === height - 1
+        ? '0'
+        : row === height >> 1
+          ? `${Math.round(top / 2)}`
+          : ''
+    ).padStart(6);
   const lines: string[] = [];
   for (let row = 0; row < height; row++) {
     let line = `${dim(axis(row))} ${dim('┤')}`;

@@ -7,7 +7,16 @@ import type { CfiMode } from '../target/index.ts';
 import { CliError } from './error.ts';
 import { COMMON, parse, seconds } from './options.ts';
 import { bold, cyan, dim, green, json, out, plot, progress, red, table, yellow } from './print.ts';
-import { CFI_MODES, chooseKernel, type KernelChoice, NOT_VERIFIED, openFor, pickTable, registerTables, startSession } from './session.ts';
+import {
+  CFI_MODES,
+  chooseKernel,
+  type KernelChoice,
+  NOT_VERIFIED,
+  openFor,
+  pickTable,
+  registerTables,
+  startSession,
+} from './session.ts';
 
 export const RUN_USAGE = `usage: trampet run OBJ [options]
 
@@ -59,7 +68,8 @@ export function run(args: string[]): number {
     return 0;
   }
   const path = positionals[0];
-  if (path === undefined || positionals.length > 1) throw new CliError('run takes one object', 'usage', RUN_USAGE.split('\n')[0]!);
+  if (path === undefined || positionals.length > 1)
+    throw new CliError('run takes one object', 'usage', RUN_USAGE.split('\n')[0]!);
   const choice = chooseKernel(values);
   const link = parseLink(values.link);
   const time = seconds('for', values.for);
@@ -72,22 +82,58 @@ export function run(args: string[]): number {
   return documents.some(({ faults }) => faults.length > 0) ? 1 : 0;
 }
 
-function runOnce(resolved: ResolvedObject, choice: KernelChoice, cfi: CfiMode, link: LinkSpec, time: number, tableName: string | undefined): RunDocument {
+function runOnce(
+  resolved: ResolvedObject,
+  choice: KernelChoice,
+  cfi: CfiMode,
+  link: LinkSpec,
+  time: number,
+  tableName: string | undefined,
+): RunDocument {
   const session = startSession(resolved, choice, cfi);
   const { kernel } = session;
-  if (!resolved.structOps.some(({ type }) => type === TCP)) throw new CliError('the object has no tcp_congestion_ops table to run', 'refused', "bpf_dummy_ops are run by 'trampet test'");
+  if (!resolved.structOps.some(({ type }) => type === TCP))
+    throw new CliError(
+      'the object has no tcp_congestion_ops table to run',
+      'refused',
+      "bpf_dummy_ops are run by 'trampet test'",
+    );
   const maps = registerTables(session);
-  const driven = pickTable(maps.filter(({ type }) => type === TCP), tableName);
+  const driven = pickTable(
+    maps.filter(({ type }) => type === TCP),
+    tableName,
+  );
   const document: RunDocument = {
-    schema: 1, object: resolved.file.name, kernel: kernel.target.release, cfi, seed: choice.seed, hashSeed: kernel.target.hashSeed, verified: false, link,
-    ops: maps.map((map) => describeTable(kernel, map)), calls: 0, callsByMember: {}, instructions: 0, mips: 0, faults: [], flow: null, samples: [], trace: kernel.trace,
+    schema: 1,
+    object: resolved.file.name,
+    kernel: kernel.target.release,
+    cfi,
+    seed: choice.seed,
+    hashSeed: kernel.target.hashSeed,
+    verified: false,
+    link,
+    ops: maps.map((map) => describeTable(kernel, map)),
+    calls: 0,
+    callsByMember: {},
+    instructions: 0,
+    mips: 0,
+    faults: [],
+    flow: null,
+    samples: [],
+    trace: kernel.trace,
   };
   const before = kernel.machine.instructions;
   const start = performance.now();
   try {
     const result = runFlow(kernel, {
-      congestion: nameOf(kernel, driven), link, seconds: time, seed: choice.seed,
-      onSample: (sample, share) => progress(`${cfi.padEnd(7)} ${'█'.repeat(Math.round(share * 30)).padEnd(30, '░')} ${sample.t.toFixed(1)} s  cwnd ${sample.cwnd}`),
+      congestion: nameOf(kernel, driven),
+      link,
+      seconds: time,
+      seed: choice.seed,
+      onSample: (sample, share) =>
+        progress(
+          `${cfi.padEnd(7)} ${'█'.repeat(Math.round(share * 30)).padEnd(30, '░')} ${sample.t.toFixed(1)} s  cwnd ${sample.cwnd}`,
+        ),
     });
     document.flow = result.flow;
     document.samples = result.samples;
@@ -113,27 +159,56 @@ function describeTable(kernel: Kernel, map: StructOpsMap): RunDocument['ops'][nu
   return {
     name: map.name,
     type: map.type,
-    members: map.members.map(({ member, program, hash, address }) => ({ member, program: program.name, hash: hex32(hash), address: hex64(kernel.memory.address(address)) })),
+    members: map.members.map(({ member, program, hash, address }) => ({
+      member,
+      program: program.name,
+      hash: hex32(hash),
+      address: hex64(kernel.memory.address(address)),
+    })),
   };
 }
 
 function printRuns(documents: readonly RunDocument[], time: number): void {
   const [first] = documents as [RunDocument];
-  out(`${bold(first.object)}  Linux ${first.kernel}  ${dim(formatLink(first.link))}  ${dim(`${time} s, seed ${first.seed}`)}`);
+  out(
+    `${bold(first.object)}  Linux ${first.kernel}  ${dim(formatLink(first.link))}  ${dim(`${time} s, seed ${first.seed}`)}`,
+  );
   out(dim(NOT_VERIFIED));
   const shown = documents.at(-1)!;
   for (const ops of shown.ops) {
     out(`\n${bold(ops.name)}  struct ${ops.type}  ${dim(`cfi ${shown.cfi}`)}`);
-    const rows = ops.members.map(({ member, program, hash, address }) => [`  ${cyan(member)}`, program, shown.cfi === 'off' ? dim('no hash') : hash, dim(address), `${shown.callsByMember[member] ?? 0}`]);
-    for (const line of table([['  member', 'program', 'type hash', 'in the table', 'calls'].map(dim), ...rows], [4])) out(line);
+    const rows = ops.members.map(({ member, program, hash, address }) => [
+      `  ${cyan(member)}`,
+      program,
+      shown.cfi === 'off' ? dim('no hash') : hash,
+      dim(address),
+      `${shown.callsByMember[member] ?? 0}`,
+    ]);
+    for (const line of table([['  member', 'program', 'type hash', 'in the table', 'calls'].map(dim), ...rows], [4]))
+      out(line);
   }
   if (shown.samples.length > 0) printPlot(shown, time);
   out();
   const rows = documents.map((document) => {
     const { flow } = document;
     const faults = document.faults.length === 0 ? green('0 CFI faults') : red(`died: ${document.faults[0]!.kind}`);
-    const figures = flow === null ? ['', '', '', ''] : [`${(flow.goodputBps / 1e6).toFixed(2)} Mbit/s`, `RTT ${flow.rttMsMean.toFixed(1)} ms`, `${flow.retransmits} retransmits`, `${flow.rtos} RTOs`];
-    return [`cfi ${bold(document.cfi)}`, ...figures, `${document.calls} calls`, `${(document.instructions / 1e6).toFixed(1)} M instructions`, dim(`${document.mips} MIPS`), faults];
+    const figures =
+      flow === null
+        ? ['', '', '', '']
+        : [
+            `${(flow.goodputBps / 1e6).toFixed(2)} Mbit/s`,
+            `RTT ${flow.rttMsMean.toFixed(1)} ms`,
+            `${flow.retransmits} retransmits`,
+            `${flow.rtos} RTOs`,
+          ];
+    return [
+      `cfi ${bold(document.cfi)}`,
+      ...figures,
+      `${document.calls} calls`,
+      `${(document.instructions / 1e6).toFixed(1)} M instructions`,
+      dim(`${document.mips} MIPS`),
+      faults,
+    ];
   });
   for (const line of table(rows, [1, 2, 3, 4, 5, 6, 7])) out(line);
   for (const { faults } of documents) for (const { lines } of faults) for (const line of lines) out(red(line));
@@ -150,7 +225,9 @@ function printPlot(document: RunDocument, time: number): void {
       { values: samples.map(({ cwnd }) => cwnd), color: cyan },
       { values: samples.map(({ ssthresh }) => (ssthresh === null || ssthresh > top ? null : ssthresh)), color: yellow },
     ],
-    width, 12, top,
+    width,
+    12,
+    top,
   );
   for (const line of lines) out(line);
   out(dim(`${' '.repeat(7)}└${'─'.repeat(width)}`));

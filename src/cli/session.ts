@@ -4,7 +4,15 @@ import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { TrampetError } from '../base/index.ts';
 import { type Btf, readBtf } from '../btf/index.ts';
-import { bootKernel, type Kernel, loadObject, type LoadedObject, type LoadedProgram, StructOpsLink, StructOpsMap } from '../kernel/index.ts';
+import {
+  bootKernel,
+  type Kernel,
+  type LoadedObject,
+  type LoadedProgram,
+  loadObject,
+  StructOpsLink,
+  StructOpsMap,
+} from '../kernel/index.ts';
 import { openObject, type ResolvedObject, resolveObject } from '../object/index.ts';
 import { dummySubsystem, tcpSubsystem } from '../subsystems/index.ts';
 import { type CfiMode, makeTarget } from '../target/index.ts';
@@ -45,7 +53,8 @@ export interface CommonValues {
 
 export function chooseKernel(values: CommonValues): KernelChoice {
   const file = values.btf === undefined ? fileURLToPath(BUNDLED_BTF) : values.btf === 'live' ? LIVE_BTF : values.btf;
-  if (values.btf === 'live' && !existsSync(LIVE_BTF)) throw new CliError(`the running kernel has no BTF (${LIVE_BTF})`, 'unreadable');
+  if (values.btf === 'live' && !existsSync(LIVE_BTF))
+    throw new CliError(`the running kernel has no BTF (${LIVE_BTF})`, 'unreadable');
   return {
     release: values.kernel,
     cfi: oneOf('cfi', values.cfi, CFI_MODES),
@@ -76,7 +85,12 @@ export interface Session {
 
 /** Boots, and loads the object; ops tables are not registered yet. */
 export function startSession(resolved: ResolvedObject, choice: KernelChoice, cfi: CfiMode = choice.cfi): Session {
-  const target = makeTarget({ release: choice.release, cfi, btf: choice.btf, hashSeed: cfi === 'off' ? 0 : choice.hashSeed });
+  const target = makeTarget({
+    release: choice.release,
+    cfi,
+    btf: choice.btf,
+    hashSeed: cfi === 'off' ? 0 : choice.hashSeed,
+  });
   const kernel = bootKernel({ target, subsystems: [dummySubsystem, tcpSubsystem], seed: choice.seed });
   const loaded = loadObject(kernel, resolved);
   return { kernel, resolved, loaded, programs: new Map(loaded.programs.map((program) => [program.name, program])) };
@@ -95,10 +109,17 @@ export function registerTables({ kernel, resolved, programs }: Session): StructO
 }
 
 /** The one table that is meant: by name, or the only one. */
-export function pickTable<T extends { name: string }>(tables: readonly T[], name: string | undefined, what = 'ops table'): T {
+export function pickTable<T extends { name: string }>(
+  tables: readonly T[],
+  name: string | undefined,
+  what = 'ops table',
+): T {
   if (name !== undefined) {
     const found = tables.find((table) => table.name === name);
-    if (found === undefined) throw new CliError(`no ${what} '${name}' in this object (there are: ${tables.map((table) => table.name).join(', ') || 'none'})`);
+    if (found === undefined)
+      throw new CliError(
+        `no ${what} '${name}' in this object (there are: ${tables.map((table) => table.name).join(', ') || 'none'})`,
+      );
     return found;
   }
   const only = tables[0];

@@ -19,34 +19,59 @@ export function trampoline(args: string[]): number {
     return 0;
   }
   const [path, which] = positionals;
-  if (path === undefined || which === undefined || positionals.length > 2) throw new CliError('trampoline takes an object and TABLE.MEMBER', 'usage', TRAMPOLINE_USAGE.split('\n')[0]!);
+  if (path === undefined || which === undefined || positionals.length > 2)
+    throw new CliError('trampoline takes an object and TABLE.MEMBER', 'usage', TRAMPOLINE_USAGE.split('\n')[0]!);
   const choice = chooseKernel(values);
   const { kernel, resolved, programs } = startSession(openFor(path, choice), choice);
   const { table, member } = splitMember(which);
   const ops = pickTable(resolved.structOps, table);
   const program = programs.get(ops.programs.find((candidate) => candidate.member === member)?.program ?? '');
-  if (program === undefined) throw new CliError(`${ops.name} has no program for '${member}' (it has: ${ops.programs.map((entry) => entry.member).join(', ')})`);
+  if (program === undefined)
+    throw new CliError(
+      `${ops.name} has no program for '${member}' (it has: ${ops.programs.map((entry) => entry.member).join(', ')})`,
+    );
   const stub = kernel.structOps.get(ops.type)?.stubs[member];
-  if (stub === undefined) throw new CliError(`member ${ops.type}.${member} has no stub: BPF cannot implement it`, 'refused');
+  if (stub === undefined)
+    throw new CliError(`member ${ops.type}.${member} has no stub: BPF cannot implement it`, 'refused');
   const field = kernel.btf.struct(ops.type).members.find(({ name }) => name === member)!;
   const pointer = kernel.btf.resolve(field.type);
   const proto = pointer.kind === 'ptr' ? kernel.btf.resolve(pointer.type).id : 0;
-  const { trampoline: image, hash } = buildTrampoline(kernel, program, proto, kernel.symbol(stub), () => kernel.images.alloc(4096, 4096));
+  const { trampoline: image, hash } = buildTrampoline(kernel, program, proto, kernel.symbol(stub), () =>
+    kernel.images.alloc(4096, 4096),
+  );
   const address = kernel.memory.address(image.address);
   const prototype = formatDecl(kernel.btf, field.type, member);
   const cfi = kernel.target.features.cfi;
   if (values.json) {
     json({
-      schema: 1, table: ops.name, member, program: program.name, prototype, kernel: kernel.target.release, cfi, stub, hash: cfi === 'off' ? null : hex32(hash), bytesSeen: true,
-      address: `0x${address.toString(16)}`, entryOffset: image.entryOffset, hex: toHex(image.bytes), frame: image.frame, segments: image.segments,
+      schema: 1,
+      table: ops.name,
+      member,
+      program: program.name,
+      prototype,
+      kernel: kernel.target.release,
+      cfi,
+      stub,
+      hash: cfi === 'off' ? null : hex32(hash),
+      bytesSeen: true,
+      address: `0x${address.toString(16)}`,
+      entryOffset: image.entryOffset,
+      hex: toHex(image.bytes),
+      frame: image.frame,
+      segments: image.segments,
     });
     return 0;
   }
   out(`${bold(`${ops.name}.${member}`)}  ${prototype}`);
-  out(dim(`Linux ${kernel.target.release}, cfi ${cfi} · stub ${stub}${cfi === 'off' ? '' : ` · hash ${hex32(hash)}`} · program ${program.name} · this form was seen in a running kernel`));
+  out(
+    dim(
+      `Linux ${kernel.target.release}, cfi ${cfi} · stub ${stub}${cfi === 'off' ? '' : ` · hash ${hex32(hash)}`} · program ${program.name} · this form was seen in a running kernel`,
+    ),
+  );
   out(dim(NOT_VERIFIED));
   out(`\n${bold('frame')}  ${dim(`${image.frame.size} bytes below rbp`)}`);
-  for (const { offset, what } of image.frame.slots) out(`  rbp${offset < 0 ? '-' : '+'}0x${Math.abs(offset).toString(16).padStart(2, '0')}  ${what}`);
+  for (const { offset, what } of image.frame.slots)
+    out(`  rbp${offset < 0 ? '-' : '+'}0x${Math.abs(offset).toString(16).padStart(2, '0')}  ${what}`);
   out();
   let shown = '';
   for (const line of listX86(image.bytes, address, (target) => kernel.symbols.at(Number(target & 0xffffffffn))?.name)) {
@@ -57,7 +82,9 @@ export function trampoline(args: string[]): number {
     }
     const at = line.offset - image.entryOffset;
     const text = `${at < 0 ? '-' : '+'}${Math.abs(at).toString(16).padStart(2, '0')}`;
-    out(`  ${dim(text.padStart(5))}  ${dim(toHex(line.bytes).padEnd(22))}  ${line.text}${at === 0 ? cyan('   ← the table points here') : ''}`);
+    out(
+      `  ${dim(text.padStart(5))}  ${dim(toHex(line.bytes).padEnd(22))}  ${line.text}${at === 0 ? cyan('   ← the table points here') : ''}`,
+    );
   }
   return 0;
 }

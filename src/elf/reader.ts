@@ -63,9 +63,11 @@ export function readElf(bytes: Uint8Array): ElfFile {
   if (bytes.length < 4 || bytes[0] !== 0x7f || bytes[1] !== 0x45 || bytes[2] !== 0x4c || bytes[3] !== 0x46) {
     throw new ElfError('not an ELF file (no \\x7fELF at offset 0)', 'ELF_MAGIC');
   }
-  if (bytes.length < 16) throw new ElfError(`truncated ELF identification: ${bytes.length} of 16 bytes`, 'ELF_TRUNCATED');
+  if (bytes.length < 16)
+    throw new ElfError(`truncated ELF identification: ${bytes.length} of 16 bytes`, 'ELF_TRUNCATED');
   if (bytes[4] !== 2) throw new ElfError(`ELF class ${bytes[4]} is not supported (need 64-bit)`, 'ELF_CLASS');
-  if (bytes[5] !== 1) throw new ElfError(`ELF data encoding ${bytes[5]} is not supported (need little-endian)`, 'ELF_ENDIAN');
+  if (bytes[5] !== 1)
+    throw new ElfError(`ELF data encoding ${bytes[5]} is not supported (need little-endian)`, 'ELF_ENDIAN');
   if (bytes.length < EHDR_SIZE) {
     throw new ElfError(`truncated ELF header: ${bytes.length} of ${EHDR_SIZE} bytes`, 'ELF_TRUNCATED');
   }
@@ -84,7 +86,8 @@ export function readElf(bytes: Uint8Array): ElfFile {
 
 function u64(view: DataView, at: number, what: string): number {
   const high = view.getUint32(at + 4, true);
-  if (high >= 1 << 20) throw new ElfError(`${what} is absurd (0x${view.getBigUint64(at, true).toString(16)})`, 'ELF_RANGE');
+  if (high >= 1 << 20)
+    throw new ElfError(`${what} is absurd (0x${view.getBigUint64(at, true).toString(16)})`, 'ELF_RANGE');
   return high * 0x1_0000_0000 + view.getUint32(at, true);
 }
 
@@ -95,7 +98,8 @@ function readSections(bytes: Uint8Array, view: DataView): ElfSection[] {
   let shstrndx = view.getUint16(62, true);
   if (shoff === 0) return [];
   if (shentsize !== SHDR_SIZE) throw new ElfError(`section header size ${shentsize}, expected ${SHDR_SIZE}`);
-  if (shoff + SHDR_SIZE > bytes.length) throw new ElfError('section headers lie past the end of the file', 'ELF_TRUNCATED');
+  if (shoff + SHDR_SIZE > bytes.length)
+    throw new ElfError('section headers lie past the end of the file', 'ELF_TRUNCATED');
   if (shnum === 0) shnum = u64(view, shoff + 32, 'section count');
   if (shstrndx === 0xffff) shstrndx = view.getUint32(shoff + 40, true);
   if (shnum > MAX_SECTIONS || shoff + shnum * SHDR_SIZE > bytes.length) {
@@ -110,9 +114,13 @@ function readSections(bytes: Uint8Array, view: DataView): ElfSection[] {
     const size = u64(view, at + 32, `size of section ${index}`);
     const inFile = type !== SHT.NOBITS && type !== 0;
     if (inFile && offset + size > bytes.length) {
-      throw new ElfError(`section ${index} (${size} bytes at offset ${offset}) lies past the end of the file`, 'ELF_TRUNCATED');
+      throw new ElfError(
+        `section ${index} (${size} bytes at offset ${offset}) lies past the end of the file`,
+        'ELF_TRUNCATED',
+      );
     }
-    if (type === SHT.NOBITS && size > MAX_NOBITS) throw new ElfError(`section ${index} claims ${size} bytes of zeroes`, 'ELF_RANGE');
+    if (type === SHT.NOBITS && size > MAX_NOBITS)
+      throw new ElfError(`section ${index} claims ${size} bytes of zeroes`, 'ELF_RANGE');
     names.push(view.getUint32(at, true));
     sections.push({
       index,
@@ -131,7 +139,8 @@ function readSections(bytes: Uint8Array, view: DataView): ElfSection[] {
   }
   const strings = sections[shstrndx];
   if (strings === undefined) throw new ElfError(`section name table ${shstrndx} does not exist`);
-  for (const section of sections) section.name = cstring(strings.data, names[section.index]!, `name of section ${section.index}`);
+  for (const section of sections)
+    section.name = cstring(strings.data, names[section.index]!, `name of section ${section.index}`);
   refuseOverlaps(sections);
   return sections;
 }
@@ -162,7 +171,8 @@ function readSymbols(symtab: ElfSection, sections: readonly ElfSection[]): ElfSy
   if (strings === undefined || strings.type !== SHT.STRTAB) {
     throw new ElfError(`symbol table names a string table ${symtab.link} that does not exist`);
   }
-  if (symtab.data.length % SYM_SIZE !== 0) throw new ElfError(`symbol table size ${symtab.data.length} is no multiple of ${SYM_SIZE}`);
+  if (symtab.data.length % SYM_SIZE !== 0)
+    throw new ElfError(`symbol table size ${symtab.data.length} is no multiple of ${SYM_SIZE}`);
   const extended = sections.find((section) => section.type === SHT.SYMTAB_SHNDX && section.link === symtab.index);
   const view = new DataView(symtab.data.buffer, symtab.data.byteOffset, symtab.data.byteLength);
   const symbols: ElfSymbol[] = [];
@@ -203,8 +213,14 @@ function readRelocations(target: ElfSection, sections: readonly ElfSection[], sy
       const offset = u64(view, at, `${section.name}: relocation offset`);
       const symbol = view.getUint32(at + 12, true);
       const where = `${section.name}+0x${at.toString(16)}`;
-      if (offset >= target.size) throw new ElfError(`relocation points to 0x${offset.toString(16)}, past the end of '${target.name}'`, 'ELF_RELOCATION', where);
-      if (symbol >= symbolCount) throw new ElfError(`relocation names symbol ${symbol} of ${symbolCount}`, 'ELF_RELOCATION', where);
+      if (offset >= target.size)
+        throw new ElfError(
+          `relocation points to 0x${offset.toString(16)}, past the end of '${target.name}'`,
+          'ELF_RELOCATION',
+          where,
+        );
+      if (symbol >= symbolCount)
+        throw new ElfError(`relocation names symbol ${symbol} of ${symbolCount}`, 'ELF_RELOCATION', where);
       found.push({
         offset,
         type: view.getUint32(at + 8, true),

@@ -9,8 +9,19 @@ interface Simple {
   /** Short form for rax. */
   rax: Row;
 }
-const simple = (name: 'add' | 'sub' | 'and' | 'or' | 'xor'): Simple => ({ reg: X[`${name}_EvGv`], imm8: X[`${name}_EvIb`], imm32: X[`${name}_EvIz`], rax: X[`${name}_rAXIz`] });
-const SIMPLE: Record<number, Simple> = { [ALU.ADD]: simple('add'), [ALU.SUB]: simple('sub'), [ALU.AND]: simple('and'), [ALU.OR]: simple('or'), [ALU.XOR]: simple('xor') };
+const simple = (name: 'add' | 'sub' | 'and' | 'or' | 'xor'): Simple => ({
+  reg: X[`${name}_EvGv`],
+  imm8: X[`${name}_EvIb`],
+  imm32: X[`${name}_EvIz`],
+  rax: X[`${name}_rAXIz`],
+});
+const SIMPLE: Record<number, Simple> = {
+  [ALU.ADD]: simple('add'),
+  [ALU.SUB]: simple('sub'),
+  [ALU.AND]: simple('and'),
+  [ALU.OR]: simple('or'),
+  [ALU.XOR]: simple('xor'),
+};
 
 interface Shift {
   imm: Row;

@@ -1,13 +1,22 @@
 import { CLASS, EXIT, type Insn, JMP, SRC_X } from '../bpf/index.ts';
 import { REG, X } from '../x86/index.ts';
-import { JitError } from './error.ts';
 import { emitCall, emitIndirectJump, emitReturn, MAX_TAIL_CALL_CNT, popSaved } from './_frame.ts';
 import { BPF_TO_X86, isImm8, type JitState, roundUp8 } from './_state.ts';
+import { JitError } from './error.ts';
 
 /** x86 condition code of each BPF comparison. */
 const CONDITION: Record<number, number> = {
-  [JMP.JEQ]: 4, [JMP.JSET]: 5, [JMP.JNE]: 5, [JMP.JGT]: 7, [JMP.JLT]: 2, [JMP.JGE]: 3, [JMP.JLE]: 6,
-  [JMP.JSGT]: 15, [JMP.JSLT]: 12, [JMP.JSGE]: 13, [JMP.JSLE]: 14,
+  [JMP.JEQ]: 4,
+  [JMP.JSET]: 5,
+  [JMP.JNE]: 5,
+  [JMP.JGT]: 7,
+  [JMP.JLT]: 2,
+  [JMP.JGE]: 3,
+  [JMP.JLE]: 6,
+  [JMP.JSGT]: 15,
+  [JMP.JSLT]: 12,
+  [JMP.JSGE]: 13,
+  [JMP.JSLE]: 14,
 };
 
 /** Instructions of the classes JMP and JMP32 at slot `index` (0-based); false for one that the JIT does not know. */
@@ -60,7 +69,8 @@ function pad(state: JitState, index: number, jumpSize: number, allowed: readonly
   if (!state.padding) return;
   const { e, addrs } = state;
   const missing = addrs[index + 1]! - addrs[index]! - (e.length - addrs[index]!) - jumpSize;
-  if (!allowed.includes(missing)) throw new JitError(`unexpected jump padding: ${missing} bytes`, 'EFAULT', `insn ${index}`);
+  if (!allowed.includes(missing))
+    throw new JitError(`unexpected jump padding: ${missing} bytes`, 'EFAULT', `insn ${index}`);
   e.nops(missing);
 }
 

@@ -1,5 +1,5 @@
-import { type Emitter, REG, X } from '../x86/index.ts';
 import { cfiOffset } from '../target/index.ts';
+import { type Emitter, REG, X } from '../x86/index.ts';
 import { type JitState, movImm64, roundUp8 } from './_state.ts';
 import type { JitContext } from './types.ts';
 
@@ -138,7 +138,8 @@ export function emitReturn(e: Emitter, ctx: JitContext, image: number): void {
 /** An indirect jump through `register` (emit_indirect_jump): bare, fenced, or through one of three kinds of thunks. */
 export function emitIndirectJump(e: Emitter, ctx: JitContext, register: number, image: number): void {
   const { features, symbols } = ctx;
-  const thunk = (array: number, stride = 32) => e.rel32(X.jmp_Jz, (array + stride * register - (image + e.length + 5)) | 0);
+  const thunk = (array: number, stride = 32) =>
+    e.rel32(X.jmp_Jz, (array + stride * register - (image + e.length + 5)) | 0);
   if (features.its) thunk(symbols.itsThunks, 64);
   else if (features.retpolineLfence) {
     e.op(X.lfence);

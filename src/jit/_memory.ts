@@ -39,7 +39,8 @@ export function emitLoad(state: JitState, insn: Insn): boolean {
     case MODE.MEMSX:
     case MODE.PROBE_MEMSX:
       if (size === 8) return false;
-      if (mode === MODE.PROBE_MEMSX) emitProbe(state, insn, dst, src, () => e.mem(signedLoadRow(size), 8, src, insn.off, dst, 1));
+      if (mode === MODE.PROBE_MEMSX)
+        emitProbe(state, insn, dst, src, () => e.mem(signedLoadRow(size), 8, src, insn.off, dst, 1));
       else e.mem(signedLoadRow(size), 8, src, insn.off, dst, 1);
       return true;
     case MODE.PROBE_MEM32: {
@@ -139,7 +140,10 @@ export function emitAtomic(state: JitState, insn: Insn): boolean {
   const dst = BPF_TO_X86[insn.dst]!;
   const src = BPF_TO_X86[insn.src]!;
   const probe = (insn.code & 0xe0) === MODE.PROBE_ATOMIC;
-  const loop = insn.imm === (ALU.AND | ATOMIC.FETCH) || insn.imm === (ALU.OR | ATOMIC.FETCH) || insn.imm === (ALU.XOR | ATOMIC.FETCH);
+  const loop =
+    insn.imm === (ALU.AND | ATOMIC.FETCH) ||
+    insn.imm === (ALU.OR | ATOMIC.FETCH) ||
+    insn.imm === (ALU.XOR | ATOMIC.FETCH);
   if (loop && !probe) {
     emitFetchLoop(state, insn, size, dst, src);
     return true;
@@ -171,4 +175,8 @@ function emitFetchLoop({ e }: JitState, insn: Insn, size: number, dst: number, s
   movReg(e, 8, REG.rax, AX);
 }
 
-export const isAtomic = (insn: Insn): boolean => (insn.code & 7) === CLASS.STX && ((insn.code & 0xe0) === MODE.ATOMIC || (insn.code & 0xe0) === MODE.PROBE_ATOMIC) && (insn.code & 0x18) !== SIZE.B && (insn.code & 0x18) !== SIZE.H;
+export const isAtomic = (insn: Insn): boolean =>
+  (insn.code & 7) === CLASS.STX &&
+  ((insn.code & 0xe0) === MODE.ATOMIC || (insn.code & 0xe0) === MODE.PROBE_ATOMIC) &&
+  (insn.code & 0x18) !== SIZE.B &&
+  (insn.code & 0x18) !== SIZE.H;

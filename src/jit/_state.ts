@@ -1,9 +1,20 @@
-import { Emitter, REG, X } from '../x86/index.ts';
+import { type Emitter, REG, X } from '../x86/index.ts';
 import type { ExtableEntry, JitContext, JitFunction, Poke, Segment } from './types.ts';
 
 /** x86 register of each BPF register; 11 is the verifier's scratch register BPF_REG_AX. */
 export const BPF_TO_X86: readonly number[] = [
-  REG.rax, REG.rdi, REG.rsi, REG.rdx, REG.rcx, REG.r8, REG.rbx, REG.r13, REG.r14, REG.r15, REG.rbp, REG.r10,
+  REG.rax,
+  REG.rdi,
+  REG.rsi,
+  REG.rdx,
+  REG.rcx,
+  REG.r8,
+  REG.rbx,
+  REG.r13,
+  REG.r14,
+  REG.r15,
+  REG.rbp,
+  REG.r10,
 ];
 /** Scratch registers of the JIT itself. */
 export const AX = REG.r10;

@@ -22,11 +22,24 @@ const MAX_INSN_SIZE = 128;
  * @throws JitError for an instruction that the kernel's JIT does not know, or a program that does not converge.
  */
 export function jitFunction(fn: JitFunction, ctx: JitContext, place: (size: number) => number): JitImage {
-  if (!ctx.era.modelled) throw new JitError(`the JIT of Linux ${ctx.era.release} is not modelled yet`, 'JIT_ERA', undefined, 'unsupported');
+  if (!ctx.era.modelled)
+    throw new JitError(`the JIT of Linux ${ctx.era.release} is not modelled yet`, 'JIT_ERA', undefined, 'unsupported');
   const count = fn.insns.length;
   const state: JitState = {
-    e: new Emitter(), fn, ctx, image: 0, addrs: new Int32Array(count + 1), padding: false, used: usedCalleeSaved(fn.insns),
-    cleanup: GUESS * (count + 1), seenExit: false, directLabel: 0, indirectLabel: 0, extable: [], pokes: [], segments: [],
+    e: new Emitter(),
+    fn,
+    ctx,
+    image: 0,
+    addrs: new Int32Array(count + 1),
+    padding: false,
+    used: usedCalleeSaved(fn.insns),
+    cleanup: GUESS * (count + 1),
+    seenExit: false,
+    directLabel: 0,
+    indirectLabel: 0,
+    extable: [],
+    pokes: [],
+    segments: [],
   };
   for (let i = 0; i <= count; i++) state.addrs[i] = GUESS * (i + 1);
   let before = 0;
@@ -37,8 +50,13 @@ export function jitFunction(fn: JitFunction, ctx: JitContext, place: (size: numb
       state.image = place(size);
       if (runPass(state) !== size) throw new JitError('the image changed its size in the last pass', 'EFAULT');
       return {
-        address: state.image, bytes: state.e.take(), entryOffset: cfiOffset(ctx.features), insnOffsets: state.addrs,
-        extable: state.extable, pokes: state.pokes, segments: state.segments,
+        address: state.image,
+        bytes: state.e.take(),
+        entryOffset: cfiOffset(ctx.features),
+        insnOffsets: state.addrs,
+        extable: state.extable,
+        pokes: state.pokes,
+        segments: state.segments,
       };
     }
     before = size;

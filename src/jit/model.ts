@@ -21,8 +21,10 @@ const SIGNED_ARG = 2;
  */
 export function funcModel(btf: Btf, protoId: number): FuncModel {
   const proto = btf.resolve(protoId);
-  if (proto.kind !== 'func_proto') throw new JitError(`type id ${protoId} is a ${proto.kind}, not a prototype`, 'EINVAL');
-  if (proto.params.length > MAX_ARGS) throw new JitError(`The function has ${proto.params.length} arguments. Too many.`, 'EINVAL');
+  if (proto.kind !== 'func_proto')
+    throw new JitError(`type id ${protoId} is a ${proto.kind}, not a prototype`, 'EINVAL');
+  if (proto.params.length > MAX_ARGS)
+    throw new JitError(`The function has ${proto.params.length} arguments. Too many.`, 'EINVAL');
   const size = (id: number): [number, number] => {
     const type = btf.resolve(id);
     switch (type.kind) {
@@ -46,7 +48,7 @@ export function funcModel(btf: Btf, protoId: number): FuncModel {
   if ((returnFlags & STRUCT_ARG) !== 0) throw new JitError('the function returns a struct', 'EINVAL');
   const model: FuncModel = { argSizes: [], argFlags: [], returnSize, returnFlags };
   proto.params.forEach((param, i) => {
-    if (param.type === 0) throw new JitError('The function has variable args, it\'s unsupported.', 'EINVAL');
+    if (param.type === 0) throw new JitError("The function has variable args, it's unsupported.", 'EINVAL');
     const [bytes, flags] = size(param.type);
     if (bytes > 16) throw new JitError(`argument ${i} has ${bytes} bytes, more than 16`, 'EINVAL');
     if (bytes === 0) throw new JitError(`argument ${i} has no size`, 'EINVAL');

@@ -1,53 +1,24 @@
 import { cfiOffset } from '../target/index.ts';
 import { Emitter, REG, X } from '../x86/index.ts';
 import { emitAccounting, emitCall, emitCfi, emitReturn } from './_frame.ts';
+import {
+  describeFrame,
+  type Layout,
+  layOut,
+  TRAMP_F,
+  type TrampolineFrame,
+  type TrampolineLink,
+  type TrampolineSpec,
+} from './_layout.ts';
 import { isImm8, movImm32, movImm64, movReg } from './_state.ts';
 import { JitError } from './error.ts';
-import { type FuncModel, registerCount } from './model.ts';
 import type { JitContext, Segment } from './types.ts';
-
-/** BPF_TRAMP_F_* (include/linux/bpf.h, 6.12). */
-export const TRAMP_F = { RESTORE_REGS: 1, CALL_ORIG: 2, SKIP_FRAME: 4, IP_ARG: 8, RET_FENTRY_RET: 16, ORIG_STACK: 32, SHARE_IPMODIFY: 64, TAIL_CALL_CTX: 128, INDIRECT: 256 } as const;
 
 /** Bytes after the code that the kernel accounts for but does not write (BPF_INSN_SAFETY). */
 export const TRAMPOLINE_SAFETY = 64;
 const PAGE_SIZE = 4096;
-const MAX_REGISTERS = 12;
 /** rdi, rsi, rdx, rcx, r8, r9. */
 const ARGUMENTS = [REG.rdi, REG.rsi, REG.rdx, REG.rcx, REG.r8, REG.r9] as const;
-
-/** A 64-bit value as two halves. */
-export interface Wide {
-  lo: number;
-  hi: number;
-}
-
-/** One program on a trampoline. */
-export interface TrampolineLink {
-  cookie: Wide;
-  /** Address of its `struct bpf_prog`. */
-  prog: Wide;
-  /** Low 32 bits of its `bpf_func`, of the enter and of the exit function. */
-  bpfFunc: number;
-  enter: number;
-  exit: number;
-}
-
-export interface TrampolineSpec {
-  model: FuncModel;
-  flags: number;
-  fentry: readonly TrampolineLink[];
-  fexit: readonly TrampolineLink[];
-  fmodRet: readonly TrampolineLink[];
-  /** Hash that `cfi_get_func_hash` read from the stub: INDIRECT only. */
-  hash: number;
-  /** The traced function: its address for IP_ARG, and where CALL_ORIG calls. */
-  func: Wide;
-  /** The traced function starts with an ENDBR, or with a poisoned one. */
-  funcHasEndbr: boolean;
-  /** Address of `struct bpf_tramp_image`: CALL_ORIG only. */
-  image: Wide;
-}
 
 export interface TrampolineImage {
   /** Low 32 bits of the address of byte 0. */
@@ -61,68 +32,6 @@ export interface TrampolineImage {
   ipEpilogue: number;
   segments: Segment[];
   frame: TrampolineFrame;
-}
-
-/** The stack frame, in bytes below rbp. */
-export interface TrampolineFrame {
-  size: number;
-  slots: { offset: number; what: string }[];
-}
-
-interface Layout {
-  nrRegs: number;
-  saveReturn: boolean;
-  regs: number;
-  nregs: number;
-  ip: number;
-  rbx: number;
-  runCtx: number;
-  stackArgs: number;
-  size: number;
-}
-
-/** Places in the frame, as distances below rbp (__arch_prepare_bpf_trampoline). */
-function layOut(spec: TrampolineSpec, ctx: JitContext): Layout {
-  const { flags, model } = spec;
-  const nrRegs = registerCount(model);
-  if (nrRegs > MAX_REGISTERS) throw new JitError(`trampoline with ${nrRegs} argument registers (at most ${MAX_REGISTERS})`, 'ENOTSUPP');
-  const saveReturn = (flags & (TRAMP_F.CALL_ORIG | TRAMP_F.RET_FENTRY_RET)) !== 0;
-  let size = saveReturn ? 8 : 0;
-  const regs = (size += 8 * nrRegs);
-  const nregs = (size += 8);
-  const ip = (flags & TRAMP_F.IP_ARG) !== 0 ? (size += 8) : size;
-  const rbx = (size += 8);
-  const runCtx = (size += (ctx.offsets.trampRunCtxSize + 7) & ~7);
-  if (nrRegs > 6 && (flags & TRAMP_F.CALL_ORIG) !== 0) {
-    size += 8 * (nrRegs - usedRegisters(model));
-    // [size + rbp + return address + return address of the traced function] must be a multiple of 16.
-    if (size % 16 === 0) size += 8;
-  }
-  return { nrRegs, saveReturn, regs, nregs, ip, rbx, runCtx, stackArgs: size, size };
-}
-
-/** Registers that arguments use: a struct that does not fit in what is left goes to the stack, and later ones may still fit. */
-function usedRegisters(model: FuncModel): number {
-  let used = 0;
-  for (const size of model.argSizes) {
-    const registers = (size + 7) >> 3;
-    if (used + registers <= 6) used += registers;
-    if (used >= 6) break;
-  }
-  return used;
-}
-
-/** The frame in words, top first. */
-function describeFrame(layout: Layout, spec: TrampolineSpec): TrampolineFrame {
-  const slots: TrampolineFrame['slots'] = [{ offset: 8, what: 'return address' }, { offset: 0, what: 'saved rbp' }];
-  if (layout.saveReturn) slots.push({ offset: -8, what: 'return value' });
-  for (let i = layout.nrRegs - 1; i >= 0; i--) slots.push({ offset: -layout.regs + 8 * i, what: `argument ${i + 1}${i === 0 ? '  ← the program\'s ctx' : ''}` });
-  slots.push({ offset: -layout.nregs, what: 'number of argument registers' });
-  if ((spec.flags & TRAMP_F.IP_ARG) !== 0) slots.push({ offset: -layout.ip, what: 'address of the traced function' });
-  slots.push({ offset: -layout.rbx, what: 'saved rbx' }, { offset: -layout.runCtx, what: 'struct bpf_tramp_run_ctx' });
-  if (layout.stackArgs > layout.runCtx) slots.push({ offset: -layout.stackArgs, what: 'stack arguments for the traced function' });
-  if ((spec.flags & TRAMP_F.TAIL_CALL_CTX) !== 0) slots.push({ offset: -layout.size - 8, what: 'pointer to the tail call counter' });
-  return { size: layout.size, slots };
 }
 
 class TrampolineWriter {
@@ -152,8 +61,13 @@ class TrampolineWriter {
     if ((flags & TRAMP_F.INDIRECT) !== 0) {
       emitCfi(e, this.#ctx, this.#spec.hash);
       const entry = cfiOffset(this.#ctx.features);
-      if (entry > 0) this.segments.push({ start: 0, end: entry, what: 'CFI preamble: the stub\'s hash' });
-      if (e.length > entry) this.segments.push({ start: entry, end: e.length, what: this.#ctx.features.cfi === 'fineibt' ? 'poisoned endbr: kdata points here' : 'endbr: kdata points here' });
+      if (entry > 0) this.segments.push({ start: 0, end: entry, what: "CFI preamble: the stub's hash" });
+      if (e.length > entry)
+        this.segments.push({
+          start: entry,
+          end: e.length,
+          what: this.#ctx.features.cfi === 'fineibt' ? 'poisoned endbr: kdata points here' : 'endbr: kdata points here',
+        });
     } else {
       emitAccounting(e, this.#ctx, this.#image);
       this.#mark('call depth accounting', 0);
@@ -352,8 +266,18 @@ class TrampolineWriter {
  * kernel accounts for and gives the low 32 bits of the image's address.
  * @throws JitError ENOTSUPP for more than 12 argument registers, EFAULT if it exceeds a page.
  */
-export function emitTrampoline(spec: TrampolineSpec, ctx: JitContext, place: (allocated: number) => number): TrampolineImage {
-  if (!ctx.era.modelled) throw new JitError(`trampolines of Linux ${ctx.era.release} are not modelled yet`, 'JIT_ERA', undefined, 'unsupported');
+export function emitTrampoline(
+  spec: TrampolineSpec,
+  ctx: JitContext,
+  place: (allocated: number) => number,
+): TrampolineImage {
+  if (!ctx.era.modelled)
+    throw new JitError(
+      `trampolines of Linux ${ctx.era.release} are not modelled yet`,
+      'JIT_ERA',
+      undefined,
+      'unsupported',
+    );
   if ((spec.flags & TRAMP_F.INDIRECT) !== 0 && (spec.flags & ~(TRAMP_F.INDIRECT | TRAMP_F.RET_FENTRY_RET)) !== 0) {
     throw new JitError(`BPF_TRAMP_F_INDIRECT does not go with flags 0x${spec.flags.toString(16)}`, 'EINVAL');
   }
@@ -366,8 +290,12 @@ export function emitTrampoline(spec: TrampolineSpec, ctx: JitContext, place: (al
   const writer = new TrampolineWriter(spec, ctx, layout, address);
   const places = writer.write();
   return {
-    address, bytes: writer.e.take(), allocated: writer.e.length + TRAMPOLINE_SAFETY,
+    address,
+    bytes: writer.e.take(),
+    allocated: writer.e.length + TRAMPOLINE_SAFETY,
     entryOffset: (spec.flags & TRAMP_F.INDIRECT) !== 0 ? cfiOffset(ctx.features) : 0,
-    ...places, segments: writer.segments, frame: describeFrame(layout, spec),
+    ...places,
+    segments: writer.segments,
+    frame: describeFrame(layout, spec),
   };
 }

@@ -38,7 +38,8 @@ export class Allocator {
 
   free(pointer: GuestPtr): void {
     const size = this.#sizes.get(pointer);
-    if (size === undefined) throw new KernelError(`free of 0x${pointer.toString(16)}, which is not allocated`, 'EINVAL');
+    if (size === undefined)
+      throw new KernelError(`free of 0x${pointer.toString(16)}, which is not allocated`, 'EINVAL');
     this.#sizes.delete(pointer);
     const list = this.#free.get(size);
     if (list === undefined) this.#free.set(size, [pointer]);

@@ -44,7 +44,8 @@ export function bootKernel(options: BootOptions): Kernel {
   const { features, era } = target;
   if (!era.modelled) throw new UnsupportedError(`Linux ${target.release} cannot be booted yet (6.12 can)`);
   for (const name of ['retpoline', 'retpolineLfence', 'rethunk', 'its', 'callDepth'] as const) {
-    if (features[name]) throw new UnsupportedError(`the guest has no thunks for '${name}'; its bytes can be emitted but not run`);
+    if (features[name])
+      throw new UnsupportedError(`the guest has no thunks for '${name}'; its bytes can be emitted but not run`);
   }
   const memory = new GuestMemory(TEXT_SIZE + IMAGES_SIZE + HEAP_SIZE + VMALLOC_SIZE + PERCPU_SIZE + STACK_SIZE);
   const machine = new Machine(memory, { ibt: target.cpu.ibt && features.ibt });
@@ -91,9 +92,20 @@ export function bootKernel(options: BootOptions): Kernel {
     handler(call);
   };
   kernel = new Kernel({
-    target, memory, machine, symbols, callSites: text.callSites, heap: heapAlloc, vmalloc: new Allocator(memory, vmalloc), percpu: percpuAlloc,
-    images: new Allocator(memory, images), jit: jitContext(target, symbols), structOps: new Map(options.subsystems.flatMap((s) => s.structOps).map((def) => [def.name, def])),
-    jiffies, percpuBase: percpu.start, seed: options.seed ?? 1,
+    target,
+    memory,
+    machine,
+    symbols,
+    callSites: text.callSites,
+    heap: heapAlloc,
+    vmalloc: new Allocator(memory, vmalloc),
+    percpu: percpuAlloc,
+    images: new Allocator(memory, images),
+    jit: jitContext(target, symbols),
+    structOps: new Map(options.subsystems.flatMap((s) => s.structOps).map((def) => [def.name, def])),
+    jiffies,
+    percpuBase: percpu.start,
+    seed: options.seed ?? 1,
   });
   kernel.printk(era.bootLine[features.cfi]);
   return kernel;
@@ -118,7 +130,12 @@ function collectGates(subsystems: readonly Subsystem[], kernel: () => Kernel): M
 }
 
 /** Every function of the guest's text. */
-function layOut(builder: TextBuilder, subsystems: readonly Subsystem[], gates: ReadonlyMap<string, GateHandler>, { btf }: Target): void {
+function layOut(
+  builder: TextBuilder,
+  subsystems: readonly Subsystem[],
+  gates: ReadonlyMap<string, GateHandler>,
+  { btf }: Target,
+): void {
   builder.gate('host_return', undefined);
   builder.gate('__bpf_call_base', undefined);
   for (const subsystem of subsystems) {
@@ -134,7 +151,12 @@ function layOut(builder: TextBuilder, subsystems: readonly Subsystem[], gates: R
         if (stub !== undefined) builder.stub(stub, hash);
         // The same prototype, but its address is never taken: boot seals it.
         builder.stub(`sealed_${def.name}_${member.name}`, hash, true);
-        builder.callSite(callSiteName(def.name, member.name), hash, member.bitOffset / 8, Math.max(0, argumentRegisters(btf, proto.params) - 6));
+        builder.callSite(
+          callSiteName(def.name, member.name),
+          hash,
+          member.bitOffset / 8,
+          Math.max(0, argumentRegisters(btf, proto.params) - 6),
+        );
       }
     }
   }
@@ -169,7 +191,10 @@ function applyCfi(text: KernelText, base: GuestPtr, target: Target): void {
 /** What the JIT needs to know of this kernel. */
 function jitContext(target: Target, symbols: Symbols): JitContext {
   const named: Record<string, number> = {};
-  for (const name of ['enter', 'exit'].flatMap((way) => ['', '_sleepable', '_recur', '_sleepable_recur'].map((kind) => `__bpf_prog_${way}${kind}`))) named[name] = symbols.find(name)!.start;
+  for (const name of ['enter', 'exit'].flatMap((way) =>
+    ['', '_sleepable', '_recur', '_sleepable_recur'].map((kind) => `__bpf_prog_${way}${kind}`),
+  ))
+    named[name] = symbols.find(name)!.start;
   named['__bpf_tramp_enter'] = symbols.find('__bpf_tramp_enter')!.start;
   named['__bpf_tramp_exit'] = symbols.find('__bpf_tramp_exit')!.start;
   const hashes = cfiHashes(target.hashSeed);
@@ -179,8 +204,15 @@ function jitContext(target: Target, symbols: Symbols): JitContext {
     offsets: target.offsets,
     hashes,
     symbols: {
-      ...named, callBase: symbols.find('__bpf_call_base')!.start, returnThunk: 0, indirectThunks: 0, indirectJumpThunks: 0, itsThunks: 0, callDepth: 0,
-      thisCpuOffset: THIS_CPU_OFF, clearBhbLoop: 0,
+      ...named,
+      callBase: symbols.find('__bpf_call_base')!.start,
+      returnThunk: 0,
+      indirectThunks: 0,
+      indirectJumpThunks: 0,
+      itsThunks: 0,
+      callDepth: 0,
+      thisCpuOffset: THIS_CPU_OFF,
+      clearBhbLoop: 0,
     } as JitSymbols,
     accountedCallees: new Set(),
     taskSizeMax: { lo: 0xfffff000, hi: 0x7fff },

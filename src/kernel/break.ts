@@ -27,7 +27,13 @@ export interface BreakCell {
  * - sealed: a kernel function of the right type whose address is never taken
  * - mid-function: the pointer leads into the middle of the trampoline
  */
-export function breakMember(kernel: Kernel, map: StructOpsMap, member: string, way: BreakWay, args: readonly Argument[]): BreakCell {
+export function breakMember(
+  kernel: Kernel,
+  map: StructOpsMap,
+  member: string,
+  way: BreakWay,
+  args: readonly Argument[],
+): BreakCell {
   const { memory } = kernel;
   const own = map.members.find((candidate) => candidate.member === member)!;
   const slot = (map.kdata + kernel.field(map.type, member).offset) >>> 0;
@@ -35,7 +41,8 @@ export function breakMember(kernel: Kernel, map: StructOpsMap, member: string, w
   let target: GuestPtr = own.address;
   switch (way) {
     case 'wrong-type':
-      target = map.members.find((candidate) => candidate.hash !== own.hash)?.address ?? kernel.symbol('bpf_dummy_test_2');
+      target =
+        map.members.find((candidate) => candidate.hash !== own.hash)?.address ?? kernel.symbol('bpf_dummy_test_2');
       break;
     case 'no-endbr': {
       const at = kernel.target.features.cfi === 'fineibt' ? own.trampoline.address : own.address;

@@ -70,7 +70,28 @@ export const CALL_SITE_SIZE = 20;
  *     2e e8 rel32       cs call __x86_indirect_thunk_r11
  */
 export function compiledCallSite(hash: number, build: CfiBuild, thunkDistance: number): Uint8Array {
-  const bytes = new Uint8Array([0x41, 0xba, 0, 0, 0, 0, 0x45, 0x03, 0x53, -(4 + build.callPadding) & 0xff, 0x74, 0x02, 0x0f, 0x0b, 0x2e, 0xe8, 0, 0, 0, 0]);
+  const bytes = new Uint8Array([
+    0x41,
+    0xba,
+    0,
+    0,
+    0,
+    0,
+    0x45,
+    0x03,
+    0x53,
+    -(4 + build.callPadding) & 0xff,
+    0x74,
+    0x02,
+    0x0f,
+    0x0b,
+    0x2e,
+    0xe8,
+    0,
+    0,
+    0,
+    0,
+  ]);
   write32(bytes, 2, -hash >>> 0);
   write32(bytes, 16, thunkDistance);
   return bytes;
@@ -103,9 +124,16 @@ export interface CallThunks {
  * The six bytes that perform the call, after boot (patch_retpoline): through the retpoline as compiled, bare, fenced, or
  * counted. `callAddress` is the low half of their address. Undefined where ITS may choose a thunk of its own.
  */
-export function bootCall(compiled: Uint8Array, callAddress: number, features: Features, thunks: CallThunks): Uint8Array | undefined {
+export function bootCall(
+  compiled: Uint8Array,
+  callAddress: number,
+  features: Features,
+  thunks: CallThunks,
+): Uint8Array | undefined {
   const bytes = compiled.slice();
-  const indirect = features.retpolineLfence ? [0x0f, 0xae, 0xe8, 0x41, 0xff, 0xd3] : [0x41, 0xff, 0xd3, 0x0f, 0x1f, 0x00];
+  const indirect = features.retpolineLfence
+    ? [0x0f, 0xae, 0xe8, 0x41, 0xff, 0xd3]
+    : [0x41, 0xff, 0xd3, 0x0f, 0x1f, 0x00];
   if (features.its && !features.retpoline) {
     // A call whose last byte lies in the lower half of a cache line goes through a thunk that is placed at run time.
     const last = (callAddress + 2) & 0x3f;

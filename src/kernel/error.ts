@@ -33,7 +33,11 @@ export class KernelOops extends TrampetError {
   readonly report: Report;
 
   constructor(report: Report, cause: unknown) {
-    super(report.lines[0] ?? report.kind, { kind: 'refused', code: report.kind === 'cfi' ? 'CFI' : report.kind === 'ibt' ? 'IBT' : 'OOPS', cause });
+    super(report.lines[0] ?? report.kind, {
+      kind: 'refused',
+      code: report.kind === 'cfi' ? 'CFI' : report.kind === 'ibt' ? 'IBT' : 'OOPS',
+      cause,
+    });
     this.report = report;
   }
 }

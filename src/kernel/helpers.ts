@@ -18,7 +18,11 @@ export const helperSymbol = (id: number): string => OTHER_SYMBOLS[id] ?? helperN
 
 const MAP_OPERATIONS: Record<number, string> = { 1: 'lookup_elem', 2: 'update_elem', 3: 'delete_elem' };
 const OPERATION_PREFIX: Record<number, string> = {
-  [MAP_TYPE.ARRAY]: 'array_map_', [MAP_TYPE.PERCPU_ARRAY]: 'percpu_array_map_', [MAP_TYPE.HASH]: 'htab_map_', [MAP_TYPE.PERCPU_HASH]: 'htab_percpu_map_', [MAP_TYPE.LRU_HASH]: 'htab_lru_map_',
+  [MAP_TYPE.ARRAY]: 'array_map_',
+  [MAP_TYPE.PERCPU_ARRAY]: 'percpu_array_map_',
+  [MAP_TYPE.HASH]: 'htab_map_',
+  [MAP_TYPE.PERCPU_HASH]: 'htab_percpu_map_',
+  [MAP_TYPE.LRU_HASH]: 'htab_lru_map_',
 };
 
 /** The map's own function, which the kernel calls instead of bpf_map_{lookup,update,delete}_elem when it knows the map. */
@@ -31,7 +35,8 @@ export function mapOperation(id: number, type: number): string | undefined {
 /** The functions behind the helpers that are modelled, and those that rewritten programs call. */
 export function helperGates(kernel: () => Kernel): GateDef[] {
   const gates: GateDef[] = [];
-  const gate = (name: string, handler: (k: Kernel, call: GateCall) => void) => gates.push({ name, handler: (call) => handler(kernel(), call) });
+  const gate = (name: string, handler: (k: Kernel, call: GateCall) => void) =>
+    gates.push({ name, handler: (call) => handler(kernel(), call) });
   const map = (k: Kernel, call: GateCall): BpfMap | undefined => k.maps.find(({ pointer }) => pointer === call.ptr(0));
   const bytes = (k: Kernel, pointer: GuestPtr, size: number) => k.memory.copyNofault(pointer, size);
 
@@ -44,14 +49,20 @@ export function helperGates(kernel: () => Kernel): GateDef[] {
     const found = map(k, call);
     const key = found === undefined ? undefined : bytes(k, call.ptr(1), found.blueprint.keySize);
     const value = found === undefined ? undefined : bytes(k, call.ptr(2), found.blueprint.valueSize);
-    call.retNumber(found === undefined || key === undefined || value === undefined ? EFAULT : found.update(key, value, call.lo(3)));
+    call.retNumber(
+      found === undefined || key === undefined || value === undefined ? EFAULT : found.update(key, value, call.lo(3)),
+    );
   };
   const remove = (k: Kernel, call: GateCall) => {
     const found = map(k, call);
     const key = found === undefined ? undefined : bytes(k, call.ptr(1), found.blueprint.keySize);
     call.retNumber(found === undefined || key === undefined ? EFAULT : found.delete(key));
   };
-  for (const [id, handler] of [[1, lookup], [2, update], [3, remove]] as const) {
+  for (const [id, handler] of [
+    [1, lookup],
+    [2, update],
+    [3, remove],
+  ] as const) {
     gate(helperName(id), handler);
     for (const type of Object.keys(OPERATION_PREFIX)) gate(mapOperation(id, Number(type))!, handler);
   }
@@ -64,7 +75,8 @@ export function helperGates(kernel: () => Kernel): GateDef[] {
   });
 
   const time = (k: Kernel, call: GateCall) => call.retNumber(k.now());
-  for (const name of ['bpf_ktime_get_ns', 'bpf_ktime_get_boot_ns', 'bpf_ktime_get_coarse_ns', 'bpf_ktime_get_tai_ns']) gate(name, time);
+  for (const name of ['bpf_ktime_get_ns', 'bpf_ktime_get_boot_ns', 'bpf_ktime_get_coarse_ns', 'bpf_ktime_get_tai_ns'])
+    gate(name, time);
   gate('bpf_jiffies64', (k, call) => call.retNumber(k.jiffies()));
   gate('bpf_get_smp_processor_id', (_, call) => call.ret(0));
   gate('bpf_get_numa_node_id', (_, call) => call.ret(0));
@@ -82,9 +94,16 @@ export function helperGates(kernel: () => Kernel): GateDef[] {
 
   gate('bpf_trace_printk', (k, call) => {
     const format = readString(k, { lo: call.lo(0) });
-    print(k, call, format, [2, 3, 4].map((i) => ({ lo: call.lo(i), hi: call.hi(i) })));
+    print(
+      k,
+      call,
+      format,
+      [2, 3, 4].map((i) => ({ lo: call.lo(i), hi: call.hi(i) })),
+    );
   });
-  gate('bpf_trace_vprintk', (k, call) => print(k, call, readString(k, { lo: call.lo(0) }), packed(k, call.ptr(2), call.lo(3))));
+  gate('bpf_trace_vprintk', (k, call) =>
+    print(k, call, readString(k, { lo: call.lo(0) }), packed(k, call.ptr(2), call.lo(3))),
+  );
   gate('bpf_snprintf', (k, call) => {
     const text = formatPrintk(k, readString(k, { lo: call.lo(2) }), packed(k, call.ptr(3), call.lo(4)));
     if (text === undefined) return call.retNumber(EINVAL);
@@ -125,7 +144,8 @@ export function helperGates(kernel: () => Kernel): GateDef[] {
     const found = map(k, call);
     return found instanceof RingbufMap ? found : undefined;
   };
-  const holder = (k: Kernel, sample: GuestPtr) => k.maps.find((candidate): candidate is RingbufMap => candidate instanceof RingbufMap && candidate.holds(sample));
+  const holder = (k: Kernel, sample: GuestPtr) =>
+    k.maps.find((candidate): candidate is RingbufMap => candidate instanceof RingbufMap && candidate.holds(sample));
   gate('bpf_ringbuf_reserve', (k, call) => call.retPtr(ring(k, call)?.reserve(call.lo(1)) ?? 0));
   gate('bpf_ringbuf_submit', (k, call) => holder(k, call.ptr(0))?.commit(call.ptr(0), false));
   gate('bpf_ringbuf_discard', (k, call) => holder(k, call.ptr(0))?.commit(call.ptr(0), true));
@@ -170,13 +190,17 @@ function socketKey(socket: GuestPtr): Uint8Array {
 
 function packed(k: Kernel, pointer: GuestPtr, size: number): { lo: number; hi: number }[] {
   const args: { lo: number; hi: number }[] = [];
-  for (let at = 0; at + 8 <= size; at += 8) args.push({ lo: k.memory.i32(pointer + at), hi: k.memory.i32(pointer + at + 4) });
+  for (let at = 0; at + 8 <= size; at += 8)
+    args.push({ lo: k.memory.i32(pointer + at), hi: k.memory.i32(pointer + at + 4) });
   return args;
 }
 
 function print(k: Kernel, call: GateCall, format: string, args: { lo: number; hi: number }[]): void {
   const text = formatPrintk(k, format, args);
-  if (text === undefined) return call.retNumber(EINVAL);
+  if (text === undefined) {
+    call.retNumber(EINVAL);
+    return;
+  }
   k.trace.push(text.replace(/\n$/, ''));
   call.ret(text.length);
 }

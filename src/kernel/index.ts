@@ -3,12 +3,36 @@
 // Gives: boot, CFI as applied at boot, maps, helpers, program load, struct_ops maps and links, failure reports.
 // Mirrors: arch/x86/kernel/{alternative,cfi,cet}.c, kernel/bpf/{bpf_struct_ops,syscall,helpers,arraymap,hashtab}.c (6.12).
 // Leaves out: verification of programs, tracing attachment, more than one CPU, thunks of mitigations.
-export { bootKernel, type BootOptions } from './boot.ts';
-export { type BreakCell, breakMember, type BreakWay, BREAK_WAYS } from './break.ts';
-export { bootCall, bootCallSite, bootPreamble, CALL_SITE_CHECK, CALL_SITE_SIZE, compiledCallSite, compiledPreamble, sealPreamble } from './cfi.ts';
+export { type BootOptions, bootKernel } from './boot.ts';
+export { BREAK_WAYS, type BreakCell, type BreakWay, breakMember } from './break.ts';
+export {
+  bootCall,
+  bootCallSite,
+  bootPreamble,
+  CALL_SITE_CHECK,
+  CALL_SITE_SIZE,
+  compiledCallSite,
+  compiledPreamble,
+  sealPreamble,
+} from './cfi.ts';
 export { KernelError, KernelOops, type Report, UnsupportedError } from './error.ts';
 export { callSiteName, HZ, Kernel } from './kernel.ts';
-export { loadObject, type LoadedFunction, type LoadedObject, type LoadedProgram } from './load.ts';
+export { type LoadedFunction, type LoadedObject, type LoadedProgram, loadObject } from './load.ts';
 export { type BpfMap, MAP_TYPE, RingbufMap } from './maps.ts';
-export { buildTrampoline, StructOpsLink, StructOpsMap, type StructOpsMember, type StructOpsState } from './struct_ops.ts';
-export type { Argument, CallSiteDef, GateCall, GateDef, GateHandler, StructOpsDef, StubDef, Subsystem } from './types.ts';
+export {
+  buildTrampoline,
+  StructOpsLink,
+  StructOpsMap,
+  type StructOpsMember,
+  type StructOpsState,
+} from './struct_ops.ts';
+export type {
+  Argument,
+  CallSiteDef,
+  GateCall,
+  GateDef,
+  GateHandler,
+  StructOpsDef,
+  StubDef,
+  Subsystem,
+} from './types.ts';

@@ -7,9 +7,9 @@ import type { Allocator } from './alloc.ts';
 import { hashPlace } from './cfi.ts';
 import { KernelError } from './error.ts';
 import type { BpfMap } from './maps.ts';
-import type { Symbols } from './symbols.ts';
 import { toOops } from './report.ts';
 import type { StructOpsMap } from './struct_ops.ts';
+import type { Symbols } from './symbols.ts';
 import type { TextCallSite } from './text.ts';
 import type { Argument, GateCall, StructOpsDef } from './types.ts';
 
@@ -168,7 +168,14 @@ export class Kernel {
     for (let i = 0; i < args.length; i++) {
       const arg = args[i]!;
       const lo = typeof arg === 'number' ? arg | 0 : 'ptr' in arg ? arg.ptr | 0 : arg.lo;
-      const hi = typeof arg === 'number' ? Math.floor(arg / 0x1_0000_0000) | 0 : 'ptr' in arg ? (arg.ptr === 0 ? 0 : memory.high(arg.ptr)) : arg.hi;
+      const hi =
+        typeof arg === 'number'
+          ? Math.floor(arg / 0x1_0000_0000) | 0
+          : 'ptr' in arg
+            ? arg.ptr === 0
+              ? 0
+              : memory.high(arg.ptr)
+            : arg.hi;
       if (i < 6) machine.setArg(i, lo, hi);
       else {
         memory.view.setInt32(memory.offset(top + 8 * (i - 6), 8), lo, true);

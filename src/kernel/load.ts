@@ -1,8 +1,23 @@
 import { CALL, type Insn, LD_IMM64, MODE, PSEUDO, PSEUDO_CALL, PSEUDO_KFUNC_CALL } from '../bpf/index.ts';
 import { type JitFunction, type JitImage, jitFunction } from '../jit/index.ts';
 import type { GuestPtr } from '../machine/index.ts';
-import { encodeForLoad, POISON_CORE, type ProgramReference, type ResolvedObject, type ResolvedProgram } from '../object/index.ts';
-import { applyReplacements, checkStructure, followTypes, type FunctionRange, guardDivision, inlineHelper, type Replacement, VerifierError } from '../verifier/index.ts';
+import {
+  encodeForLoad,
+  POISON_CORE,
+  type ProgramReference,
+  type ResolvedObject,
+  type ResolvedProgram,
+} from '../object/index.ts';
+import {
+  applyReplacements,
+  checkStructure,
+  type FunctionRange,
+  followTypes,
+  guardDivision,
+  inlineHelper,
+  type Replacement,
+  VerifierError,
+} from '../verifier/index.ts';
 import { UnsupportedError } from './error.ts';
 import { helperSymbol, mapOperation } from './helpers.ts';
 import type { Kernel } from './kernel.ts';
@@ -60,7 +75,9 @@ export function loadObject(kernel: Kernel, resolved: ResolvedObject): LoadedObje
       });
       return map;
     });
-    const programs = resolved.programs.filter(({ autoload }) => autoload).map((program) => loadProgram(kernel, program, maps, undo));
+    const programs = resolved.programs
+      .filter(({ autoload }) => autoload)
+      .map((program) => loadProgram(kernel, program, maps, undo));
     return { resolved, maps, programs, unload };
   } catch (error) {
     unload();
@@ -69,11 +86,21 @@ export function loadObject(kernel: Kernel, resolved: ResolvedObject): LoadedObje
 }
 
 function loadProgram(kernel: Kernel, program: ResolvedProgram, maps: BpfMap[], undo: (() => void)[]): LoadedProgram {
-  if (program.type !== 'struct_ops') throw new UnsupportedError(`program type '${program.type}' is not modelled yet`, `program '${program.name}'`);
-  if (program.structOps === undefined) throw new VerifierError('SEC("struct_ops") program is not referenced by any ops table', `program '${program.name}'`, 'ESRCH');
+  if (program.type !== 'struct_ops')
+    throw new UnsupportedError(`program type '${program.type}' is not modelled yet`, `program '${program.name}'`);
+  if (program.structOps === undefined)
+    throw new VerifierError(
+      'SEC("struct_ops") program is not referenced by any ops table',
+      `program '${program.name}'`,
+      'ESRCH',
+    );
   for (const { insn, resolution } of program.core) {
     if (program.insns[insn]!.imm === POISON_CORE && program.insns[insn]!.code === CALL) {
-      throw new VerifierError(`unresolvable CO-RE relocation ${resolution.local}: the target kernel has no such field or type`, `${program.name}: insn ${insn}`, 'EINVAL');
+      throw new VerifierError(
+        `unresolvable CO-RE relocation ${resolution.local}: the target kernel has no such field or type`,
+        `${program.name}: insn ${insn}`,
+        'EINVAL',
+      );
     }
   }
   // The instructions as the system call would get them; a map's index stands for its file descriptor.
@@ -91,8 +118,16 @@ interface Prepared {
 }
 
 /** The kernel's rewrites: addresses, calls, probes, inlined helpers, guarded divisions; then each function by itself. */
-function prepare(kernel: Kernel, program: ResolvedProgram, insns: Insn[], ranges: FunctionRange[], maps: BpfMap[]): Prepared[] {
-  const mapRef = new Map(program.references.filter((r) => r.kind === 'map' || r.kind === 'map_value').map((r) => [r.insn, r.map]));
+function prepare(
+  kernel: Kernel,
+  program: ResolvedProgram,
+  insns: Insn[],
+  ranges: FunctionRange[],
+  maps: BpfMap[],
+): Prepared[] {
+  const mapRef = new Map(
+    program.references.filter((r) => r.kind === 'map' || r.kind === 'map_value').map((r) => [r.insn, r.map]),
+  );
   const kfuncs = new Map(program.references.filter((r) => r.kind === 'kfunc').map((r) => [r.insn, r]));
   const replacements: Replacement[] = [];
   const depths = ranges.map((range, index) => {
@@ -126,7 +161,8 @@ function prepare(kernel: Kernel, program: ResolvedProgram, insns: Insn[], ranges
     // Calls between functions name the callee by its first slot: the placer turns that into an address.
     const own = final.slice(start, end);
     own.forEach((insn, i) => {
-      if ((insn.code === CALL && insn.src === PSEUDO_CALL) || (insn.code === LD_IMM64 && insn.src === PSEUDO.FUNC)) insn.imm += start + i + 1;
+      if ((insn.code === CALL && insn.src === PSEUDO_CALL) || (insn.code === LD_IMM64 && insn.src === PSEUDO.FUNC))
+        insn.imm += start + i + 1;
     });
     const name = program.functions.find((fn) => fn.start === range.start)?.name ?? program.name;
     return { name, range: { start, end }, insns: own, origin, stackDepth: depths[index]! };
@@ -138,8 +174,14 @@ function probing(code: number): number {
   return (code & 0x1f) | ((code & 0xe0) === MODE.MEMSX ? MODE.PROBE_MEMSX : MODE.PROBE_MEM);
 }
 
-function settleKfunc(kernel: Kernel, insn: Insn, kfunc: Extract<ProgramReference, { kind: 'kfunc' }> | undefined, where: string): void {
-  if (kfunc?.btfId === undefined) throw new VerifierError('calling a kernel function that the target does not have', where, 'EINVAL');
+function settleKfunc(
+  kernel: Kernel,
+  insn: Insn,
+  kfunc: Extract<ProgramReference, { kind: 'kfunc' }> | undefined,
+  where: string,
+): void {
+  if (kfunc?.btfId === undefined)
+    throw new VerifierError('calling a kernel function that the target does not have', where, 'EINVAL');
   const symbol = kernel.symbols.find(kfunc.name);
   if (symbol === undefined) throw new UnsupportedError(`kfunc '${kfunc.name}' is not modelled`, where);
   Object.assign(insn, { src: 0, off: 0, imm: (symbol.start - kernel.jit.symbols.callBase) | 0 });
@@ -166,23 +208,33 @@ function settleAddress(kernel: Kernel, program: ResolvedProgram, insns: Insn[], 
   switch (reference.kind) {
     case 'map': {
       const { pointer } = maps[reference.map]!;
-      return set(pointer, kernel.memory.high(pointer));
+      set(pointer, kernel.memory.high(pointer));
+      return;
     }
     case 'map_value': {
       const map = maps[reference.map]!;
-      if (reference.offset < 0 || reference.offset >= map.blueprint.valueSize) throw new VerifierError(`direct value offset of ${reference.offset} is not allowed`, where, 'EINVAL');
-      return set(map.values + reference.offset, kernel.memory.high(map.values));
+      if (reference.offset < 0 || reference.offset >= map.blueprint.valueSize)
+        throw new VerifierError(`direct value offset of ${reference.offset} is not allowed`, where, 'EINVAL');
+      set(map.values + reference.offset, kernel.memory.high(map.values));
+      return;
     }
     default: {
       const symbol = kernel.symbols.find(reference.name);
-      if (symbol === undefined) throw new UnsupportedError(`kernel variable '${reference.name}' is not modelled`, where);
-      return set(symbol.start, kernel.memory.high(symbol.start));
+      if (symbol === undefined)
+        throw new UnsupportedError(`kernel variable '${reference.name}' is not modelled`, where);
+      set(symbol.start, kernel.memory.high(symbol.start));
     }
   }
 }
 
 /** A helper becomes a call relative to `__bpf_call_base`, a call of the map's own function, or inlined instructions. */
-function settleHelper(kernel: Kernel, insn: Insn, at: number, map: BpfMap | undefined, where: string): Replacement | undefined {
+function settleHelper(
+  kernel: Kernel,
+  insn: Insn,
+  at: number,
+  map: BpfMap | undefined,
+  where: string,
+): Replacement | undefined {
   const id = insn.imm;
   const { callBase } = kernel.jit.symbols;
   const distance = (symbol: string) => (kernel.symbol(symbol) - callBase) | 0;
@@ -198,18 +250,28 @@ function settleHelper(kernel: Kernel, insn: Insn, at: number, map: BpfMap | unde
   const own = map === undefined ? undefined : mapOperation(id, map.blueprint.type);
   const symbol = own ?? helperSymbol(id);
   if (symbol === 'unknown') throw new VerifierError(`invalid func unknown#${id}`, where);
-  if (kernel.symbols.find(symbol) === undefined) throw new UnsupportedError(`helper ${helperSymbol(id)}#${id} is not modelled`, where);
+  if (kernel.symbols.find(symbol) === undefined)
+    throw new UnsupportedError(`helper ${helperSymbol(id)}#${id} is not modelled`, where);
   insn.imm = distance(symbol);
   return undefined;
 }
 
 /** Compiles the functions, gives them places in BPF text, and makes `struct bpf_prog`. */
-function placeProgram(kernel: Kernel, program: ResolvedProgram, prepared: Prepared[], undo: (() => void)[]): LoadedProgram {
+function placeProgram(
+  kernel: Kernel,
+  program: ResolvedProgram,
+  prepared: Prepared[],
+  undo: (() => void)[],
+): LoadedProgram {
   const { memory } = kernel;
   // A first pass tells every image's size; calls between functions have the same length whatever their distance.
   const somewhere = new Map(prepared.map(({ range }) => [range.start, kernel.jit.symbols.callBase + 1]));
   const entries = prepared.map((part, i) => {
-    const sized = jitFunction(jitInput(withCallees(part, somewhere, kernel), part, i), kernel.jit, () => kernel.jit.symbols.callBase);
+    const sized = jitFunction(
+      jitInput(withCallees(part, somewhere, kernel), part, i),
+      kernel.jit,
+      () => kernel.jit.symbols.callBase,
+    );
     const address = kernel.images.alloc(sized.bytes.length, 64);
     undo.push(() => kernel.images.free(address));
     return { address, entry: address + sized.entryOffset };
@@ -227,19 +289,35 @@ function placeProgram(kernel: Kernel, program: ResolvedProgram, prepared: Prepar
       kernel.extable.set(at, { resume: at + entry.length, register: entry.register });
       undo.push(() => kernel.extable.delete(at));
     }
-    return { name: part.name, insns, origin: part.origin, stackDepth: part.stackDepth, image, entry: entries[i]!.entry };
+    return {
+      name: part.name,
+      insns,
+      origin: part.origin,
+      stackDepth: part.stackDepth,
+      image,
+      entry: entries[i]!.entry,
+    };
   });
   const pointer = kernel.vmalloc.alloc(kernel.btf.struct('bpf_prog').size, 4096);
   undo.push(() => kernel.vmalloc.free(pointer));
   memory.setPtr(pointer + kernel.target.offsets.bpfProgBpfFunc, entries[0]!.entry);
   memory.setU32(pointer + kernel.field('bpf_prog', 'len').offset, functions[0]!.insns.length);
-  return { id: kernel.nextId(), name: program.name, resolved: program, pointer, bpfFunc: entries[0]!.entry, functions, verified: false };
+  return {
+    id: kernel.nextId(),
+    name: program.name,
+    resolved: program,
+    pointer,
+    bpfFunc: entries[0]!.entry,
+    functions,
+    verified: false,
+  };
 }
 
 /** The function's instructions with the addresses of those it calls. */
 function withCallees(part: Prepared, targets: ReadonlyMap<number, number>, kernel: Kernel): Insn[] {
   return part.insns.map((insn, i, all) => {
-    if (insn.code === CALL && insn.src === PSEUDO_CALL) return { ...insn, src: 0, imm: (targets.get(insn.imm)! - kernel.jit.symbols.callBase) | 0 };
+    if (insn.code === CALL && insn.src === PSEUDO_CALL)
+      return { ...insn, src: 0, imm: (targets.get(insn.imm)! - kernel.jit.symbols.callBase) | 0 };
     if (insn.code === LD_IMM64 && insn.src === PSEUDO.FUNC) return { ...insn, src: 0, imm: targets.get(insn.imm)! | 0 };
     const before = all[i - 1];
     return before?.code === LD_IMM64 && before.src === PSEUDO.FUNC ? { ...insn, imm: -1 } : insn;
@@ -248,7 +326,13 @@ function withCallees(part: Prepared, targets: ReadonlyMap<number, number>, kerne
 
 function jitInput(insns: Insn[], part: Prepared, index: number): JitFunction {
   return {
-    insns, stackDepth: part.stackDepth, isSubprogram: index > 0, tailCallReachable: false, exceptionCallback: false, exceptionBoundary: false,
-    fromClassic: false, unprivileged: false,
+    insns,
+    stackDepth: part.stackDepth,
+    isSubprogram: index > 0,
+    tailCallReachable: false,
+    exceptionCallback: false,
+    exceptionBoundary: false,
+    fromClassic: false,
+    unprivileged: false,
   };
 }

@@ -4,7 +4,17 @@ import type { MapBlueprint } from '../object/index.ts';
 import { KernelError, UnsupportedError } from './error.ts';
 import type { Kernel } from './kernel.ts';
 
-export const MAP_TYPE = { HASH: 1, ARRAY: 2, PROG_ARRAY: 3, PERCPU_HASH: 5, PERCPU_ARRAY: 6, LRU_HASH: 9, SK_STORAGE: 24, STRUCT_OPS: 26, RINGBUF: 27 } as const;
+export const MAP_TYPE = {
+  HASH: 1,
+  ARRAY: 2,
+  PROG_ARRAY: 3,
+  PERCPU_HASH: 5,
+  PERCPU_ARRAY: 6,
+  LRU_HASH: 9,
+  SK_STORAGE: 24,
+  STRUCT_OPS: 26,
+  RINGBUF: 27,
+} as const;
 const BPF_NOEXIST = 1;
 const BPF_EXIST = 2;
 const E2BIG = -7;
@@ -39,22 +49,35 @@ export interface BpfMap {
 export function createMap(kernel: Kernel, blueprint: MapBlueprint): BpfMap {
   const where = `map '${blueprint.name}'`;
   const { type, keySize, valueSize, maxEntries } = blueprint;
-  if (maxEntries * Math.max(8, valueSize) > MAX_BYTES) throw new KernelError(`${maxEntries} entries of ${valueSize} bytes are too large`, 'E2BIG', where);
+  if (maxEntries * Math.max(8, valueSize) > MAX_BYTES)
+    throw new KernelError(`${maxEntries} entries of ${valueSize} bytes are too large`, 'E2BIG', where);
   switch (type) {
     case MAP_TYPE.ARRAY:
     case MAP_TYPE.PERCPU_ARRAY:
-      if (keySize !== 4 || valueSize === 0 || maxEntries === 0) throw new KernelError(`array with key of ${keySize} bytes, value of ${valueSize}, ${maxEntries} entries`, 'EINVAL', where);
+      if (keySize !== 4 || valueSize === 0 || maxEntries === 0)
+        throw new KernelError(
+          `array with key of ${keySize} bytes, value of ${valueSize}, ${maxEntries} entries`,
+          'EINVAL',
+          where,
+        );
       return new ArrayMap(kernel, blueprint);
     case MAP_TYPE.HASH:
     case MAP_TYPE.PERCPU_HASH:
     case MAP_TYPE.LRU_HASH:
-      if (keySize === 0 || valueSize === 0 || maxEntries === 0) throw new KernelError(`hash with key of ${keySize} bytes, value of ${valueSize}, ${maxEntries} entries`, 'EINVAL', where);
+      if (keySize === 0 || valueSize === 0 || maxEntries === 0)
+        throw new KernelError(
+          `hash with key of ${keySize} bytes, value of ${valueSize}, ${maxEntries} entries`,
+          'EINVAL',
+          where,
+        );
       return new HashMap(kernel, blueprint);
     case MAP_TYPE.SK_STORAGE:
-      if (keySize !== 4 || valueSize === 0 || maxEntries !== 0 || (blueprint.flags & 1) === 0) throw new KernelError('sk_storage needs an int key, no max_entries and BPF_F_NO_PREALLOC', 'EINVAL', where);
+      if (keySize !== 4 || valueSize === 0 || maxEntries !== 0 || (blueprint.flags & 1) === 0)
+        throw new KernelError('sk_storage needs an int key, no max_entries and BPF_F_NO_PREALLOC', 'EINVAL', where);
       return new HashMap(kernel, blueprint);
     case MAP_TYPE.RINGBUF:
-      if (keySize !== 0 || valueSize !== 0 || maxEntries < 4096 || (maxEntries & (maxEntries - 1)) !== 0) throw new KernelError(`ring buffer of ${maxEntries} bytes: needs a power of 2 from a page on`, 'EINVAL', where);
+      if (keySize !== 0 || valueSize !== 0 || maxEntries < 4096 || (maxEntries & (maxEntries - 1)) !== 0)
+        throw new KernelError(`ring buffer of ${maxEntries} bytes: needs a power of 2 from a page on`, 'EINVAL', where);
       return new RingbufMap(kernel, blueprint);
     default:
       throw new UnsupportedError(`map type '${MAP_TYPES[type] ?? type}' is not modelled`, where);
@@ -82,14 +105,16 @@ class ArrayMap implements BpfMap {
       // The table holds per-CPU addresses: offsets from this CPU's area.
       this.values = kernel.percpu.alloc(bytes);
       this.pointer = kernel.vmalloc.alloc(header + 8 * blueprint.maxEntries, 64);
-      for (let i = 0; i < blueprint.maxEntries; i++) kernel.memory.setU64(this.pointer + header + 8 * i, this.values + i * this.#element - kernel.percpuBase);
+      for (let i = 0; i < blueprint.maxEntries; i++)
+        kernel.memory.setU64(this.pointer + header + 8 * i, this.values + i * this.#element - kernel.percpuBase);
     } else {
       const place = kernel.vmalloc.alloc(4096 + bytes, 4096);
       this.values = place + 4096;
       this.pointer = this.values - header;
     }
     writeHeader(kernel, this.pointer, blueprint);
-    if (blueprint.initial !== undefined) kernel.memory.bytes(this.values, blueprint.initial.length).set(blueprint.initial);
+    if (blueprint.initial !== undefined)
+      kernel.memory.bytes(this.values, blueprint.initial.length).set(blueprint.initial);
   }
 
   get name(): string {
@@ -198,7 +223,8 @@ class HashMap implements BpfMap {
   }
 
   *keys(): Iterable<Uint8Array> {
-    for (const element of this.#elements.values()) yield this.#kernel.memory.bytes(element + this.#keyAt, this.blueprint.keySize).slice();
+    for (const element of this.#elements.values())
+      yield this.#kernel.memory.bytes(element + this.#keyAt, this.blueprint.keySize).slice();
   }
 
   free(): void {
@@ -274,10 +300,10 @@ export class RingbufMap implements BpfMap {
 const keyText = (key: Uint8Array): string => String.fromCharCode(...key);
 
 function writeHeader(kernel: Kernel, pointer: GuestPtr, blueprint: MapBlueprint): void {
-  const set = (field: string, value: number) => kernel.memory.setU32(pointer + kernel.field('bpf_map', field).offset, value);
+  const set = (field: string, value: number) =>
+    kernel.memory.setU32(pointer + kernel.field('bpf_map', field).offset, value);
   set('map_type', blueprint.type);
   set('key_size', blueprint.keySize);
   set('value_size', blueprint.valueSize);
   set('max_entries', blueprint.maxEntries);
 }
-

@@ -13,39 +13,44 @@ export interface FormatArgument {
 export function formatPrintk(kernel: Kernel, format: string, args: readonly FormatArgument[]): string | undefined {
   let next = 0;
   let bad = false;
-  const text = format.replace(/%([-+ #0]*)(\d*)(?:\.(\d+))?(ll|l|h|hh)?(.?)([Kxs]?)/g, (match, flags: string, width: string, _precision, length: string | undefined, kind: string, suffix: string) => {
-    if (kind === '%') return `%${suffix}`;
-    const arg = args[next++];
-    if (arg === undefined) {
-      bad = true;
-      return match;
-    }
-    const wide = length === 'll' || length === 'l';
-    const pad = (body: string) => padded(body, flags, Number(width || 0));
-    switch (kind) {
-      case 'd':
-      case 'i':
-        return pad((wide ? BigInt.asIntN(64, join(arg)) : BigInt(arg.lo)).toString()) + suffix;
-      case 'u':
-        return pad((wide ? join(arg) : BigInt(arg.lo >>> 0)).toString()) + suffix;
-      case 'x':
-      case 'X':
-      case 'o': {
-        const value = (wide ? join(arg) : BigInt(arg.lo >>> 0)).toString(kind === 'o' ? 8 : 16);
-        const prefixed = flags.includes('#') ? (kind === 'o' ? `0${value}` : `0x${value}`) : value;
-        return pad(kind === 'X' ? prefixed.toUpperCase() : prefixed) + suffix;
-      }
-      case 'c':
-        return pad(String.fromCharCode(arg.lo & 0xff)) + suffix;
-      case 's':
-        return pad(readString(kernel, arg)) + suffix;
-      case 'p':
-        return pad(suffix === 's' ? kernel.symbols.format(arg.lo >>> 0, join(arg)) : join(arg).toString(16).padStart(16, '0'));
-      default:
+  const text = format.replace(
+    /%([-+ #0]*)(\d*)(?:\.(\d+))?(ll|l|h|hh)?(.?)([Kxs]?)/g,
+    (match, flags: string, width: string, _precision, length: string | undefined, kind: string, suffix: string) => {
+      if (kind === '%') return `%${suffix}`;
+      const arg = args[next++];
+      if (arg === undefined) {
         bad = true;
         return match;
-    }
-  });
+      }
+      const wide = length === 'll' || length === 'l';
+      const pad = (body: string) => padded(body, flags, Number(width || 0));
+      switch (kind) {
+        case 'd':
+        case 'i':
+          return pad((wide ? BigInt.asIntN(64, join(arg)) : BigInt(arg.lo)).toString()) + suffix;
+        case 'u':
+          return pad((wide ? join(arg) : BigInt(arg.lo >>> 0)).toString()) + suffix;
+        case 'x':
+        case 'X':
+        case 'o': {
+          const value = (wide ? join(arg) : BigInt(arg.lo >>> 0)).toString(kind === 'o' ? 8 : 16);
+          const prefixed = flags.includes('#') ? (kind === 'o' ? `0${value}` : `0x${value}`) : value;
+          return pad(kind === 'X' ? prefixed.toUpperCase() : prefixed) + suffix;
+        }
+        case 'c':
+          return pad(String.fromCharCode(arg.lo & 0xff)) + suffix;
+        case 's':
+          return pad(readString(kernel, arg)) + suffix;
+        case 'p':
+          return pad(
+            suffix === 's' ? kernel.symbols.format(arg.lo >>> 0, join(arg)) : join(arg).toString(16).padStart(16, '0'),
+          );
+        default:
+          bad = true;
+          return match;
+      }
+    },
+  );
   return bad ? undefined : text;
 }
 

@@ -24,22 +24,41 @@ function explain(kernel: Kernel, error: GuestFault): Report {
   switch (fault.vector) {
     case '#UD': {
       const cfi = cfiFailure(kernel, rip);
-      if (cfi === undefined) return { kind: 'invalid opcode', where, lines: oops(kernel, 'invalid opcode: 0000', rip, where) };
+      if (cfi === undefined)
+        return { kind: 'invalid opcode', where, lines: oops(kernel, 'invalid opcode: 0000', rip, where) };
       const line = `CFI failure at ${where} (target: ${cfi.target}; expected type: ${hex32(cfi.expected)})`;
       return { kind: 'cfi', where, ...cfi, lines: [line, ...oops(kernel, 'invalid opcode: 0000', rip, where)] };
     }
     case '#CP':
-      return { kind: 'ibt', where, lines: [`Missing ENDBR: ${where}`, 'kernel BUG at arch/x86/kernel/cet.c:102!', ...oops(kernel, 'invalid opcode: 0000', rip, where)] };
+      return {
+        kind: 'ibt',
+        where,
+        lines: [
+          `Missing ENDBR: ${where}`,
+          'kernel BUG at arch/x86/kernel/cet.c:102!',
+          ...oops(kernel, 'invalid opcode: 0000', rip, where),
+        ],
+      };
     case '#PF': {
       const address = fault.address ?? 0n;
       const what = fault.access === 'execute' ? 'instruction fetch' : `${fault.access} access`;
       const reason = fault.present === true ? 'permissions violation' : 'not-present page';
-      const code = (fault.present === true ? 1 : 0) | (fault.access === 'write' ? 2 : 0) | (fault.access === 'execute' ? 16 : 0);
+      const code =
+        (fault.present === true ? 1 : 0) | (fault.access === 'write' ? 2 : 0) | (fault.access === 'execute' ? 16 : 0);
       const hex = (value: bigint) => value.toString(16).padStart(16, '0');
-      const first = address < 4096n ? `BUG: kernel NULL pointer dereference, address: ${hex(address)}` : `BUG: unable to handle page fault for address: ${hex(address)}`;
+      const first =
+        address < 4096n
+          ? `BUG: kernel NULL pointer dereference, address: ${hex(address)}`
+          : `BUG: unable to handle page fault for address: ${hex(address)}`;
       return {
-        kind: 'page fault', where,
-        lines: [first, `#PF: supervisor ${what} in kernel mode`, `#PF: error_code(0x${code.toString(16).padStart(4, '0')}) - ${reason}`, ...oops(kernel, `Oops: ${code.toString(16).padStart(4, '0')}`, rip, where)],
+        kind: 'page fault',
+        where,
+        lines: [
+          first,
+          `#PF: supervisor ${what} in kernel mode`,
+          `#PF: error_code(0x${code.toString(16).padStart(4, '0')}) - ${reason}`,
+          ...oops(kernel, `Oops: ${code.toString(16).padStart(4, '0')}`, rip, where),
+        ],
       };
     }
     case '#DE':
@@ -47,7 +66,11 @@ function explain(kernel: Kernel, error: GuestFault): Report {
     case '#BP':
       return { kind: 'fault', where, lines: oops(kernel, 'int3: 0000', rip, where) };
     default:
-      return { kind: 'fault', where, lines: oops(kernel, 'general protection fault, probably for non-canonical address', rip, where) };
+      return {
+        kind: 'fault',
+        where,
+        lines: oops(kernel, 'general protection fault, probably for non-canonical address', rip, where),
+      };
   }
 }
 
@@ -69,11 +92,19 @@ function cfiFailure(kernel: Kernel, rip: GuestPtr): { target: string; expected: 
   if (features.cfi === 'fineibt') {
     const preamble = rip - era.fineibtTrapOffset;
     const bytes = kernel.memory.copyNofault(preamble, 16);
-    if (bytes === undefined || bytes[era.fineibtHashOffset - 1] !== era.fineibtStatic[era.fineibtHashOffset - 1] || bytes[0] !== 0xf3) return undefined;
+    if (
+      bytes === undefined ||
+      bytes[era.fineibtHashOffset - 1] !== era.fineibtStatic[era.fineibtHashOffset - 1] ||
+      bytes[0] !== 0xf3
+    )
+      return undefined;
     const at = era.fineibtHashOffset;
     const hash = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
     const register = era.fineibtHashRegister === 10 ? R10 : 0;
-    return { target: format(preamble + 16, kernel.memory.high(preamble)), expected: (machine.lo[register]! + hash) >>> 0 };
+    return {
+      target: format(preamble + 16, kernel.memory.high(preamble)),
+      expected: (machine.lo[register]! + hash) >>> 0,
+    };
   }
   return undefined;
 }

@@ -51,7 +51,12 @@ export class StructOpsMap {
   /** @throws KernelError -ENOTSUPP for an ops type that nobody owns */
   constructor(kernel: Kernel, table: StructOpsTable) {
     const def = kernel.structOps.get(table.type);
-    if (def === undefined) throw new KernelError(`struct_ops ${table.type} is not supported in this kernel (no owner registered)`, 'ENOTSUPP', table.name);
+    if (def === undefined)
+      throw new KernelError(
+        `struct_ops ${table.type} is not supported in this kernel (no owner registered)`,
+        'ENOTSUPP',
+        table.name,
+      );
     this.#kernel = kernel;
     this.id = kernel.nextId();
     this.name = table.name;
@@ -103,7 +108,11 @@ export class StructOpsMap {
       const value = this.#userValue.subarray(offset, offset + size);
       const pointer = btf.resolve(member.type);
       const target = pointer.kind === 'ptr' ? btf.resolve(pointer.type) : undefined;
-      if (target?.kind !== 'func_proto' && (target?.kind === 'struct' || target?.kind === 'fwd') && target.name === 'module') {
+      if (
+        target?.kind !== 'func_proto' &&
+        (target?.kind === 'struct' || target?.kind === 'fwd') &&
+        target.name === 'module'
+      ) {
         if (!isZero(value)) throw this.#error(`member ${member.name} must be zero`, 'EINVAL');
         memory.setU32(this.kdata + offset, MODULE_OWNER.lo);
         continue;
@@ -112,7 +121,11 @@ export class StructOpsMap {
       if (program === undefined || target?.kind !== 'func_proto') {
         const handled = this.def.initMember?.(this.#kernel, member.name, value, this.kdata + offset) ?? 0;
         if (handled < 0) throw this.#error(`init_member(${member.name})`, errnoName(handled).slice(1));
-        if (handled === 0 && !isZero(value)) throw this.#error(`member ${member.name} must be zero: it is no function and the owner does not take it`, 'EINVAL');
+        if (handled === 0 && !isZero(value))
+          throw this.#error(
+            `member ${member.name} must be zero: it is no function and the owner does not take it`,
+            'EINVAL',
+          );
         continue;
       }
       this.members.push(this.#implement(member.name, offset, target.id, programs.get(program), program, pages));
@@ -120,16 +133,31 @@ export class StructOpsMap {
   }
 
   /** One member: its trampoline, placed, and the pointer in the table. */
-  #implement(member: string, offset: number, proto: number, program: LoadedProgram | undefined, programName: string, pages: { at: GuestPtr; offset: number }): StructOpsMember {
+  #implement(
+    member: string,
+    offset: number,
+    proto: number,
+    program: LoadedProgram | undefined,
+    programName: string,
+    pages: { at: GuestPtr; offset: number },
+  ): StructOpsMember {
     const kernel = this.#kernel;
     if (program === undefined) throw this.#error(`program '${programName}' of member ${member} is not loaded`, 'EBADF');
     const wanted = program.resolved.structOps;
-    if (wanted?.type !== this.type || wanted.member !== member) throw this.#error(`program '${programName}' implements ${wanted?.type}.${wanted?.member}, not ${this.type}.${member}`, 'EINVAL');
+    if (wanted?.type !== this.type || wanted.member !== member)
+      throw this.#error(
+        `program '${programName}' implements ${wanted?.type}.${wanted?.member}, not ${this.type}.${member}`,
+        'EINVAL',
+      );
     const stub = this.def.stubs[member];
-    if (stub === undefined) throw this.#error(`member ${member} cannot be implemented by BPF: it has no stub`, 'ENOTSUPP');
+    if (stub === undefined)
+      throw this.#error(`member ${member} cannot be implemented by BPF: it has no stub`, 'ENOTSUPP');
     const refused = this.def.checkMember?.(member, { name: program.name, sleepable: program.resolved.sleepable }) ?? 0;
-    if (refused !== 0) throw this.#error(`check_member(${member}) refuses program '${program.name}'`, errnoName(refused).slice(1));
-    const { trampoline } = buildTrampoline(kernel, program, proto, kernel.symbol(stub), (size) => this.#room(size, pages));
+    if (refused !== 0)
+      throw this.#error(`check_member(${member}) refuses program '${program.name}'`, errnoName(refused).slice(1));
+    const { trampoline } = buildTrampoline(kernel, program, proto, kernel.symbol(stub), (size) =>
+      this.#room(size, pages),
+    );
     const symbol = `bpf__${this.type}_${member}`;
     kernel.symbols.add(symbol, trampoline.address, trampoline.allocated);
     this.#symbols.push(symbol);
@@ -142,7 +170,8 @@ export class StructOpsMap {
   /** Trampolines are packed into pages; a new page is taken when the last is full, up to MAX_TRAMP_IMAGE_PAGES. */
   #room(size: number, pages: { at: GuestPtr; offset: number }): GuestPtr {
     if (pages.at === 0 || size > PAGE_SIZE - pages.offset) {
-      if (this.#pages.length >= MAX_IMAGE_PAGES) throw this.#error(`trampolines need more than ${MAX_IMAGE_PAGES} pages`, 'E2BIG');
+      if (this.#pages.length >= MAX_IMAGE_PAGES)
+        throw this.#error(`trampolines need more than ${MAX_IMAGE_PAGES} pages`, 'E2BIG');
       pages.at = this.#kernel.images.alloc(PAGE_SIZE, PAGE_SIZE);
       pages.offset = 0;
       this.#pages.push(pages.at);
@@ -155,7 +184,8 @@ export class StructOpsMap {
   /** Tells the owner that the table goes, and frees what it holds: bpf_struct_ops_map_delete_elem. */
   delete(): void {
     if (this.link) throw this.#error('the table is registered by a link', 'EOPNOTSUPP');
-    if (this.state !== 'INUSE') throw this.#error(`the table is in state ${this.state}`, this.state === 'TOBEFREE' ? 'EINPROGRESS' : 'ENOENT');
+    if (this.state !== 'INUSE')
+      throw this.#error(`the table is in state ${this.state}`, this.state === 'TOBEFREE' ? 'EINPROGRESS' : 'ENOENT');
     this.def.unreg(this.#kernel, this.kdata);
     this.refcount--;
     this.state = 'TOBEFREE';
@@ -190,7 +220,8 @@ export class StructOpsMap {
     let end = 0;
     for (const member of struct.members) {
       const offset = member.bitOffset / 8;
-      if (offset > end && !isZero(data.subarray(end, offset))) throw this.#error(`bytes before member ${member.name} are not zero`, 'EINVAL');
+      if (offset > end && !isZero(data.subarray(end, offset)))
+        throw this.#error(`bytes before member ${member.name} are not zero`, 'EINVAL');
       end = offset + this.#kernel.btf.sizeOf(member.type);
     }
     if (!isZero(data.subarray(end))) throw this.#error('bytes after the last member are not zero', 'EINVAL');
@@ -207,7 +238,13 @@ const isZero = (bytes: Uint8Array) => bytes.every((byte) => byte === 0);
  * An indirect trampoline for a program, with the hash that stands in front of `stub` in memory:
  * bpf_struct_ops_prepare_trampoline. `place` gives an address for the size that the kernel accounts for.
  */
-export function buildTrampoline(kernel: Kernel, program: LoadedProgram, proto: number, stub: GuestPtr, place: (size: number) => GuestPtr): { trampoline: TrampolineImage; hash: number } {
+export function buildTrampoline(
+  kernel: Kernel,
+  program: LoadedProgram,
+  proto: number,
+  stub: GuestPtr,
+  place: (size: number) => GuestPtr,
+): { trampoline: TrampolineImage; hash: number } {
   const { memory } = kernel;
   const model = funcModel(kernel.btf, proto);
   const suffix = program.resolved.sleepable ? '_sleepable' : '';
@@ -225,7 +262,12 @@ export function buildTrampoline(kernel: Kernel, program: LoadedProgram, proto: n
           exit: kernel.symbol(`__bpf_prog_exit${suffix}`),
         },
       ],
-      fexit: [], fmodRet: [], hash, func: { lo: stub | 0, hi: -1 }, funcHasEndbr: kernel.target.features.ibt, image: { lo: 0, hi: 0 },
+      fexit: [],
+      fmodRet: [],
+      hash,
+      func: { lo: stub | 0, hi: -1 },
+      funcHasEndbr: kernel.target.features.ibt,
+      image: { lo: 0, hi: 0 },
     },
     kernel.jit,
     place,
@@ -242,9 +284,15 @@ export class StructOpsLink {
 
   /** Registers the map's table. @throws KernelError -EINVAL unless the map is a link map and ready */
   constructor(kernel: Kernel, map: StructOpsMap) {
-    if (!map.link || map.state !== 'READY') throw new KernelError(`struct_ops '${map.name}' is not a table with a link, or not ready: -EINVAL`, 'EINVAL');
+    if (!map.link || map.state !== 'READY')
+      throw new KernelError(`struct_ops '${map.name}' is not a table with a link, or not ready: -EINVAL`, 'EINVAL');
     const err = map.def.reg(kernel, map.kdata);
-    if (err !== 0) throw new KernelError(`reg: ${errnoName(err)}`, errnoName(err).slice(1), `struct_ops '${map.name}' (${map.type})`);
+    if (err !== 0)
+      throw new KernelError(
+        `reg: ${errnoName(err)}`,
+        errnoName(err).slice(1),
+        `struct_ops '${map.name}' (${map.type})`,
+      );
     this.#kernel = kernel;
     this.id = kernel.nextId();
     this.#map = map;
@@ -258,9 +306,11 @@ export class StructOpsLink {
   /** Replaces the table while the owner uses it (bpf_struct_ops_map_link_update). */
   update(next: StructOpsMap): void {
     const current = this.#map;
-    const refuse = (why: string, errno: string) => new KernelError(`${why}: -${errno}`, errno, `struct_ops '${next.name}' (${next.type})`);
+    const refuse = (why: string, errno: string) =>
+      new KernelError(`${why}: -${errno}`, errno, `struct_ops '${next.name}' (${next.type})`);
     if (current === undefined) throw refuse('the link is detached', 'ENOLINK');
-    if (!next.link || next.state !== 'READY' || next.type !== current.type) throw refuse('the new table is not ready, or of another type', 'EINVAL');
+    if (!next.link || next.state !== 'READY' || next.type !== current.type)
+      throw refuse('the new table is not ready, or of another type', 'EINVAL');
     if (next.def.update === undefined) throw refuse('the owner does not take updates', 'EOPNOTSUPP');
     const err = next.def.update(this.#kernel, next.kdata, current.kdata);
     if (err !== 0) throw refuse('update', errnoName(err).slice(1));

@@ -43,6 +43,8 @@ export class Symbols {
   /** `name+0xoffset/0xsize`, or the bare address (printk's %pS). */
   format(pointer: GuestPtr, address: bigint): string {
     const symbol = this.at(pointer);
-    return symbol === undefined ? `0x${address.toString(16)}` : `${symbol.name}+0x${(pointer - symbol.start).toString(16)}/0x${symbol.size.toString(16)}`;
+    return symbol === undefined
+      ? `0x${address.toString(16)}`
+      : `${symbol.name}+0x${(pointer - symbol.start).toString(16)}/0x${symbol.size.toString(16)}`;
   }
 }

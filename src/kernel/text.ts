@@ -1,8 +1,8 @@
 import type { GuestPtr } from '../machine/index.ts';
 import type { Features } from '../target/index.ts';
 import { Emitter, REG, X } from '../x86/index.ts';
-import { compiledCallSite, compiledPreamble } from './cfi.ts';
 import { emitCall6 } from './_call_tail.ts';
+import { compiledCallSite, compiledPreamble } from './cfi.ts';
 
 /** Function alignment; CONFIG_CALL_PADDING puts the prefix into the 16 bytes before it. */
 const ALIGN = 16;

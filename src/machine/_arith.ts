@@ -37,7 +37,8 @@ export function writeSized({ lo, hi }: Registers, d: number, size: number, value
 export function alu(regs: Registers, op: number, d: number, s: number, size: number): void {
   const { lo, hi, fl } = regs;
   const up = size === 8 ? 0 : 32 - 8 * size;
-  const align = (register: number): [number, number] => (size === 8 ? [lo[register]!, hi[register]!] : [0, lo[register]! << up]);
+  const align = (register: number): [number, number] =>
+    size === 8 ? [lo[register]!, hi[register]!] : [0, lo[register]! << up];
   const [aLo, aHi] = align(d);
   const [bLo, bHi] = align(s);
   const carryIn = ALU_OPS[op] === 'adc' || ALU_OPS[op] === 'sbb' ? flagBits(fl) & FLAG.CF : 0;
@@ -68,7 +69,14 @@ export function alu(regs: Registers, op: number, d: number, s: number, size: num
       const borrow = add ? full !== result : full < 0n;
       const over = add ? (~(aHi ^ bHi) & (aHi ^ rHi)) < 0 : ((aHi ^ bHi) & (aHi ^ rHi)) < 0;
       const lowByte = size === 8 ? rLo : rHi >>> up;
-      setExplicit(fl, (borrow ? FLAG.CF : 0) | (evenParity(lowByte) ? FLAG.PF : 0) | (result === 0n ? FLAG.ZF : 0) | (rHi < 0 ? FLAG.SF : 0) | (over ? FLAG.OF : 0));
+      setExplicit(
+        fl,
+        (borrow ? FLAG.CF : 0) |
+          (evenParity(lowByte) ? FLAG.PF : 0) |
+          (result === 0n ? FLAG.ZF : 0) |
+          (rHi < 0 ? FLAG.SF : 0) |
+          (over ? FLAG.OF : 0),
+      );
       break;
     }
     case 'or':
@@ -105,7 +113,14 @@ export function unary(regs: Registers, op: number, d: number, size: number): voi
   const kept = flagBits(fl) & FLAG.CF;
   const cf = op === 1 ? (value === 0n ? 0 : FLAG.CF) : kept;
   const over = op === 1 ? value === top : op === 2 ? result === top : value === top;
-  setExplicit(fl, cf | (evenParity(Number(result & 0xffn)) ? FLAG.PF : 0) | (result === 0n ? FLAG.ZF : 0) | ((result & top) !== 0n ? FLAG.SF : 0) | (over ? FLAG.OF : 0));
+  setExplicit(
+    fl,
+    cf |
+      (evenParity(Number(result & 0xffn)) ? FLAG.PF : 0) |
+      (result === 0n ? FLAG.ZF : 0) |
+      ((result & top) !== 0n ? FLAG.SF : 0) |
+      (over ? FLAG.OF : 0),
+  );
   writeSized(regs, d, size, lowHalf(result), highHalf(result));
 }
 
@@ -152,10 +167,23 @@ export function shift(regs: Registers, op: number, d: number, size: number, rawC
   const cf = name === 'shl' ? lastTop < 0 : (lastLo & 1) === 1;
   const over = name === 'shl' ? top < 0 !== cf : name === 'shr' ? (size === 8 ? beforeHi : beforeLo) < 0 : false;
   const isZero = size === 8 ? (rLo | rHi) === 0 : rLo === 0;
-  setExplicit(fl, (cf ? FLAG.CF : 0) | (evenParity(rLo) ? FLAG.PF : 0) | (isZero ? FLAG.ZF : 0) | (top < 0 ? FLAG.SF : 0) | (over ? FLAG.OF : 0));
+  setExplicit(
+    fl,
+    (cf ? FLAG.CF : 0) |
+      (evenParity(rLo) ? FLAG.PF : 0) |
+      (isZero ? FLAG.ZF : 0) |
+      (top < 0 ? FLAG.SF : 0) |
+      (over ? FLAG.OF : 0),
+  );
 }
 
-function rotateOrNarrow(regs: Registers, name: (typeof SHIFT_OPS)[number], d: number, size: number, count: number): void {
+function rotateOrNarrow(
+  regs: Registers,
+  name: (typeof SHIFT_OPS)[number],
+  d: number,
+  size: number,
+  count: number,
+): void {
   const { lo, hi, fl } = regs;
   const width = 8 * size;
   const value = BigInt.asUintN(width, join(lo[d]!, hi[d]!));
@@ -195,7 +223,10 @@ function rotateOrNarrow(regs: Registers, name: (typeof SHIFT_OPS)[number], d: nu
   }
   writeSized(regs, d, size, lowHalf(result), highHalf(result));
   const kept = name === 'rol' || name === 'ror' ? flagBits(fl) & (FLAG.PF | FLAG.ZF | FLAG.SF) : -1;
-  const plain = (evenParity(Number(result & 0xffn)) ? FLAG.PF : 0) | (result === 0n ? FLAG.ZF : 0) | (top(result) === 1n ? FLAG.SF : 0);
+  const plain =
+    (evenParity(Number(result & 0xffn)) ? FLAG.PF : 0) |
+    (result === 0n ? FLAG.ZF : 0) |
+    (top(result) === 1n ? FLAG.SF : 0);
   setExplicit(fl, (kept < 0 ? plain : kept) | (cf === 1n ? FLAG.CF : 0) | (over ? FLAG.OF : 0));
 }
 
@@ -229,7 +260,14 @@ const SAFE_HIGH = 0x20_0000;
 export function wideOp(regs: Registers, op: number, s: number, size: number): boolean {
   const { lo, hi, fl } = regs;
   const name = WIDE_OPS[op]!;
-  if (name === 'div' && size === 8 && lo[2] === 0 && hi[2] === 0 && hi[0]! >>> 0 < SAFE_HIGH && hi[s]! >>> 0 < SAFE_HIGH) {
+  if (
+    name === 'div' &&
+    size === 8 &&
+    lo[2] === 0 &&
+    hi[2] === 0 &&
+    hi[0]! >>> 0 < SAFE_HIGH &&
+    hi[s]! >>> 0 < SAFE_HIGH
+  ) {
     // Both below 2⁵³: doubles divide exactly enough for floor and remainder.
     const a = (hi[0]! >>> 0) * 0x1_0000_0000 + (lo[0]! >>> 0);
     const b = (hi[s]! >>> 0) * 0x1_0000_0000 + (lo[s]! >>> 0);
@@ -277,4 +315,56 @@ export function byteSwap({ lo, hi }: Registers, d: number, size: number): void {
     lo[d] = low;
     hi[d] = 0;
   }
+}
+
+export function add64(lo: Int32Array, hi: Int32Array, fl: Int32Array, d: number, bLo: number, bHi: number): void {
+  const aLo = lo[d]!;
+  const aHi = hi[d]!;
+  const rLo = (aLo + bLo) | 0;
+  const rHi = (aHi + bHi + (rLo >>> 0 < aLo >>> 0 ? 1 : 0)) | 0;
+  lo[d] = rLo;
+  hi[d] = rHi;
+  setFlags(fl, KIND.ADD, 8, aLo, aHi, bLo, bHi, rLo, rHi);
+}
+
+export function add32(lo: Int32Array, hi: Int32Array, fl: Int32Array, d: number, b: number): void {
+  const a = lo[d]!;
+  const r = (a + b) | 0;
+  lo[d] = r;
+  hi[d] = 0;
+  setFlags(fl, KIND.ADD, 4, 0, a, 0, b, 0, r);
+}
+
+export function sub64(
+  lo: Int32Array,
+  hi: Int32Array,
+  fl: Int32Array,
+  d: number,
+  bLo: number,
+  bHi: number,
+  keep: boolean,
+): void {
+  const aLo = lo[d]!;
+  const aHi = hi[d]!;
+  const rLo = (aLo - bLo) | 0;
+  const rHi = (aHi - bHi - (aLo >>> 0 < bLo >>> 0 ? 1 : 0)) | 0;
+  if (keep) {
+    lo[d] = rLo;
+    hi[d] = rHi;
+  }
+  setFlags(fl, KIND.SUB, 8, aLo, aHi, bLo, bHi, rLo, rHi);
+}
+
+export function sub32(lo: Int32Array, hi: Int32Array, fl: Int32Array, d: number, b: number, keep: boolean): void {
+  const a = lo[d]!;
+  const r = (a - b) | 0;
+  if (keep) {
+    lo[d] = r;
+    hi[d] = 0;
+  }
+  setFlags(fl, KIND.SUB, 4, 0, a, 0, b, 0, r);
+}
+
+export function logic(fl: Int32Array, size: number, rLo: number, rHi: number): void {
+  setFlags(fl, KIND.LOGIC, size, 0, 0, 0, 0, rLo, rHi);
 }

@@ -10,7 +10,17 @@ export const KIND = { EXPLICIT: 0, ADD: 1, SUB: 2, LOGIC: 3, MUL: 4 } as const;
 /** Bits of RFLAGS. */
 export const FLAG = { CF: 1, PF: 4, ZF: 0x40, SF: 0x80, OF: 0x800 } as const;
 
-export function setFlags(fl: Int32Array, kind: number, size: number, aLo: number, aHi: number, bLo: number, bHi: number, rLo: number, rHi: number): void {
+export function setFlags(
+  fl: Int32Array,
+  kind: number,
+  size: number,
+  aLo: number,
+  aHi: number,
+  bLo: number,
+  bHi: number,
+  rLo: number,
+  rHi: number,
+): void {
   fl[0] = kind;
   fl[1] = size;
   fl[2] = aLo;
@@ -26,8 +36,10 @@ export function setExplicit(fl: Int32Array, bits: number): void {
   fl[6] = bits;
 }
 
-const below = (aLo: number, aHi: number, bLo: number, bHi: number) => aHi >>> 0 < bHi >>> 0 || (aHi === bHi && aLo >>> 0 < bLo >>> 0);
-const less = (aLo: number, aHi: number, bLo: number, bHi: number) => aHi < bHi || (aHi === bHi && aLo >>> 0 < bLo >>> 0);
+const below = (aLo: number, aHi: number, bLo: number, bHi: number) =>
+  aHi >>> 0 < bHi >>> 0 || (aHi === bHi && aLo >>> 0 < bLo >>> 0);
+const less = (aLo: number, aHi: number, bLo: number, bHi: number) =>
+  aHi < bHi || (aHi === bHi && aLo >>> 0 < bLo >>> 0);
 
 /** Whether the signed product of a and b does not fit in the operand size. */
 function cut(fl: Int32Array): boolean {
@@ -117,5 +129,11 @@ export function condition(fl: Int32Array, cc: number): boolean {
 
 /** CF, PF, ZF, SF and OF as bits of RFLAGS. */
 export function flagBits(fl: Int32Array): number {
-  return (carry(fl) ? FLAG.CF : 0) | (parity(fl) ? FLAG.PF : 0) | (zero(fl) ? FLAG.ZF : 0) | (sign(fl) ? FLAG.SF : 0) | (overflow(fl) ? FLAG.OF : 0);
+  return (
+    (carry(fl) ? FLAG.CF : 0) |
+    (parity(fl) ? FLAG.PF : 0) |
+    (zero(fl) ? FLAG.ZF : 0) |
+    (sign(fl) ? FLAG.SF : 0) |
+    (overflow(fl) ? FLAG.OF : 0)
+  );
 }

@@ -68,11 +68,23 @@ export function liftBlock(out: OpBuffer, address: number, fetch: Fetch, limit: n
 }
 
 const DIRECT: Record<string, readonly [op64: number, op32: number, op64i: number, op32i: number]> = {
-  add: [OP.ADD64, OP.ADD32, OP.ADD64I, OP.ADD32I], sub: [OP.SUB64, OP.SUB32, OP.SUB64I, OP.SUB32I], and: [OP.AND64, OP.AND32, OP.AND64I, OP.AND32I],
-  or: [OP.OR64, OP.OR32, OP.OR64I, OP.OR32I], xor: [OP.XOR64, OP.XOR32, OP.XOR64I, OP.XOR32I], cmp: [OP.CMP64, OP.CMP32, OP.CMP64I, OP.CMP32I],
+  add: [OP.ADD64, OP.ADD32, OP.ADD64I, OP.ADD32I],
+  sub: [OP.SUB64, OP.SUB32, OP.SUB64I, OP.SUB32I],
+  and: [OP.AND64, OP.AND32, OP.AND64I, OP.AND32I],
+  or: [OP.OR64, OP.OR32, OP.OR64I, OP.OR32I],
+  xor: [OP.XOR64, OP.XOR32, OP.XOR64I, OP.XOR32I],
+  cmp: [OP.CMP64, OP.CMP32, OP.CMP64I, OP.CMP32I],
   test: [OP.TEST64, OP.TEST32, OP.TEST64I, OP.TEST32I],
 };
-const LOADS: Record<number, number> = { 1: OP.LD8U, 2: OP.LD16U, 4: OP.LD32, 8: OP.LD64, [-1]: OP.LD8S, [-2]: OP.LD16S, [-4]: OP.LD32S };
+const LOADS: Record<number, number> = {
+  1: OP.LD8U,
+  2: OP.LD16U,
+  4: OP.LD32,
+  8: OP.LD64,
+  [-1]: OP.LD8S,
+  [-2]: OP.LD16S,
+  [-4]: OP.LD32S,
+};
 const STORES: Record<number, number> = { 1: OP.ST8, 2: OP.ST16, 4: OP.ST32, 8: OP.ST64 };
 
 /** Appends one instruction; true if it ends the block. */
@@ -87,14 +99,29 @@ function lift(out: OpBuffer, insn: X86Insn, a: number, n: number): boolean {
     return [EA, 0];
   };
   const emitEa = (target: number) => {
-    if (insn.ripRelative) emit(OP.EA, target, ZERO, (n + insn.disp) | 0, ZERO | (1 << 8) | (1 << 24) | (insn.segment === 0x65 ? 1 << 16 : 0));
-    else emit(OP.EA, target, insn.base < 0 ? ZERO : insn.base, insn.disp, (insn.index < 0 ? ZERO : insn.index) | (insn.scale << 8) | (insn.segment === 0x65 ? 1 << 16 : 0));
+    if (insn.ripRelative)
+      emit(
+        OP.EA,
+        target,
+        ZERO,
+        (n + insn.disp) | 0,
+        ZERO | (1 << 8) | (1 << 24) | (insn.segment === 0x65 ? 1 << 16 : 0),
+      );
+    else
+      emit(
+        OP.EA,
+        target,
+        insn.base < 0 ? ZERO : insn.base,
+        insn.disp,
+        (insn.index < 0 ? ZERO : insn.index) | (insn.scale << 8) | (insn.segment === 0x65 ? 1 << 16 : 0),
+      );
   };
   const load = (target: number, bytes: number) => {
     const [base, disp] = place();
     emit(LOADS[bytes]!, target, base, disp);
   };
-  const store = (source: number, bytes: number, at: readonly [number, number]) => emit(STORES[bytes]!, source, at[0], at[1]);
+  const store = (source: number, bytes: number, at: readonly [number, number]) =>
+    emit(STORES[bytes]!, source, at[0], at[1]);
   /** A register result of the operand size: 1 and 2 bytes keep the rest of the register. */
   const writeRegister = (register: number, source: number) => {
     if (size === 8) emit(OP.MOV64, register, source);
@@ -102,12 +129,25 @@ function lift(out: OpBuffer, insn: X86Insn, a: number, n: number): boolean {
     else emit(OP.INSERT, register, source, 0, size);
   };
   // ah … bh do not occur in this text; a byte register without REX above 3 is refused rather than misread.
-  if (size === 1 && !insn.rex && ((insn.rm >= 4 && insn.rm < 8) || (row.digit < 0 && row.modrm && insn.reg >= 4 && insn.reg < 8 && row.operands.some((o) => o.place === 'G' && o.size === 'b')))) {
+  if (
+    size === 1 &&
+    !insn.rex &&
+    ((insn.rm >= 4 && insn.rm < 8) ||
+      (row.digit < 0 &&
+        row.modrm &&
+        insn.reg >= 4 &&
+        insn.reg < 8 &&
+        row.operands.some((o) => o.place === 'G' && o.size === 'b')))
+  ) {
     emit(OP.TRAP, 0, 0, 0);
     return true;
   }
   switch (name) {
-    case 'nop': case 'endbr64': case 'ibhf': case 'lfence': case 'pause':
+    case 'nop':
+    case 'endbr64':
+    case 'ibhf':
+    case 'lfence':
+    case 'pause':
       return false;
     case 'mov':
       return liftMov();
@@ -118,20 +158,43 @@ function lift(out: OpBuffer, insn: X86Insn, a: number, n: number): boolean {
         writeRegister(insn.reg, T);
       }
       return false;
-    case 'add': case 'or': case 'adc': case 'sbb': case 'and': case 'sub': case 'xor': case 'cmp': case 'test':
+    case 'add':
+    case 'or':
+    case 'adc':
+    case 'sbb':
+    case 'and':
+    case 'sub':
+    case 'xor':
+    case 'cmp':
+    case 'test':
       return liftAlu();
-    case 'not': case 'neg': case 'inc': case 'dec':
+    case 'not':
+    case 'neg':
+    case 'inc':
+    case 'dec':
       modify((register) => emit(OP.UNARY, register, 0, UNARY_OPS.indexOf(name), size));
       return false;
-    case 'rol': case 'ror': case 'shl': case 'shr': case 'sar': {
+    case 'rol':
+    case 'ror':
+    case 'shl':
+    case 'shr':
+    case 'sar': {
       const last = row.operands[1]!.place;
       const count = last === 'CL' ? 0xff : last === '1' ? 1 : insn.imm & 0x3f;
       modify((register) => emit(OP.SHIFT, register, 0, SHIFT_OPS.indexOf(name), size | (count << 8)));
       return false;
     }
-    case 'shlx': case 'shrx': case 'sarx':
+    case 'shlx':
+    case 'shrx':
+    case 'sarx':
       if (insn.memory) load(T, size);
-      emit(OP.SHIFTX, insn.reg, insn.memory ? T : insn.rm, SHIFT_OPS.indexOf(name.slice(0, 3) as 'shl'), size | (insn.vvvv << 8));
+      emit(
+        OP.SHIFTX,
+        insn.reg,
+        insn.memory ? T : insn.rm,
+        SHIFT_OPS.indexOf(name.slice(0, 3) as 'shl'),
+        size | (insn.vvvv << 8),
+      );
       return false;
     case 'imul':
       if (row.operands.length === 1) return liftWide();
@@ -144,12 +207,16 @@ function lift(out: OpBuffer, insn: X86Insn, a: number, n: number): boolean {
         writeRegister(insn.reg, EA);
       } else emit(size === 8 ? OP.IMUL64 : OP.IMUL32, insn.reg, insn.memory ? T : insn.rm);
       return false;
-    case 'mul': case 'div': case 'idiv':
+    case 'mul':
+    case 'div':
+    case 'idiv':
       return liftWide();
     case 'bswap':
       emit(OP.BSWAP, insn.rm, 0, 0, size);
       return false;
-    case 'movzx': case 'movsx': case 'movsxd': {
+    case 'movzx':
+    case 'movsx':
+    case 'movsxd': {
       const from = row.operands[1]!.size === 'b' ? 1 : row.operands[1]!.size === 'w' ? 2 : 4;
       const signed = name === 'movzx' ? from : -from;
       if (insn.memory) {
@@ -164,7 +231,9 @@ function lift(out: OpBuffer, insn: X86Insn, a: number, n: number): boolean {
     case 'cwde':
       emit(OP.EXTEND, 0, 0, size === 8 ? -4 : size === 4 ? -2 : -1, size);
       return false;
-    case 'xchg': case 'xadd': case 'cmpxchg': {
+    case 'xchg':
+    case 'xadd':
+    case 'cmpxchg': {
       if (size < 4) return undefinedHere();
       const op = name === 'xchg' ? OP.XCHG : name === 'xadd' ? OP.XADD : OP.CMPXCHG;
       if (insn.memory) {
@@ -195,7 +264,8 @@ function lift(out: OpBuffer, insn: X86Insn, a: number, n: number): boolean {
     case 'leave':
       emit(OP.LEAVE, 0, 0);
       return false;
-    case 'call': case 'jmp': {
+    case 'call':
+    case 'jmp': {
       const call = name === 'call';
       if (row.operands[0]!.place === 'J') emit(call ? OP.CALL : OP.JMP, 0, 0, (n + insn.imm) | 0);
       else {

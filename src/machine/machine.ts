@@ -1,8 +1,9 @@
 import { decode, formatX86, type Symbolize } from '../x86/index.ts';
-import { type Cpu, run, Trap } from './_cpu.ts';
-import { flagBits, FLAGS_WORDS, setExplicit } from './_flags.ts';
+import { type Cpu, Trap } from './_cpu.ts';
+import { FLAGS_WORDS, flagBits, setExplicit } from './_flags.ts';
 import { OpBuffer } from './_lift.ts';
 import { REGISTERS } from './_ops.ts';
+import { run } from './_run.ts';
 import { GuestFault, MachineError } from './error.ts';
 import type { GuestMemory } from './memory.ts';
 import type { FaultInfo, GuestPtr } from './types.ts';
@@ -48,9 +49,22 @@ export class Machine {
   constructor(memory: GuestMemory, options: MachineOptions) {
     this.memory = memory;
     const cpu: Cpu = {
-      memory, lo: new Int32Array(REGISTERS), hi: new Int32Array(REGISTERS), fl: new Int32Array(FLAGS_WORDS), rip: 0, instructions: 0,
-      limit: DEFAULT_BUDGET, ibt: options.ibt, gsLo: 0, gsHi: 0, ops: new OpBuffer(), tables: new Array(1 << 20), touched: [], generation: 0,
-      trace: undefined, hypercall: (address) => this.onHypercall(this, address),
+      memory,
+      lo: new Int32Array(REGISTERS),
+      hi: new Int32Array(REGISTERS),
+      fl: new Int32Array(FLAGS_WORDS),
+      rip: 0,
+      instructions: 0,
+      limit: DEFAULT_BUDGET,
+      ibt: options.ibt,
+      gsLo: 0,
+      gsHi: 0,
+      ops: new OpBuffer(),
+      tables: new Array(1 << 20),
+      touched: [],
+      generation: 0,
+      trace: undefined,
+      hypercall: (address) => this.onHypercall(this, address),
     };
     this.#cpu = cpu;
     memory.onCodeChange(() => this.#dropCode());
@@ -105,7 +119,8 @@ export class Machine {
   /** Integer argument `index` (0 … 5) of the System V ABI. */
   setArg(index: number, lo: number, hi = 0): void {
     const register = ARGUMENTS[index];
-    if (register === undefined) throw new MachineError(`argument ${index} is not passed in a register`, 'MACHINE_ARGUMENT');
+    if (register === undefined)
+      throw new MachineError(`argument ${index} is not passed in a register`, 'MACHINE_ARGUMENT');
     this.#cpu.lo[register] = lo;
     this.#cpu.hi[register] = hi;
   }
@@ -123,7 +138,12 @@ export class Machine {
   }
 
   registers(): Registers {
-    return { lo: this.#cpu.lo.slice(0, 16), hi: this.#cpu.hi.slice(0, 16), rip: this.rip, flags: flagBits(this.#cpu.fl) };
+    return {
+      lo: this.#cpu.lo.slice(0, 16),
+      hi: this.#cpu.hi.slice(0, 16),
+      rip: this.rip,
+      flags: flagBits(this.#cpu.fl),
+    };
   }
 
   setRegisters(state: Registers): void {

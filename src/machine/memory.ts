@@ -46,8 +46,10 @@ export class GuestMemory {
   mapRegion(name: string, base: bigint, size: number, access: Access = 'rw'): Region {
     const pages = Math.ceil(size / PAGE_SIZE);
     const start = Number(base & 0xffffffffn);
-    if (pages === 0 || start < PAGE_SIZE || start % PAGE_SIZE !== 0 || start + pages * PAGE_SIZE > 0x1_0000_0000) throw new MachineError(`region '${name}' does not fit at its base`);
-    if (this.#used + pages * PAGE_SIZE > this.data.length) throw new MachineError(`no room for region '${name}' of ${size} bytes`);
+    if (pages === 0 || start < PAGE_SIZE || start % PAGE_SIZE !== 0 || start + pages * PAGE_SIZE > 0x1_0000_0000)
+      throw new MachineError(`region '${name}' does not fit at its base`);
+    if (this.#used + pages * PAGE_SIZE > this.data.length)
+      throw new MachineError(`no room for region '${name}' of ${size} bytes`);
     const first = start >>> 12;
     for (let page = first; page < first + pages; page++) {
       if (this.pageOffset[page] !== 0) throw new MachineError(`region '${name}' meets another one in its low 32 bits`);
@@ -147,7 +149,8 @@ export class GuestMemory {
 
   /** Upper half of a mapped pointer's address, signed. */
   high(pointer: GuestPtr): number {
-    if (this.pageOffset[pointer >>> 12] === 0) throw new MachineError(`guest pointer 0x${(pointer >>> 0).toString(16)} is not mapped`);
+    if (this.pageOffset[pointer >>> 12] === 0)
+      throw new MachineError(`guest pointer 0x${(pointer >>> 0).toString(16)} is not mapped`);
     return this.pageHigh[pointer >>> 12]!;
   }
 
@@ -160,7 +163,8 @@ export class GuestMemory {
   pointer(address: bigint): GuestPtr {
     if (address === 0n) return 0;
     const low = Number(address & 0xffffffffn);
-    if (BigInt(this.high(low) >>> 0) !== address >> 32n) throw new MachineError(`guest address 0x${address.toString(16)} is not mapped`);
+    if (BigInt(this.high(low) >>> 0) !== address >> 32n)
+      throw new MachineError(`guest address 0x${address.toString(16)} is not mapped`);
     return low;
   }
 

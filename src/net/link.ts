@@ -28,7 +28,14 @@ const MTU = 1500;
  * @throws NetError naming the part that does not fit
  */
 export function parseLink(text: string): LinkSpec {
-  const spec: { rate?: number; rtt?: number; buffer?: number; loss: number; ecn?: number; stall?: { atNs: number; forNs: number } } = { loss: 0 };
+  const spec: {
+    rate?: number;
+    rtt?: number;
+    buffer?: number;
+    loss: number;
+    ecn?: number;
+    stall?: { atNs: number; forNs: number };
+  } = { loss: 0 };
   for (const part of text.split(',').map((piece) => piece.trim().toLowerCase())) {
     const bad = (why: string) => new NetError(`'${part}' ${why}`, `link '${text}'`);
     const stall = /^stall=(\d+(?:\.\d+)?)(us|ms|s):(\d+(?:\.\d+)?)(us|ms|s)$/.exec(part);
@@ -56,16 +63,30 @@ export function parseLink(text: string): LinkSpec {
   const bad = (why: string) => new NetError(why, `link '${text}'`);
   if (spec.rate === undefined) throw bad('the rate is missing (e.g. 20mbit)');
   if (spec.rtt === undefined) throw bad('the round-trip time is missing (e.g. 40ms)');
-  if (!(spec.rate >= 1000 && spec.rate <= 100e9)) throw bad(`a rate of ${spec.rate} bit/s is out of bounds (1 kbit … 100 gbit)`);
+  if (!(spec.rate >= 1000 && spec.rate <= 100e9))
+    throw bad(`a rate of ${spec.rate} bit/s is out of bounds (1 kbit … 100 gbit)`);
   if (!(spec.rtt >= 1000 && spec.rtt <= 100e9)) throw bad('the round-trip time is out of bounds (1 us … 100 s)');
   const buffer = spec.buffer ?? Math.max(10, Math.ceil((spec.rate * spec.rtt) / 1e9 / 8 / MTU));
-  if (!(Number.isInteger(buffer) && buffer >= 1 && buffer <= 1_000_000)) throw bad(`a buffer of ${buffer} packets is out of bounds (1 … 1000000)`);
-  return { rateBps: spec.rate, rttNs: spec.rtt, bufferPackets: buffer, loss: spec.loss, ...(spec.ecn === undefined ? {} : { ecnPackets: spec.ecn }), ...(spec.stall === undefined ? {} : { stall: spec.stall }) };
+  if (!(Number.isInteger(buffer) && buffer >= 1 && buffer <= 1_000_000))
+    throw bad(`a buffer of ${buffer} packets is out of bounds (1 … 1000000)`);
+  return {
+    rateBps: spec.rate,
+    rttNs: spec.rtt,
+    bufferPackets: buffer,
+    loss: spec.loss,
+    ...(spec.ecn === undefined ? {} : { ecnPackets: spec.ecn }),
+    ...(spec.stall === undefined ? {} : { stall: spec.stall }),
+  };
 }
 
 /** The same link in words: `20 Mbit/s · RTT 40 ms · buffer 100 packets`. */
 export function formatLink(spec: LinkSpec): string {
-  const rate = spec.rateBps >= 1e9 ? `${spec.rateBps / 1e9} Gbit/s` : spec.rateBps >= 1e6 ? `${spec.rateBps / 1e6} Mbit/s` : `${spec.rateBps / 1e3} kbit/s`;
+  const rate =
+    spec.rateBps >= 1e9
+      ? `${spec.rateBps / 1e9} Gbit/s`
+      : spec.rateBps >= 1e6
+        ? `${spec.rateBps / 1e6} Mbit/s`
+        : `${spec.rateBps / 1e3} kbit/s`;
   const parts = [rate, `RTT ${spec.rttNs / 1e6} ms`, `buffer ${spec.bufferPackets} packets`];
   if (spec.loss > 0) parts.push(`loss ${spec.loss * 100} %`);
   if (spec.ecnPackets !== undefined) parts.push(`ECN from ${spec.ecnPackets} packets`);

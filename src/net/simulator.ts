@@ -27,7 +27,12 @@ export class Simulator {
 
   /** Runs `action` after `delay` nanoseconds (rounded up to a whole one, never in the past). */
   after(delay: number, action: () => void): Timer {
-    const entry: Entry = { at: this.#now + Math.max(0, Math.ceil(delay)), order: this.#order++, action, cancelled: false };
+    const entry: Entry = {
+      at: this.#now + Math.max(0, Math.ceil(delay)),
+      order: this.#order++,
+      action,
+      cancelled: false,
+    };
     this.#push(entry);
     return entry;
   }

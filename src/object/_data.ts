@@ -27,7 +27,12 @@ export function dataMaps(opening: Opening, externs: readonly ExternBlueprint[]):
 }
 
 function internalMap(opening: Opening, section: string, initial: Uint8Array, readonly: boolean): MapBlueprint {
-  if (initial.length > 0x7fffffff) throw new ObjectError(`map of ${initial.length} bytes is too large`, { where: section, code: 'E2BIG', kind: 'refused' });
+  if (initial.length > 0x7fffffff)
+    throw new ObjectError(`map of ${initial.length} bytes is too large`, {
+      where: section,
+      code: 'E2BIG',
+      kind: 'refused',
+    });
   return {
     name: mapName(opening.name, section),
     type: MAP_TYPE_ARRAY,

@@ -1,5 +1,5 @@
-import type { FuncInfo, LineInfo } from '../btf/index.ts';
 import { CALL, type Insn, LD_IMM64, PSEUDO, PSEUDO_CALL } from '../bpf/index.ts';
+import type { FuncInfo, LineInfo } from '../btf/index.ts';
 import { ObjectError } from './error.ts';
 import type { CodeBlueprint, CodeRelocation, ObjectFile, ProgramLine } from './types.ts';
 
@@ -27,7 +27,9 @@ export function link(file: ObjectFile, main: CodeBlueprint): Linked {
     return start;
   };
   // An explicit stack keeps the kernel's depth-first order without recursing on the input's call graph.
-  const stack: Cursor[] = [{ code: main, start: append(main), at: 0, relocations: new Map(main.relocations.map((r) => [r.insn, r])) }];
+  const stack: Cursor[] = [
+    { code: main, start: append(main), at: 0, relocations: new Map(main.relocations.map((r) => [r.insn, r])) },
+  ];
   for (let cursor = stack.at(-1); cursor !== undefined; cursor = stack.at(-1)) {
     if (cursor.at >= cursor.code.insns.length) {
       stack.pop();
@@ -51,7 +53,11 @@ export function link(file: ObjectFile, main: CodeBlueprint): Linked {
     }
     if (insn.code === LD_IMM64) {
       insn.src = PSEUDO.FUNC;
-      linked.relocations.push({ insn: cursor.start + cursor.at, kind: 'func', target: insn.imm + cursor.start + cursor.at + 1 });
+      linked.relocations.push({
+        insn: cursor.start + cursor.at,
+        kind: 'func',
+        target: insn.imm + cursor.start + cursor.at + 1,
+      });
     }
     cursor.at++;
   }
@@ -66,16 +72,23 @@ interface Cursor {
 }
 
 /** The subprogram that this instruction calls or takes the address of; undefined for all other instructions. */
-function calleeOf(file: ObjectFile, cursor: Cursor, insn: Insn, relocation: CodeRelocation | undefined): CodeBlueprint | undefined {
+function calleeOf(
+  file: ObjectFile,
+  cursor: Cursor,
+  insn: Insn,
+  relocation: CodeRelocation | undefined,
+): CodeBlueprint | undefined {
   const where = `${cursor.code.section}:${cursor.code.name}+${cursor.at * 8}`;
   let target: number;
   if (relocation?.kind === 'call' || relocation?.kind === 'func') target = relocation.target;
   else if (relocation === undefined && insn.code === CALL && insn.src === PSEUDO_CALL) {
-    if (cursor.code.section !== '.text') throw new ObjectError('call of a subprogram has no relocation into .text', { where, code: 'OBJECT_RELOCATION' });
+    if (cursor.code.section !== '.text')
+      throw new ObjectError('call of a subprogram has no relocation into .text', { where, code: 'OBJECT_RELOCATION' });
     target = cursor.code.start + cursor.at + insn.imm + 1;
   } else return undefined;
   const found = findFunction(file.subprograms, target);
-  if (found === undefined) throw new ObjectError(`no subprogram starts at .text+${target * 8}`, { where, code: 'OBJECT_RELOCATION' });
+  if (found === undefined)
+    throw new ObjectError(`no subprogram starts at .text+${target * 8}`, { where, code: 'OBJECT_RELOCATION' });
   return found;
 }
 
@@ -97,13 +110,24 @@ export function linkLines(file: ObjectFile, linked: Linked): ProgramLine[] {
   const found: ProgramLine[] = [];
   for (const { code, start } of linked.parts) {
     for (const info of within<LineInfo>(file.ext?.lines.get(code.section), code)) {
-      found.push({ insn: info.offset / 8 - code.start + start, file: info.file, text: info.text.trim(), line: info.line, column: info.column });
+      found.push({
+        insn: info.offset / 8 - code.start + start,
+        file: info.file,
+        text: info.text.trim(),
+        line: info.line,
+        column: info.column,
+      });
     }
   }
   return found;
 }
 
 /** Records of a section that belong to one of its functions. */
-export function within<T extends FuncInfo | LineInfo | { offset: number }>(records: readonly T[] | undefined, code: CodeBlueprint): T[] {
-  return (records ?? []).filter(({ offset }) => offset >= code.start * 8 && offset < (code.start + code.insns.length) * 8);
+export function within<T extends FuncInfo | LineInfo | { offset: number }>(
+  records: readonly T[] | undefined,
+  code: CodeBlueprint,
+): T[] {
+  return (records ?? []).filter(
+    ({ offset }) => offset >= code.start * 8 && offset < (code.start + code.insns.length) * 8,
+  );
 }

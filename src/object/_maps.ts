@@ -1,5 +1,5 @@
-import type { Btf, BtfStruct } from '../btf/index.ts';
 import { MAP_TYPES } from '../bpf/index.ts';
+import type { Btf, BtfStruct } from '../btf/index.ts';
 import { sectionVariables } from './_datasec.ts';
 import { ObjectError } from './error.ts';
 import type { Opening } from './open.ts';
@@ -13,12 +13,18 @@ export function definedMaps(opening: Opening): MapBlueprint[] {
 /** The variables of `.maps`: where each lies, and its definition. */
 export function mapVariables(opening: Opening): { name: string; offset: number; struct: BtfStruct }[] {
   const { btf, sections } = opening;
-  if (sections.has('maps')) throw new ObjectError("legacy map definitions in section 'maps' are not supported; define maps by BTF in '.maps'", { where: 'maps', kind: 'unsupported', code: 'OBJECT_LEGACY_MAPS' });
+  if (sections.has('maps'))
+    throw new ObjectError("legacy map definitions in section 'maps' are not supported; define maps by BTF in '.maps'", {
+      where: 'maps',
+      kind: 'unsupported',
+      code: 'OBJECT_LEGACY_MAPS',
+    });
   const section = sections.get('.maps');
   if (section === undefined || section.size === 0) return [];
   return sectionVariables(opening, section).map(({ name, offset, type }) => {
     const struct = btf!.resolve(type);
-    if (struct.kind !== 'struct') throw new ObjectError(`definition is a ${struct.kind}, not a struct`, { where: `.maps:${name}` });
+    if (struct.kind !== 'struct')
+      throw new ObjectError(`definition is a ${struct.kind}, not a struct`, { where: `.maps:${name}` });
     return { name, offset, struct };
   });
 }
@@ -33,8 +39,19 @@ function uint(btf: Btf, type: number, where: string): number {
 
 function readMap(btf: Btf, name: string, struct: BtfStruct, isInner: boolean): MapBlueprint {
   const map: MapBlueprint = {
-    name, type: 0, keySize: 0, valueSize: 0, maxEntries: 0, flags: 0, extra: 0n, numaNode: 0, pinned: false,
-    keyTypeId: 0, valueTypeId: 0, readonly: false, slots: [],
+    name,
+    type: 0,
+    keySize: 0,
+    valueSize: 0,
+    maxEntries: 0,
+    flags: 0,
+    extra: 0n,
+    numaNode: 0,
+    pinned: false,
+    keyTypeId: 0,
+    valueTypeId: 0,
+    readonly: false,
+    slots: [],
   };
   for (const member of struct.members) {
     const where = `.maps:${name}.${member.name}`;
@@ -86,11 +103,20 @@ function readMap(btf: Btf, name: string, struct: BtfStruct, isInner: boolean): M
         readInner(btf, map, member.type, where);
         break;
       default:
-        throw new ObjectError('attribute of the map definition is not known', { where, code: 'OBJECT_MAP_ATTRIBUTE', kind: 'unsupported' });
+        throw new ObjectError('attribute of the map definition is not known', {
+          where,
+          code: 'OBJECT_MAP_ATTRIBUTE',
+          kind: 'unsupported',
+        });
     }
   }
   if (map.type === 0) throw new ObjectError('map has no type', { where: `.maps:${name}` });
-  if (map.type >= MAP_TYPES.length) throw new ObjectError(`map type ${map.type} is not known`, { where: `.maps:${name}`, kind: 'unsupported', code: 'OBJECT_MAP_TYPE' });
+  if (map.type >= MAP_TYPES.length)
+    throw new ObjectError(`map type ${map.type} is not known`, {
+      where: `.maps:${name}`,
+      kind: 'unsupported',
+      code: 'OBJECT_MAP_TYPE',
+    });
   return map;
 }
 
@@ -113,10 +139,12 @@ export function fillSlots(opening: Opening, file: ObjectFile): void {
     const owner = variables.findLast(({ offset }) => offset <= relocation.offset);
     const values = owner?.struct.members.find((member) => member.name === 'values');
     const where = `.rel.maps+${relocation.offset}`;
-    if (owner === undefined || values === undefined) throw new ObjectError('relocation points to no values of a map', { where });
+    if (owner === undefined || values === undefined)
+      throw new ObjectError('relocation points to no values of a map', { where });
     const start = owner.offset + values.bitOffset / 8;
     const index = (relocation.offset - start) / 8;
-    if (index < 0 || !Number.isInteger(index)) throw new ObjectError('relocation points between values of a map', { where });
+    if (index < 0 || !Number.isInteger(index))
+      throw new ObjectError('relocation points between values of a map', { where });
     const symbol = opening.elf.symbols[relocation.symbol]!;
     const map = file.maps.find(({ name }) => name === owner.name)!;
     map.slots.push({ index, name: symbol.name });

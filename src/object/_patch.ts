@@ -1,4 +1,4 @@
-import { CALL, CLASS, type Insn, LD_IMM64, SIZE, sizeInBytes, SRC_X } from '../bpf/index.ts';
+import { CALL, CLASS, type Insn, LD_IMM64, SIZE, SRC_X, sizeInBytes } from '../bpf/index.ts';
 import type { CoreResolution } from '../btf/index.ts';
 import { ObjectError } from './error.ts';
 
@@ -16,24 +16,40 @@ export function patchCore(insns: Insn[], index: number, resolution: CoreResoluti
   };
   if (kind === CLASS.ALU || kind === CLASS.ALU64) {
     if ((insn.code & SRC_X) !== 0) throw fail('relocates an instruction without immediate');
-    if (resolution.poison) return poison();
-    if (resolution.validate && BigInt(insn.imm) !== resolution.originalValue) throw fail(`instruction holds ${insn.imm}, BTF says ${resolution.originalValue}`);
+    if (resolution.poison) {
+      poison();
+      return;
+    }
+    if (resolution.validate && BigInt(insn.imm) !== resolution.originalValue)
+      throw fail(`instruction holds ${insn.imm}, BTF says ${resolution.originalValue}`);
     insn.imm = Number(BigInt.asIntN(32, resolution.value));
   } else if (kind === CLASS.LDX || kind === CLASS.ST || kind === CLASS.STX) {
-    if (resolution.poison) return poison();
-    if (resolution.validate && BigInt(insn.off) !== resolution.originalValue) throw fail(`instruction holds ${insn.off}, BTF says ${resolution.originalValue}`);
+    if (resolution.poison) {
+      poison();
+      return;
+    }
+    if (resolution.validate && BigInt(insn.off) !== resolution.originalValue)
+      throw fail(`instruction holds ${insn.off}, BTF says ${resolution.originalValue}`);
     if (resolution.value > 0x7fffn) throw fail(`offset ${resolution.value} does not fit in the instruction`);
-    if (resolution.resizeUnsafe) return poison();
+    if (resolution.resizeUnsafe) {
+      poison();
+      return;
+    }
     insn.off = Number(resolution.value);
     if (resolution.size === resolution.originalSize) return;
     const code = ({ 8: SIZE.DW, 4: SIZE.W, 2: SIZE.H, 1: SIZE.B } as Record<number, number>)[resolution.size];
-    if (sizeInBytes(insn.code) !== resolution.originalSize || code === undefined) throw fail(`access of ${sizeInBytes(insn.code)} bytes cannot become one of ${resolution.size}`);
+    if (sizeInBytes(insn.code) !== resolution.originalSize || code === undefined)
+      throw fail(`access of ${sizeInBytes(insn.code)} bytes cannot become one of ${resolution.size}`);
     insn.code = (insn.code & ~0x18) | code;
   } else if (insn.code === LD_IMM64 && insn.src === 0 && insn.off === 0 && insns[index + 1]?.code === 0) {
-    if (resolution.poison) return poison();
+    if (resolution.poison) {
+      poison();
+      return;
+    }
     const second = insns[index + 1]!;
     const held = (BigInt(second.imm >>> 0) << 32n) | BigInt(insn.imm >>> 0);
-    if (resolution.validate && held !== BigInt.asUintN(64, resolution.originalValue)) throw fail(`instruction holds ${held}, BTF says ${resolution.originalValue}`);
+    if (resolution.validate && held !== BigInt.asUintN(64, resolution.originalValue))
+      throw fail(`instruction holds ${held}, BTF says ${resolution.originalValue}`);
     insn.imm = Number(BigInt.asIntN(32, resolution.value));
     second.imm = Number(BigInt.asIntN(32, resolution.value >> 32n));
   } else throw fail(`opcode 0x${insn.code.toString(16)} cannot be relocated`);

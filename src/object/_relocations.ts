@@ -1,7 +1,7 @@
-import { SHN_UNDEF, STT } from '../elf/index.ts';
 import { CALL, LD_IMM64, PSEUDO_CALL } from '../bpf/index.ts';
-import { ObjectError } from './error.ts';
+import { SHN_UNDEF, STT } from '../elf/index.ts';
 import { mapVariables } from './_maps.ts';
+import { ObjectError } from './error.ts';
 import type { Opening } from './open.ts';
 import type { CodeBlueprint, CodeRelocation, ObjectFile } from './types.ts';
 
@@ -14,7 +14,11 @@ export function classify(opening: Opening, file: ObjectFile, code: CodeBlueprint
   for (const relocation of all) {
     if (relocation.offset < from || relocation.offset >= to) continue;
     const where = `${code.section}:${code.name}+${relocation.offset - from}`;
-    if (relocation.offset % 8 !== 0) throw new ObjectError('relocation points into the middle of an instruction', { where, code: 'OBJECT_RELOCATION' });
+    if (relocation.offset % 8 !== 0)
+      throw new ObjectError('relocation points into the middle of an instruction', {
+        where,
+        code: 'OBJECT_RELOCATION',
+      });
     const insn = (relocation.offset - from) / 8;
     code.relocations.push({ insn, ...lookup.meaning(code, insn, relocation.symbol, where) });
   }
@@ -55,7 +59,8 @@ function makeLookup(opening: Opening, file: ObjectFile): Lookup {
     meaning: (code, at, symbolIndex, where) => {
       const insn = code.insns[at]!;
       const isCall = insn.code === CALL;
-      if (!isCall && insn.code !== LD_IMM64) throw fail(`instruction with opcode 0x${insn.code.toString(16)} cannot be relocated`, where);
+      if (!isCall && insn.code !== LD_IMM64)
+        throw fail(`instruction with opcode 0x${insn.code.toString(16)} cannot be relocated`, where);
       if (!isCall && at + 1 >= code.insns.length) throw fail('64-bit load has no second half', where);
       const symbol = elf.symbols[symbolIndex]!;
       const value = Number(symbol.value);
@@ -79,13 +84,18 @@ function makeLookup(opening: Opening, file: ObjectFile): Lookup {
         return { kind: 'map', map };
       }
       const map = dataMap.get(section.name);
-      if (map === undefined) throw fail(`'${symbol.name}' lies in '${section.name}', to which programs cannot refer`, where);
+      if (map === undefined)
+        throw fail(`'${symbol.name}' lies in '${section.name}', to which programs cannot refer`, where);
       return { kind: 'map_value', map, offset: value };
     },
   };
 }
 
 function textTarget(bytes: number, where: string): number {
-  if (bytes < 0 || bytes % 8 !== 0) throw new ObjectError(`subprogram at .text${bytes < 0 ? '' : '+'}${bytes} is no instruction`, { where, code: 'OBJECT_RELOCATION' });
+  if (bytes < 0 || bytes % 8 !== 0)
+    throw new ObjectError(`subprogram at .text${bytes < 0 ? '' : '+'}${bytes} is no instruction`, {
+      where,
+      code: 'OBJECT_RELOCATION',
+    });
   return bytes / 8;
 }

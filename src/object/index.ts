@@ -3,11 +3,22 @@
 // Gives: programs with their subprograms linked and relocated, maps, ops tables in the kernel's layout.
 // Mirrors: tools/lib/bpf/libbpf.c of 6.12, from open to just before the system calls.
 // Leaves out: legacy map definitions, USDT, light skeletons, linking of several objects.
+
+export { POISON_CORE } from './_patch.ts';
 export { ObjectError } from './error.ts';
 export { openObject } from './open.ts';
-export { POISON_CORE } from './_patch.ts';
 export { encodeForLoad, type MapFd, resolveObject } from './resolve.ts';
 export type {
-  CodeBlueprint, CodeRelocation, ExternBlueprint, MapBlueprint, ObjectFile, ProgramLine, ProgramReference, ResolvedObject, ResolvedProgram, ResolveTarget,
-  StructOpsBlueprint, StructOpsTable,
+  CodeBlueprint,
+  CodeRelocation,
+  ExternBlueprint,
+  MapBlueprint,
+  ObjectFile,
+  ProgramLine,
+  ProgramReference,
+  ResolvedObject,
+  ResolvedProgram,
+  ResolveTarget,
+  StructOpsBlueprint,
+  StructOpsTable,
 } from './types.ts';

@@ -1,12 +1,12 @@
-import { EM_BPF, type ElfFile, type ElfSection, readElf, SHF_EXECINSTR, SHT, STB, STT } from '../elf/index.ts';
-import { type Btf, type BtfExt, parseBtf, parseBtfExt } from '../btf/index.ts';
 import { readInsns } from '../bpf/index.ts';
-import { ObjectError } from './error.ts';
+import { type Btf, type BtfExt, parseBtf, parseBtfExt } from '../btf/index.ts';
+import { type ElfFile, type ElfSection, EM_BPF, readElf, SHF_EXECINSTR, SHT, STB, STT } from '../elf/index.ts';
 import { dataMaps } from './_data.ts';
 import { readExterns } from './_externs.ts';
 import { definedMaps, fillSlots } from './_maps.ts';
 import { classify } from './_relocations.ts';
 import { readStructOps } from './_struct_ops.ts';
+import { ObjectError } from './error.ts';
 import type { CodeBlueprint, ObjectFile } from './types.ts';
 
 /** More slots than the kernel takes from anyone (BPF_COMPLEXITY_LIMIT_INSNS). */
@@ -27,8 +27,10 @@ export interface Opening {
  */
 export function openObject(bytes: Uint8Array, name: string): ObjectFile {
   const elf = readElf(bytes);
-  if (elf.machine !== EM_BPF) throw new ObjectError(`ELF machine ${elf.machine} is not BPF (${EM_BPF})`, { code: 'OBJECT_MACHINE' });
-  if (elf.type !== 1) throw new ObjectError(`ELF type ${elf.type} is not a relocatable object`, { code: 'OBJECT_TYPE' });
+  if (elf.machine !== EM_BPF)
+    throw new ObjectError(`ELF machine ${elf.machine} is not BPF (${EM_BPF})`, { code: 'OBJECT_MACHINE' });
+  if (elf.type !== 1)
+    throw new ObjectError(`ELF type ${elf.type} is not a relocatable object`, { code: 'OBJECT_TYPE' });
   const sections = new Map(elf.sections.map((section) => [section.name, section]));
   const btfBytes = sections.get('.BTF')?.data;
   const btf = btfBytes === undefined ? undefined : parseBtf(btfBytes);
@@ -39,7 +41,18 @@ export function openObject(bytes: Uint8Array, name: string): ObjectFile {
   const defined = definedMaps(opening);
   const maps = [...defined, ...dataMaps(opening, externs)];
   const { programs, subprograms } = readCode(opening);
-  const file: ObjectFile = { name: opening.name, license: readLicense(sections.get('license')), btf, btfBytes, ext, programs, subprograms, maps, externs, structOps: readStructOps(opening) };
+  const file: ObjectFile = {
+    name: opening.name,
+    license: readLicense(sections.get('license')),
+    btf,
+    btfBytes,
+    ext,
+    programs,
+    subprograms,
+    maps,
+    externs,
+    structOps: readStructOps(opening),
+  };
   fillSlots(opening, file);
   for (const code of [...programs, ...subprograms]) classify(opening, file, code);
   return file;
@@ -62,8 +75,14 @@ function readCode({ elf }: Opening): { programs: CodeBlueprint[]; subprograms: C
   const subprograms: CodeBlueprint[] = [];
   for (const section of elf.sections) {
     if ((section.flags & SHF_EXECINSTR) === 0 || section.type !== SHT.PROGBITS || section.data.length === 0) continue;
-    if (section.data.length % 8 !== 0) throw new ObjectError(`size ${section.data.length} is no multiple of an instruction (8)`, { where: section.name });
-    if (section.data.length > 8 * MAX_INSNS) throw new ObjectError(`${section.data.length / 8} instructions are more than ${MAX_INSNS}`, { where: section.name });
+    if (section.data.length % 8 !== 0)
+      throw new ObjectError(`size ${section.data.length} is no multiple of an instruction (8)`, {
+        where: section.name,
+      });
+    if (section.data.length > 8 * MAX_INSNS)
+      throw new ObjectError(`${section.data.length / 8} instructions are more than ${MAX_INSNS}`, {
+        where: section.name,
+      });
     const isText = section.name === '.text';
     const found: CodeBlueprint[] = [];
     for (const symbol of elf.symbols) {
@@ -73,7 +92,8 @@ function readCode({ elf }: Opening): { programs: CodeBlueprint[]; subprograms: C
       if (symbol.size === 0 || start % 8 !== 0 || symbol.size % 8 !== 0 || start + symbol.size > section.data.length) {
         throw new ObjectError(`function at ${symbol.value}+${symbol.size} does not lie in its section`, { where });
       }
-      if (!isText && symbol.bind === STB.LOCAL) throw new ObjectError(`program '${symbol.name}' is static, which is not supported`, { where });
+      if (!isText && symbol.bind === STB.LOCAL)
+        throw new ObjectError(`program '${symbol.name}' is static, which is not supported`, { where });
       found.push({
         name: symbol.name,
         section: section.name,

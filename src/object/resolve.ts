@@ -1,11 +1,19 @@
 import { type Insn, LD_IMM64, PSEUDO, PSEUDO_KFUNC_CALL, sectionMeaning } from '../bpf/index.ts';
 import { CoreResolver } from '../btf/index.ts';
-import { ObjectError } from './error.ts';
 import { fillKconfig } from './_kconfig.ts';
-import { link, linkLines, type Linked, within } from './_link.ts';
+import { type Linked, link, linkLines, within } from './_link.ts';
 import { patchCore } from './_patch.ts';
 import { resolveStructOps } from './_struct_ops.ts';
-import type { CodeBlueprint, ObjectFile, ProgramReference, ResolvedObject, ResolvedProgram, ResolveTarget } from './types.ts';
+import { ObjectError } from './error.ts';
+import type {
+  CodeBlueprint,
+  CodeRelocation,
+  ObjectFile,
+  ProgramReference,
+  ResolvedObject,
+  ResolvedProgram,
+  ResolveTarget,
+} from './types.ts';
 
 /** Ids that libbpf gives calls of weak kfuncs that the kernel lacks: POISON_CALL_KFUNC_BASE. */
 const POISON_KFUNC = 2002000000;
@@ -22,7 +30,10 @@ export function resolveObject(file: ObjectFile, target: ResolveTarget): Resolved
     const known = coreCache.get(code);
     if (known !== undefined) return known;
     const found = within(file.ext?.core.get(code.section), code).map((relocation) => {
-      if (relocation.offset % 8 !== 0) throw new ObjectError('CO-RE relocation points into the middle of an instruction', { where: `${code.section}+${relocation.offset}` });
+      if (relocation.offset % 8 !== 0)
+        throw new ObjectError('CO-RE relocation points into the middle of an instruction', {
+          where: `${code.section}+${relocation.offset}`,
+        });
       return { insn: relocation.offset / 8 - code.start, relocation, resolution: core!.resolve(relocation) };
     });
     coreCache.set(code, found);
@@ -34,9 +45,19 @@ export function resolveObject(file: ObjectFile, target: ResolveTarget): Resolved
   return { file, target, programs, maps, structOps };
 }
 
-function resolveProgram(file: ObjectFile, code: CodeBlueprint, target: ResolveTarget, coreOf: (code: CodeBlueprint) => ResolvedProgram['core']): ResolvedProgram {
+function resolveProgram(
+  file: ObjectFile,
+  code: CodeBlueprint,
+  target: ResolveTarget,
+  coreOf: (code: CodeBlueprint) => ResolvedProgram['core'],
+): ResolvedProgram {
   const meaning = sectionMeaning(code.section);
-  if (meaning === undefined) throw new ObjectError(`section name '${code.section}' of program '${code.name}' is not known`, { where: code.section, kind: 'unsupported', code: 'OBJECT_SECTION' });
+  if (meaning === undefined)
+    throw new ObjectError(`section name '${code.section}' of program '${code.name}' is not known`, {
+      where: code.section,
+      kind: 'unsupported',
+      code: 'OBJECT_SECTION',
+    });
   const linked = link(file, code);
   const core: ResolvedProgram['core'] = [];
   for (const part of linked.parts) {
@@ -60,7 +81,8 @@ function resolveProgram(file: ObjectFile, code: CodeBlueprint, target: ResolveTa
       name: part.name,
       start,
       end: start + part.insns.length,
-      typeId: within(file.ext?.funcs.get(part.section), part).find(({ offset }) => offset === part.start * 8)?.type ?? 0,
+      typeId:
+        within(file.ext?.funcs.get(part.section), part).find(({ offset }) => offset === part.start * 8)?.type ?? 0,
     })),
     references: references(file, linked, target),
     lines: linkLines(file, linked),
@@ -69,45 +91,73 @@ function resolveProgram(file: ObjectFile, code: CodeBlueprint, target: ResolveTa
 }
 
 function references(file: ObjectFile, linked: Linked, target: ResolveTarget): ProgramReference[] {
-  return linked.relocations.map((relocation): ProgramReference => {
-    const { insn } = relocation;
-    switch (relocation.kind) {
-      case 'map':
-        return { insn, kind: 'map', map: relocation.map };
-      case 'map_value':
-        return { insn, kind: 'map_value', map: relocation.map, offset: relocation.offset + linked.insns[insn]!.imm };
-      case 'func':
-        return { insn, kind: 'func', target: relocation.target };
-      case 'extern':
-      case 'extern_call':
-        return externReference(file, relocation.extern, insn, relocation.kind === 'extern_call', target);
-      case 'call':
-        throw new ObjectError('call relocation left over after linking');
-    }
-  });
+  return linked.relocations.map((relocation) => referenceOf(file, linked, target, relocation));
 }
 
-function externReference(file: ObjectFile, index: number, insn: number, isCall: boolean, target: ResolveTarget): ProgramReference {
+function referenceOf(
+  file: ObjectFile,
+  linked: Linked,
+  target: ResolveTarget,
+  relocation: CodeRelocation,
+): ProgramReference {
+  const { insn } = relocation;
+  switch (relocation.kind) {
+    case 'map':
+      return { insn, kind: 'map', map: relocation.map };
+    case 'map_value':
+      return { insn, kind: 'map_value', map: relocation.map, offset: relocation.offset + linked.insns[insn]!.imm };
+    case 'func':
+      return { insn, kind: 'func', target: relocation.target };
+    case 'extern':
+    case 'extern_call':
+      return externReference(file, relocation.extern, insn, relocation.kind === 'extern_call', target);
+    case 'call':
+      throw new ObjectError('call relocation left over after linking');
+  }
+}
+
+function externReference(
+  file: ObjectFile,
+  index: number,
+  insn: number,
+  isCall: boolean,
+  target: ResolveTarget,
+): ProgramReference {
   const extern = file.externs[index]!;
-  const missing = (why: string, hint?: string) => new ObjectError(why, { where: extern.name, kind: 'refused', code: 'ESRCH', ...(hint === undefined ? {} : { hint }) });
-  if (isCall !== (extern.kind === 'kfunc') && extern.kind !== 'kfunc') throw missing(`extern '${extern.name}' is called but is no function`);
+  const missing = (why: string, hint?: string) =>
+    new ObjectError(why, {
+      where: extern.name,
+      kind: 'refused',
+      code: 'ESRCH',
+      ...(hint === undefined ? {} : { hint }),
+    });
+  if (isCall !== (extern.kind === 'kfunc') && extern.kind !== 'kfunc')
+    throw missing(`extern '${extern.name}' is called but is no function`);
   switch (extern.kind) {
     case 'kconfig':
-      return { insn, kind: 'map_value', map: file.maps.findIndex((map) => map.section === '.kconfig'), offset: extern.offset };
+      return {
+        insn,
+        kind: 'map_value',
+        map: file.maps.findIndex((map) => map.section === '.kconfig'),
+        offset: extern.offset,
+      };
     case 'ksym_typeless': {
       const address = target.symbol?.(extern.name);
-      if (address === undefined && !extern.weak) throw missing(`extern (ksym) '${extern.name}' is not a symbol of the target kernel`);
+      if (address === undefined && !extern.weak)
+        throw missing(`extern (ksym) '${extern.name}' is not a symbol of the target kernel`);
       return { insn, kind: 'ksym', name: extern.name, address };
     }
     case 'ksym_typed': {
       const btfId = target.btf.find(extern.name, 'var');
-      if (btfId === undefined && !extern.weak) throw missing(`extern (var ksym) '${extern.name}': not found in kernel BTF`);
+      if (btfId === undefined && !extern.weak)
+        throw missing(`extern (var ksym) '${extern.name}': not found in kernel BTF`);
       return { insn, kind: 'ksym_typed', name: extern.name, btfId };
     }
     case 'kfunc': {
       const name = extern.name.replace(/___.*$/, '');
       const btfId = target.btf.find(name, 'func');
-      if (btfId === undefined && !extern.weak) throw missing(`extern (func ksym) '${extern.name}': not found in kernel BTF (unknown kfunc)`);
+      if (btfId === undefined && !extern.weak)
+        throw missing(`extern (func ksym) '${extern.name}': not found in kernel BTF (unknown kfunc)`);
       if (!isCall) return { insn, kind: 'ksym_typed', name, btfId };
       return { insn, kind: 'kfunc', name, btfId, extern: index };
     }
@@ -140,13 +190,17 @@ export function encodeForLoad(program: ResolvedProgram, fd: MapFd): Insn[] {
         break;
       }
       case 'ksym_typed':
-        if (insn.code !== LD_IMM64) throw new ObjectError(`typed ksym '${reference.name}' is not loaded by a 64-bit load`, { where: program.name });
+        if (insn.code !== LD_IMM64)
+          throw new ObjectError(`typed ksym '${reference.name}' is not loaded by a 64-bit load`, {
+            where: program.name,
+          });
         insn.imm = reference.btfId ?? 0;
         if (reference.btfId !== undefined) insn.src = PSEUDO.BTF_ID;
         second!.imm = 0;
         break;
       case 'kfunc':
-        if (reference.btfId === undefined) Object.assign(insn, { dst: 0, src: 0, off: 0, imm: POISON_KFUNC + reference.extern });
+        if (reference.btfId === undefined)
+          Object.assign(insn, { dst: 0, src: 0, off: 0, imm: POISON_KFUNC + reference.extern });
         else Object.assign(insn, { src: PSEUDO_KFUNC_CALL, off: 0, imm: reference.btfId });
         break;
     }

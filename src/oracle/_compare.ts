@@ -9,7 +9,13 @@ export function compareCode(name: string, got: Uint8Array, wantHex: string, addr
   const want = Uint8Array.from(wantHex.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
   let at = 0;
   while (at < got.length && at < want.length && got[at] === want[at]) at++;
-  return { name, status: 'failed', at: `+0x${at.toString(16)}`, want: instructionAt(want, at, address), got: instructionAt(got, at, address) };
+  return {
+    name,
+    status: 'failed',
+    at: `+0x${at.toString(16)}`,
+    want: instructionAt(want, at, address),
+    got: instructionAt(got, at, address),
+  };
 }
 
 function instructionAt(bytes: Uint8Array, at: number, address: bigint): string {
@@ -19,7 +25,12 @@ function instructionAt(bytes: Uint8Array, at: number, address: bigint): string {
 }
 
 /** The number of the first slot that differs. */
-export function compareSlots(name: string, gotHex: string, wantHex: string, describe: (hex: string, slot: number) => string): Outcome {
+export function compareSlots(
+  name: string,
+  gotHex: string,
+  wantHex: string,
+  describe: (hex: string, slot: number) => string,
+): Outcome {
   if (gotHex === wantHex) return { name, status: 'passed' };
   let slot = 0;
   while (gotHex.slice(16 * slot, 16 * slot + 16) === wantHex.slice(16 * slot, 16 * slot + 16)) slot++;

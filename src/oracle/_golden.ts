@@ -1,6 +1,6 @@
-import { cfiHashes, ERAS, type Features, type StructOffsets } from '../target/index.ts';
 import type { JitContext, JitSymbols, Wide } from '../jit/index.ts';
 import type { Release } from '../target/index.ts';
+import { cfiHashes, ERAS, type Features, type StructOffsets } from '../target/index.ts';
 import { calledDirectly } from './_vmlinux.ts';
 import type { OracleDirectory } from './types.ts';
 
@@ -91,8 +91,12 @@ export function featuresOf(golden: Golden): Features {
 export function offsetsOf(golden: Golden): StructOffsets {
   const raw = golden.structOffsets as Record<string, number>;
   return {
-    bpfArrayMaxEntries: raw['off_max_entries']!, bpfArrayPtrs: raw['off_ptrs']!, bpfProgBpfFunc: raw['off_bpf_func']!, bpfProgInsnsi: raw['off_insnsi']!,
-    trampRunCtxSize: raw['sizeof_run_ctx']!, trampRunCtxCookie: raw['off_cookie']!,
+    bpfArrayMaxEntries: raw['off_max_entries']!,
+    bpfArrayPtrs: raw['off_ptrs']!,
+    bpfProgBpfFunc: raw['off_bpf_func']!,
+    bpfProgInsnsi: raw['off_insnsi']!,
+    trampRunCtxSize: raw['sizeof_run_ctx']!,
+    trampRunCtxCookie: raw['off_cookie']!,
   };
 }
 
@@ -100,7 +104,8 @@ export function offsetsOf(golden: Golden): StructOffsets {
 export function contextOf(golden: Golden, release: Release, directory: OracleDirectory): JitContext {
   const symbols = golden.kernelSymbols;
   const features = featuresOf(golden);
-  const hash = (name: string, fallback: number) => (typeof golden.features[name] === 'string' ? low(golden.features[name] as string) : fallback);
+  const hash = (name: string, fallback: number) =>
+    typeof golden.features[name] === 'string' ? low(golden.features[name] as string) : fallback;
   const plain = cfiHashes(0);
   const named: Record<string, number> = {};
   for (const [name, address] of Object.entries(symbols)) named[name] = low(address);

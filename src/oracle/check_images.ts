@@ -38,7 +38,9 @@ function compareImage(name: string, part: GoldenSubprogram, type: string, object
     return compareCode(name, image.bytes, part.hexBeforeTailCallFixup ?? part.hex, BigInt(part.image));
   } catch (error) {
     if (error instanceof TrampetError) {
-      return error.kind === 'unsupported' ? { name, status: 'unsupported', why: error.message } : { name, status: 'failed', at: '-', want: 'an image', got: error.message };
+      return error.kind === 'unsupported'
+        ? { name, status: 'unsupported', why: error.message }
+        : { name, status: 'failed', at: '-', want: 'an image', got: error.message };
     }
     throw error;
   }

@@ -1,4 +1,4 @@
-import { fromHex, toHex, TrampetError } from '../base/index.ts';
+import { fromHex, TrampetError, toHex } from '../base/index.ts';
 import { disassemble, readInsns, writeInsns } from '../bpf/index.ts';
 import { readBtf } from '../btf/index.ts';
 import { encodeForLoad, openObject, type ResolvedObject, resolveObject } from '../object/index.ts';
@@ -22,17 +22,25 @@ export const checkRelocated: Checker = {
       resolved = resolveObject(openObject(directory.object(object), `${object}.bpf.o`), targetOf(directory, golden));
     } catch (error) {
       if (!(error instanceof TrampetError)) throw error;
-      for (const { name } of programs) yield { name, status: 'failed', at: '-', want: 'relocated instructions', got: error.message };
+      for (const { name } of programs)
+        yield { name, status: 'failed', at: '-', want: 'relocated instructions', got: error.message };
       return;
     }
     const maps = programs.flatMap((program) => program.maps ?? []);
-    for (const program of programs) yield compareProgram(resolved, program.name, program.insnsHex!, [...(program.maps ?? []), ...maps]);
+    for (const program of programs)
+      yield compareProgram(resolved, program.name, program.insnsHex!, [...(program.maps ?? []), ...maps]);
   },
 };
 
-function compareProgram(resolved: ResolvedObject, name: string, want: string, maps: { fd: number; name: string; kname: string }[]): Outcome {
+function compareProgram(
+  resolved: ResolvedObject,
+  name: string,
+  want: string,
+  maps: { fd: number; name: string; kname: string }[],
+): Outcome {
   const program = resolved.programs.find((candidate) => candidate.name === name);
-  if (program === undefined) return { name, status: 'failed', at: '-', want: 'a program', got: 'no program of this name' };
+  if (program === undefined)
+    return { name, status: 'failed', at: '-', want: 'a program', got: 'no program of this name' };
   const fd = (index: number) => {
     const wanted = resolved.maps[index]!.name;
     return maps.find((map) => map.name === wanted || map.kname === wanted)?.fd ?? -1;
@@ -64,7 +72,12 @@ function targetOf(directory: OracleDirectory, golden: LoadGolden): Facts {
   }
   const kernel = typeof golden.kernel === 'string' ? golden.kernel : golden.kernel?.release;
   const release = /\d+\.\d+(\.\d+)?/.exec(kernel ?? '')?.[0];
-  const facts: Facts = { btf: readBtf(directory.btf), kconfig, symbol: (name) => symbols.get(name), ...(release === undefined ? {} : { release }) };
+  const facts: Facts = {
+    btf: readBtf(directory.btf),
+    kconfig,
+    symbol: (name) => symbols.get(name),
+    ...(release === undefined ? {} : { release }),
+  };
   known.set(directory.path, facts);
   return facts;
 }

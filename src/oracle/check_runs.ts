@@ -1,12 +1,11 @@
+import { ERRNO, TrampetError, toHex } from '../base/index.ts';
 import { readBtf } from '../btf/index.ts';
-import { toHex, TrampetError } from '../base/index.ts';
-import { bootKernel, type Kernel, loadObject, type LoadedObject } from '../kernel/index.ts';
+import { bootKernel, type Kernel, type LoadedObject, loadObject } from '../kernel/index.ts';
 import { openObject, resolveObject } from '../object/index.ts';
 import { dummySubsystem, tcpSubsystem, testRun } from '../subsystems/index.ts';
-import { ERRNO } from '../base/index.ts';
 import { makeTarget } from '../target/index.ts';
-import { seedOf } from './check_stubs.ts';
 import { featuresOf, type Golden, releaseOf } from './_golden.ts';
+import { seedOf } from './check_stubs.ts';
 import type { Checker, OracleDirectory, Outcome } from './types.ts';
 
 /** What the reference runs pass to `bpf_dummy_ops` programs: the state's value, then up to four arguments. */
@@ -18,12 +17,17 @@ export const checkRuns: Checker = {
   kind: 'runs',
   *check(directory, mode, object) {
     const golden = directory.golden(mode, object) as Golden | undefined;
-    const lines = (golden?.runs ?? []).filter((line): line is string => typeof line === 'string' && /^(RUN|FLOW|TRIG|GLOBALS) /.test(line));
+    const lines = (golden?.runs ?? []).filter(
+      (line): line is string => typeof line === 'string' && /^(RUN|FLOW|TRIG|GLOBALS) /.test(line),
+    );
     if (golden === undefined || lines.length === 0) return;
     const dummy = lines.some((line) => /^RUN test_\w+ null=/.test(line));
     const guest = dummy ? startGuest(directory, golden, object) : 'only test runs of bpf_dummy_ops are driven so far';
     for (const line of lines) {
-      const name = line.split(' ').slice(0, line.startsWith('RUN') ? 3 : 2).join(' ');
+      const name = line
+        .split(' ')
+        .slice(0, line.startsWith('RUN') ? 3 : 2)
+        .join(' ');
       if (typeof guest === 'string') yield { name, status: 'unsupported', why: guest };
       else yield compareLine(guest, name, line);
     }
@@ -43,8 +47,17 @@ function startGuest(directory: OracleDirectory, golden: Golden, object: string):
   try {
     const btf = readBtf(directory.btf);
     const target = makeTarget({ release, cfi: features.cfi, btf, features, hashSeed: seedOf(golden) });
-    const kernel = bootKernel({ target: { ...target, features: { ...target.features, retpoline: false } }, subsystems: [dummySubsystem, tcpSubsystem] });
-    return { kernel, loaded: loadObject(kernel, resolveObject(openObject(directory.object(object), `${object}.bpf.o`), { btf, release: golden.version })) };
+    const kernel = bootKernel({
+      target: { ...target, features: { ...target.features, retpoline: false } },
+      subsystems: [dummySubsystem, tcpSubsystem],
+    });
+    return {
+      kernel,
+      loaded: loadObject(
+        kernel,
+        resolveObject(openObject(directory.object(object), `${object}.bpf.o`), { btf, release: golden.version }),
+      ),
+    };
   } catch (error) {
     if (error instanceof TrampetError && error.kind === 'unsupported') return error.message;
     throw error;
@@ -52,8 +65,13 @@ function startGuest(directory: OracleDirectory, golden: Golden, object: string):
 }
 
 function compareLine({ kernel, loaded }: Guest, name: string, line: string): Outcome {
-  const got = line.startsWith('RUN') ? runLine(kernel, loaded, line) : line.startsWith('GLOBALS') ? globalsLine(kernel, loaded, line) : undefined;
-  if (got === undefined) return { name, status: 'unsupported', why: 'only test runs of bpf_dummy_ops are driven so far' };
+  const got = line.startsWith('RUN')
+    ? runLine(kernel, loaded, line)
+    : line.startsWith('GLOBALS')
+      ? globalsLine(kernel, loaded, line)
+      : undefined;
+  if (got === undefined)
+    return { name, status: 'unsupported', why: 'only test runs of bpf_dummy_ops are driven so far' };
   return got === line ? { name, status: 'passed' } : { name, status: 'failed', at: '-', want: line, got };
 }
 
@@ -78,5 +96,7 @@ function runLine(kernel: Kernel, loaded: LoadedObject, line: string): string | u
 function globalsLine(kernel: Kernel, loaded: LoadedObject, line: string): string | undefined {
   const name = line.split(' ')[1]!;
   const map = loaded.maps.find((candidate) => candidate.name === name);
-  return map === undefined ? undefined : `GLOBALS ${name} ${toHex(kernel.memory.bytes(map.values, map.blueprint.valueSize))}`;
+  return map === undefined
+    ? undefined
+    : `GLOBALS ${name} ${toHex(kernel.memory.bytes(map.values, map.blueprint.valueSize))}`;
 }

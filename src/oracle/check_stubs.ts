@@ -32,8 +32,12 @@ export const checkStubs: Checker = {
       const booted = bootPreamble(compiledPreamble(hash, build), build, ERAS[release], seed);
       const want = stub.preambleHex.slice(2 * (16 - prefix), 2 * (16 - prefix + booted.length));
       const wantHash = build.cfi === 'off' ? undefined : seedHash(hash, seed);
-      if (wantHash !== undefined && low(stub.hash ?? undefined) !== wantHash) yield { name, status: 'failed', at: 'hash', want: String(stub.hash), got: `0x${wantHash.toString(16)}` };
-      else yield toHex(booted) === want ? { name, status: 'passed' } : compareCode(name, booted, want, BigInt(stub.addr) - BigInt(prefix));
+      if (wantHash !== undefined && low(stub.hash ?? undefined) !== wantHash)
+        yield { name, status: 'failed', at: 'hash', want: String(stub.hash), got: `0x${wantHash.toString(16)}` };
+      else
+        yield toHex(booted) === want
+          ? { name, status: 'passed' }
+          : compareCode(name, booted, want, BigInt(stub.addr) - BigInt(prefix));
     }
   },
 };

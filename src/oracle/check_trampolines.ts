@@ -12,7 +12,8 @@ export const checkTrampolines: Checker = {
     if (golden?.trampolines === undefined || golden.kernelSymbols === undefined) return;
     const release = releaseOf(golden);
     for (const trampoline of golden.trampolines) {
-      if (release === undefined) yield { name: trampoline.symbol, status: 'unsupported', why: `kernel ${golden.version} is not known` };
+      if (release === undefined)
+        yield { name: trampoline.symbol, status: 'unsupported', why: `kernel ${golden.version} is not known` };
       else yield compareTrampoline(trampoline, contextOf(golden, release, directory));
     }
   },
@@ -22,14 +23,25 @@ function compareTrampoline(golden: GoldenTrampoline, ctx: JitContext): Outcome {
   const links = (kind: string): TrampolineLink[] =>
     golden.links
       .filter((link) => link.kind === kind)
-      .map((link) => ({ cookie: wide(link.cookie), prog: wide(link.progPtr), bpfFunc: low(link.bpfFunc), enter: ctx.symbols[link.enter as `__bpf_${string}`]!, exit: ctx.symbols[link.exit as `__bpf_${string}`]! }));
+      .map((link) => ({
+        cookie: wide(link.cookie),
+        prog: wide(link.progPtr),
+        bpfFunc: low(link.bpfFunc),
+        enter: ctx.symbols[link.enter as `__bpf_${string}`]!,
+        exit: ctx.symbols[link.exit as `__bpf_${string}`]!,
+      }));
   const flags = Number(golden.flags);
   const { model } = golden;
   const name = golden.symbol;
   try {
     const image = emitTrampoline(
       {
-        model: { argSizes: model.argSizes, argFlags: model.argFlags, returnSize: model.retSize, returnFlags: model.retFlags },
+        model: {
+          argSizes: model.argSizes,
+          argFlags: model.argFlags,
+          returnSize: model.retSize,
+          returnFlags: model.retFlags,
+        },
         flags,
         fentry: (flags & TRAMP_F.INDIRECT) !== 0 ? links('struct_ops') : links('fentry'),
         fexit: links('fexit'),
@@ -42,11 +54,14 @@ function compareTrampoline(golden: GoldenTrampoline, ctx: JitContext): Outcome {
       ctx,
       () => low(golden.addr),
     );
-    if (image.allocated !== golden.allocLen) return { name, status: 'failed', at: 'size', want: String(golden.allocLen), got: String(image.allocated) };
+    if (image.allocated !== golden.allocLen)
+      return { name, status: 'failed', at: 'size', want: String(golden.allocLen), got: String(image.allocated) };
     return compareCode(name, image.bytes, golden.hex, BigInt(golden.addr));
   } catch (error) {
     if (error instanceof TrampetError) {
-      return error.kind === 'unsupported' ? { name, status: 'unsupported', why: error.message } : { name, status: 'failed', at: '-', want: 'a trampoline', got: error.message };
+      return error.kind === 'unsupported'
+        ? { name, status: 'unsupported', why: error.message }
+        : { name, status: 'failed', at: '-', want: 'a trampoline', got: error.message };
     }
     throw error;
   }

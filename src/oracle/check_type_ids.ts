@@ -1,5 +1,5 @@
-import { kcfiTypeId, mangle, mangleNormalized, parsePrototype } from '../btf/index.ts';
 import { hex32, TrampetError } from '../base/index.ts';
+import { kcfiTypeId, mangle, mangleNormalized, parsePrototype } from '../btf/index.ts';
 import type { Checker } from './types.ts';
 
 interface TypeIds {

@@ -26,9 +26,15 @@ function findBtf(path: string): string {
  */
 export function openOracle(path: string): OracleDirectory {
   const golden = join(path, 'golden');
-  if (!existsSync(golden) || !statSync(golden).isDirectory()) throw new OracleError("no folder 'golden' in this directory", path);
+  if (!existsSync(golden) || !statSync(golden).isDirectory())
+    throw new OracleError("no folder 'golden' in this directory", path);
   const entries = readdirSync(golden, { withFileTypes: true });
-  const modes = entries.filter((entry) => entry.isDirectory() && readdirSync(join(golden, entry.name)).some((file) => file.endsWith('.json'))).map((entry) => entry.name).sort();
+  const modes = entries
+    .filter(
+      (entry) => entry.isDirectory() && readdirSync(join(golden, entry.name)).some((file) => file.endsWith('.json')),
+    )
+    .map((entry) => entry.name)
+    .sort();
   const flat = entries.some((entry) => entry.isFile() && entry.name.endsWith('.json'));
   const folders = flat ? ['-'] : modes;
   if (folders.length === 0) throw new OracleError('no goldens (*.json)', golden);

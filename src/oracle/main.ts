@@ -31,33 +31,62 @@ function printTable(findings: readonly Finding[]): void {
   const modes = [...new Set(findings.map(({ mode }) => mode))];
   const cells = countBy(findings, ({ kind, mode }) => `${kind}\n${mode}`);
   const totals = countBy(findings, ({ kind }) => kind);
-  const cell = (count: Count | undefined) => (count === undefined ? '' : `${count.passed}/${count.compared}${count.unsupported > 0 ? ` +${count.unsupported}?` : ''}`);
+  const cell = (count: Count | undefined) =>
+    count === undefined
+      ? ''
+      : `${count.passed}/${count.compared}${count.unsupported > 0 ? ` +${count.unsupported}?` : ''}`;
   const width = Math.max(4, ...modes.map((mode) => mode.length));
-  const columns = kinds.map((kind) => Math.max(kind.length, ...modes.map((mode) => cell(cells.get(`${kind}\n${mode}`)).length), cell(totals.get(kind)).length));
-  const line = (head: string, texts: string[]) => console.log(`${head.padEnd(width)}  ${texts.map((text, i) => text.padStart(columns[i]!)).join('  ')}`.trimEnd());
+  const columns = kinds.map((kind) =>
+    Math.max(
+      kind.length,
+      ...modes.map((mode) => cell(cells.get(`${kind}\n${mode}`)).length),
+      cell(totals.get(kind)).length,
+    ),
+  );
+  const line = (head: string, texts: string[]) =>
+    console.log(`${head.padEnd(width)}  ${texts.map((text, i) => text.padStart(columns[i]!)).join('  ')}`.trimEnd());
   console.log('passed/compared, +n? not yet supported\n');
   line('mode', [...kinds]);
-  for (const mode of modes) line(mode, kinds.map((kind) => cell(cells.get(`${kind}\n${mode}`))));
-  line('all', kinds.map((kind) => cell(totals.get(kind))));
+  for (const mode of modes)
+    line(
+      mode,
+      kinds.map((kind) => cell(cells.get(`${kind}\n${mode}`))),
+    );
+  line(
+    'all',
+    kinds.map((kind) => cell(totals.get(kind))),
+  );
 }
 
 function printNotes(findings: readonly Finding[]): void {
   const reasons = new Map<string, number>();
-  for (const { kind, why, status } of findings) if (status === 'unsupported') reasons.set(`${kind}: ${why}`, (reasons.get(`${kind}: ${why}`) ?? 0) + 1);
+  for (const { kind, why, status } of findings)
+    if (status === 'unsupported') reasons.set(`${kind}: ${why}`, (reasons.get(`${kind}: ${why}`) ?? 0) + 1);
   if (reasons.size > 0) console.log('\nnot yet supported');
   for (const [reason, count] of reasons) console.log(`  ${String(count).padStart(5)}  ${reason}`);
   const failures = findings.filter(({ status }) => status === 'failed');
   if (failures.length > 0) console.log(`\n${failures.length} failed`);
   for (const failure of failures.slice(0, SHOWN_FAILURES)) {
-    console.log(`  ${failure.kind} · ${failure.mode} · ${failure.object} · ${failure.name} at ${failure.at}\n    kernel  ${failure.want}\n    trampet ${failure.got}`);
+    console.log(
+      `  ${failure.kind} · ${failure.mode} · ${failure.object} · ${failure.name} at ${failure.at}\n    kernel  ${failure.want}\n    trampet ${failure.got}`,
+    );
   }
-  if (failures.length > SHOWN_FAILURES) console.log(`  … and ${failures.length - SHOWN_FAILURES} more (--json lists all)`);
+  if (failures.length > SHOWN_FAILURES)
+    console.log(`  … and ${failures.length - SHOWN_FAILURES} more (--json lists all)`);
 }
 
 function main(): number {
   let parsed: { values: { mode?: string; only?: string; json?: boolean; help?: boolean }; positionals: string[] };
   try {
-    parsed = parseArgs({ allowPositionals: true, options: { mode: { type: 'string' }, only: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } });
+    parsed = parseArgs({
+      allowPositionals: true,
+      options: {
+        mode: { type: 'string' },
+        only: { type: 'string' },
+        json: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    });
   } catch (error) {
     console.error(`${(error as Error).message}\n${USAGE}`);
     return 2;
@@ -79,7 +108,9 @@ function main(): number {
   const findings = [...runOracle(directory, values)];
   if (values.json === true) {
     const failures = findings.filter(({ status }) => status === 'failed').map(({ status: _, ...failure }) => failure);
-    console.log(JSON.stringify({ schema: 1, kinds: Object.fromEntries(countBy(findings, ({ kind }) => kind)), failures }));
+    console.log(
+      JSON.stringify({ schema: 1, kinds: Object.fromEntries(countBy(findings, ({ kind }) => kind)), failures }),
+    );
   } else {
     printTable(findings);
     printNotes(findings);

@@ -8,7 +8,15 @@ import { checkTypeIds } from './check_type_ids.ts';
 import type { Checker, OracleDirectory, Outcome } from './types.ts';
 
 /** Every kind of golden that is compared, in the order of the table. */
-export const CHECKERS: readonly Checker[] = [checkTypeIds, checkRelocated, checkImages, checkTrampolines, checkStubs, checkCallSites, checkRuns];
+export const CHECKERS: readonly Checker[] = [
+  checkTypeIds,
+  checkRelocated,
+  checkImages,
+  checkTrampolines,
+  checkStubs,
+  checkCallSites,
+  checkRuns,
+];
 
 /** An outcome with its place. */
 export interface Finding extends Outcome {
@@ -33,7 +41,14 @@ export function* runOracle(directory: OracleDirectory, options: RunOptions = {})
         try {
           for (const outcome of checker.check(directory, mode, object)) yield { ...place, ...outcome };
         } catch (error) {
-          yield { ...place, name: '(golden)', status: 'failed', at: '-', want: 'a golden of the known layout', got: error instanceof Error ? error.message : String(error) };
+          yield {
+            ...place,
+            name: '(golden)',
+            status: 'failed',
+            at: '-',
+            want: 'a golden of the known layout',
+            got: error instanceof Error ? error.message : String(error),
+          };
         }
       }
     }

@@ -2,7 +2,18 @@
 // Takes: a booted kernel and loaded programs. Gives: the tables' types, stubs and callbacks; what calls their members.
 // Mirrors: net/bpf/bpf_dummy_struct_ops.c, net/ipv4/bpf_tcp_ca.c and the parts of net/ipv4/tcp_*.c that call them (6.12).
 // Leaves out: every other owner (sched_ext, HID, qdisc).
-export { dummySubsystem, testRun, type TestRunResult } from './dummy/dummy.ts';
+export { dummySubsystem, type TestRunResult, testRun } from './dummy/dummy.ts';
 export {
-  CC_MEMBERS, type CcMember, congestionControls, findCongestionControl, type FlowOptions, type FlowResult, type FlowSample, forgetSocket, registerSocket, runFlow, TcpSock, tcpSubsystem,
+  CC_MEMBERS,
+  type CcMember,
+  congestionControls,
+  type FlowOptions,
+  type FlowResult,
+  type FlowSample,
+  findCongestionControl,
+  forgetSocket,
+  registerSocket,
+  runFlow,
+  TcpSock,
+  tcpSubsystem,
 } from './tcp/index.ts';

@@ -30,7 +30,11 @@ const V6_12: Era = {
   fineibtStubReadOffset: 7,
   shortJumpMax: 123,
   tailCallByPointer: true,
-  bootLine: { off: 'SMP alternatives: Disabling CFI', kcfi: 'SMP alternatives: Using kCFI', fineibt: 'SMP alternatives: Using FineIBT CFI' },
+  bootLine: {
+    off: 'SMP alternatives: Disabling CFI',
+    kcfi: 'SMP alternatives: Using kCFI',
+    fineibt: 'SMP alternatives: Using FineIBT CFI',
+  },
 };
 
 /**

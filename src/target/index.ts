@@ -5,5 +5,13 @@
 // Leaves out: JIT and boot of 6.8 and 6.18 (`modelled` is false there); BHI and paranoid FineIBT.
 export { ERAS } from './eras.ts';
 export { TargetError } from './error.ts';
-export { cfiHashes, cfiOffset, DEFAULT_FEATURES, makeTarget, seedHash, structOffsets, type TargetOptions } from './target.ts';
+export {
+  cfiHashes,
+  cfiOffset,
+  DEFAULT_FEATURES,
+  makeTarget,
+  seedHash,
+  structOffsets,
+  type TargetOptions,
+} from './target.ts';
 export type { CfiMode, CpuFeatures, Era, Features, Release, StructOffsets, Target } from './types.ts';

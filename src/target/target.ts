@@ -8,8 +8,18 @@ import type { CfiMode, CpuFeatures, Features, Release, StructOffsets, Target } f
  * them from the IBT tracker.
  */
 export const DEFAULT_FEATURES: Omit<Features, 'cfi'> = {
-  ibt: true, callPadding: 11, retpoline: false, retpolineLfence: false, retpolineConfig: true, rethunk: false, its: false, callDepth: false, sls: false,
-  bmi2: true, clearBhbLoop: false, jitHarden: 0,
+  ibt: true,
+  callPadding: 11,
+  retpoline: false,
+  retpolineLfence: false,
+  retpolineConfig: true,
+  rethunk: false,
+  its: false,
+  callDepth: false,
+  sls: false,
+  bmi2: true,
+  clearBhbLoop: false,
+  jitHarden: 0,
 };
 
 export interface TargetOptions {
@@ -26,7 +36,10 @@ export interface TargetOptions {
 export function makeTarget(options: TargetOptions): Target {
   const release = options.release.split('.').slice(0, 2).join('.');
   if (!Object.hasOwn(ERAS, release)) {
-    throw new TargetError(`kernel ${options.release} is not known (known: ${Object.keys(ERAS).join(', ')})`, 'TARGET_RELEASE');
+    throw new TargetError(
+      `kernel ${options.release} is not known (known: ${Object.keys(ERAS).join(', ')})`,
+      'TARGET_RELEASE',
+    );
   }
   return {
     release: release as Release,
@@ -70,7 +83,11 @@ const DUMMY_TEST_HASH = 0xb456af0c;
 
 /** The hashes that this kernel puts in front of BPF functions, seed applied. */
 export function cfiHashes(hashSeed: number): { program: number; subprogram: number; dummyTest: number } {
-  return { program: seedHash(PROGRAM_HASH, hashSeed), subprogram: seedHash(SUBPROGRAM_HASH, hashSeed), dummyTest: seedHash(DUMMY_TEST_HASH, hashSeed) };
+  return {
+    program: seedHash(PROGRAM_HASH, hashSeed),
+    subprogram: seedHash(SUBPROGRAM_HASH, hashSeed),
+    dummyTest: seedHash(DUMMY_TEST_HASH, hashSeed),
+  };
 }
 
 const ENDBR_WORD = 0xfa1e0ff3;
@@ -84,6 +101,7 @@ export function seedHash(hash: number, seed: number): number {
   if (seed === 0) return hash >>> 0;
   let mixed = (hash ^ seed) >>> 0;
   const looksLikeEndbr = (value: number) => value === ENDBR_WORD || value === ENDBR_POISON_WORD;
-  while (looksLikeEndbr(mixed) || looksLikeEndbr(-mixed >>> 0)) mixed = (mixed >>> 1) ^ ((mixed & 1) === 1 ? 0x80200003 : 0);
+  while (looksLikeEndbr(mixed) || looksLikeEndbr(-mixed >>> 0))
+    mixed = (mixed >>> 1) ^ ((mixed & 1) === 1 ? 0x80200003 : 0);
   return mixed >>> 0;
 }

@@ -31,8 +31,19 @@ interface State {
  * Follows the types of registers through one function until nothing changes. This is no verification: values are not
  * tracked, and what is not understood is `unknown`.
  */
-export function followTypes(name: string, insns: readonly Insn[], range: FunctionRange, context: ProgramContext | undefined, mapOf: (insn: number) => number | undefined): TypeFlow {
-  const result: TypeFlow = { probes: new Set(), stackDepth: 0, mapAt: new Map(), reached: new Uint8Array(insns.length) };
+export function followTypes(
+  name: string,
+  insns: readonly Insn[],
+  range: FunctionRange,
+  context: ProgramContext | undefined,
+  mapOf: (insn: number) => number | undefined,
+): TypeFlow {
+  const result: TypeFlow = {
+    probes: new Set(),
+    stackDepth: 0,
+    mapAt: new Map(),
+    reached: new Uint8Array(insns.length),
+  };
   const entry: State = { regs: new Array(11).fill(UNKNOWN), spills: new Map() };
   if (context !== undefined) entry.regs[1] = { kind: 'ctx', offset: 0 };
   entry.regs[10] = { kind: 'stack', offset: 0 };
@@ -48,7 +59,12 @@ export function followTypes(name: string, insns: readonly Insn[], range: Functio
   const touch = (index: number, type: RegType, offset: number) => {
     if (type.kind !== 'stack') return;
     const depth = -(type.offset + offset);
-    if (depth > MAX_BPF_STACK) throw new VerifierError(`invalid read from stack R${insns[index]!.src} off=${type.offset + offset}: the stack has ${MAX_BPF_STACK} bytes`, `${name}: insn ${index}`, 'EACCES');
+    if (depth > MAX_BPF_STACK)
+      throw new VerifierError(
+        `invalid read from stack R${insns[index]!.src} off=${type.offset + offset}: the stack has ${MAX_BPF_STACK} bytes`,
+        `${name}: insn ${index}`,
+        'EACCES',
+      );
     result.stackDepth = Math.max(result.stackDepth, depth);
   };
   for (let at = work.pop(); at !== undefined; at = work.pop()) {
@@ -60,7 +76,8 @@ export function followTypes(name: string, insns: readonly Insn[], range: Functio
     if (insn.code === LD_IMM64) {
       result.reached[at + 1] = 1;
       const map = mapOf(at);
-      state.regs[insn.dst] = map === undefined ? SCALAR : insn.src === PSEUDO.MAP_VALUE ? { kind: 'map_value' } : { kind: 'map', map };
+      state.regs[insn.dst] =
+        map === undefined ? SCALAR : insn.src === PSEUDO.MAP_VALUE ? { kind: 'map_value' } : { kind: 'map', map };
       flow(at + 2, state);
       continue;
     }
@@ -74,10 +91,14 @@ export function followTypes(name: string, insns: readonly Insn[], range: Functio
       const base = state.regs[insn.dst]!;
       touch(at, base, insn.off);
       if (base.kind === 'stack') {
-        const value = kind === CLASS.STX && (insn.code & 0xe0) === MODE.MEM && (insn.code & 0x18) === 0x18 ? state.regs[insn.src]! : SCALAR;
+        const value =
+          kind === CLASS.STX && (insn.code & 0xe0) === MODE.MEM && (insn.code & 0x18) === 0x18
+            ? state.regs[insn.src]!
+            : SCALAR;
         state.spills.set(base.offset + insn.off, value);
       }
-      if (kind === CLASS.STX && (insn.code & 0xe0) === MODE.ATOMIC && (insn.imm & 1) !== 0) state.regs[insn.imm === 0xf1 ? 0 : insn.src] = SCALAR;
+      if (kind === CLASS.STX && (insn.code & 0xe0) === MODE.ATOMIC && (insn.imm & 1) !== 0)
+        state.regs[insn.imm === 0xf1 ? 0 : insn.src] = SCALAR;
     } else if (kind === CLASS.ALU || kind === CLASS.ALU64) arithmetic(insn, state);
     else if (insn.code === CALL) {
       for (let r = 1; r <= 5; r++) touch(at, state.regs[r]!, 0);
@@ -153,7 +174,9 @@ function argument({ btf, proto }: ProgramContext, index: number): RegType {
   const pointer = param === undefined ? undefined : btf.resolve(param.type);
   if (pointer?.kind !== 'ptr') return SCALAR;
   const target = btf.resolve(pointer.type);
-  return target.kind === 'struct' || target.kind === 'union' || target.kind === 'fwd' ? { kind: 'btf', type: target.id, offset: 0, trusted: true } : UNKNOWN;
+  return target.kind === 'struct' || target.kind === 'union' || target.kind === 'fwd'
+    ? { kind: 'btf', type: target.id, offset: 0, trusted: true }
+    : UNKNOWN;
 }
 
 /** A pointer read from a kernel struct may be stale by the time it is used. */
@@ -167,7 +190,10 @@ function pointerMember(btf: Btf, structId: number, offset: number): RegType {
       rest %= size;
       type = btf.resolve(type.element);
     } else if (type.kind === 'struct' || type.kind === 'union') {
-      const inside = type.members.find((member) => member.bitSize === 0 && member.bitOffset / 8 <= rest && rest < member.bitOffset / 8 + btf.sizeOf(member.type));
+      const inside = type.members.find(
+        (member) =>
+          member.bitSize === 0 && member.bitOffset / 8 <= rest && rest < member.bitOffset / 8 + btf.sizeOf(member.type),
+      );
       if (inside === undefined) return SCALAR;
       rest -= inside.bitOffset / 8;
       type = btf.resolve(inside.type);
@@ -175,7 +201,9 @@ function pointerMember(btf: Btf, structId: number, offset: number): RegType {
   }
   if (type.kind !== 'ptr' || rest !== 0) return SCALAR;
   const target = btf.resolve(type.type);
-  return target.kind === 'struct' || target.kind === 'union' || target.kind === 'fwd' ? { kind: 'btf', type: target.id, offset: 0, trusted: false } : SCALAR;
+  return target.kind === 'struct' || target.kind === 'union' || target.kind === 'fwd'
+    ? { kind: 'btf', type: target.id, offset: 0, trusted: false }
+    : SCALAR;
 }
 
 /** Pointers keep their type under addition of constants; anything else makes a scalar or loses track. */

@@ -4,8 +4,8 @@
 // Mirrors: the structural checks of kernel/bpf/verifier.c and its do_misc_fixups, bpf_patch_insn_data (6.12).
 // Leaves out: verification. Values are not tracked, and no program is proved safe; whoever loads must say so.
 export { VerifierError } from './error.ts';
-export { type TypeFlow, followTypes, MAX_BPF_STACK } from './flow.ts';
+export { followTypes, MAX_BPF_STACK, type TypeFlow } from './flow.ts';
 export { applyReplacements, type Replacement } from './patch.ts';
-export { guardDivision, type InlineFacts, inlineHelper, type InlineMap } from './rewrite.ts';
+export { guardDivision, type InlineFacts, type InlineMap, inlineHelper } from './rewrite.ts';
 export { checkStructure, type FunctionRange, jumpDistance } from './structure.ts';
 export type { ProgramContext, RegType } from './types.ts';

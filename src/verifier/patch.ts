@@ -12,7 +12,10 @@ export interface Replacement {
  * jumps to a replaced slot go to the start of its sequence. Distances inside of a sequence are its own.
  * @returns the new instructions, and where each old slot went
  */
-export function applyReplacements(insns: readonly Insn[], replacements: readonly Replacement[]): { insns: Insn[]; moved: Int32Array } {
+export function applyReplacements(
+  insns: readonly Insn[],
+  replacements: readonly Replacement[],
+): { insns: Insn[]; moved: Int32Array } {
   const at = new Map(replacements.map((replacement) => [replacement.at, replacement.insns]));
   const moved = new Int32Array(insns.length + 1);
   let next = 0;
@@ -31,7 +34,8 @@ export function applyReplacements(insns: readonly Insn[], replacements: readonly
     }
     const insn = { ...insns[i]! };
     const distance = jumpDistance(insn);
-    const relative = (insn.code === CALL && insn.src === PSEUDO_CALL) || (insn.code === LD_IMM64 && insn.src === PSEUDO.FUNC);
+    const relative =
+      (insn.code === CALL && insn.src === PSEUDO_CALL) || (insn.code === LD_IMM64 && insn.src === PSEUDO.FUNC);
     if (distance !== undefined) {
       const mended = moved[i + 1 + distance]! - moved[i]! - 1;
       if ((insn.code & 7) === CLASS.JMP32 && (insn.code & 0xf0) === JMP.JA) insn.imm = mended;

@@ -35,7 +35,8 @@ export function guardDivision(index: number, original: Insn): Replacement | unde
   if ((kind !== CLASS.ALU && kind !== CLASS.ALU64) || (op !== ALU.DIV && op !== ALU.MOD)) return undefined;
   if ((original.code & SRC_X) === 0) {
     if (original.off !== 1 || original.imm !== -1) return undefined;
-    const whole = op === ALU.DIV ? insn(kind | ALU.NEG, original.dst, 0, 0, 0) : insn(CLASS.ALU | ALU.MOV, original.dst, 0, 0, 0);
+    const whole =
+      op === ALU.DIV ? insn(kind | ALU.NEG, original.dst, 0, 0, 0) : insn(CLASS.ALU | ALU.MOV, original.dst, 0, 0, 0);
     return { at: index, insns: [whole] };
   }
   if (original.off === 1) return guardSigned(index, original, kind === CLASS.ALU64, op === ALU.DIV);
@@ -44,13 +45,23 @@ export function guardDivision(index: number, original: Insn): Replacement | unde
   if (op === ALU.DIV) {
     return {
       at: index,
-      insns: [insn(jump | JMP.JNE, src, 0, 2, 0), insn(CLASS.ALU | ALU.XOR | SRC_X, dst, dst, 0, 0), insn(CLASS.JMP | JMP.JA, 0, 0, 1, 0), original],
+      insns: [
+        insn(jump | JMP.JNE, src, 0, 2, 0),
+        insn(CLASS.ALU | ALU.XOR | SRC_X, dst, dst, 0, 0),
+        insn(CLASS.JMP | JMP.JA, 0, 0, 1, 0),
+        original,
+      ],
     };
   }
   if (kind === CLASS.ALU64) return { at: index, insns: [insn(jump | JMP.JEQ, src, 0, 1, 0), original] };
   return {
     at: index,
-    insns: [insn(jump | JMP.JEQ, src, 0, 2, 0), original, insn(CLASS.JMP | JMP.JA, 0, 0, 1, 0), insn(CLASS.ALU | ALU.MOV | SRC_X, dst, dst, 0, 0)],
+    insns: [
+      insn(jump | JMP.JEQ, src, 0, 2, 0),
+      original,
+      insn(CLASS.JMP | JMP.JA, 0, 0, 1, 0),
+      insn(CLASS.ALU | ALU.MOV | SRC_X, dst, dst, 0, 0),
+    ],
   };
 }
 
@@ -66,15 +77,22 @@ function guardSigned(index: number, original: Insn, wide: boolean, isDivision: b
       at: index,
       insns: [
         ...head,
-        insn(jump | JMP.JGT, AX, 0, 4, 1), insn(jump | JMP.JEQ, AX, 0, 1, 0), insn(kind | ALU.MOV, dst, 0, 0, 0),
-        insn(kind | ALU.NEG, dst, 0, 0, 0), insn(CLASS.JMP | JMP.JA, 0, 0, 1, 0), original,
+        insn(jump | JMP.JGT, AX, 0, 4, 1),
+        insn(jump | JMP.JEQ, AX, 0, 1, 0),
+        insn(kind | ALU.MOV, dst, 0, 0, 0),
+        insn(kind | ALU.NEG, dst, 0, 0, 0),
+        insn(CLASS.JMP | JMP.JA, 0, 0, 1, 0),
+        original,
       ],
     };
   }
   const insns = [
     ...head,
-    insn(jump | JMP.JGT, AX, 0, 3, 1), insn(jump | JMP.JEQ, AX, 0, 3 + (wide ? 0 : 1), 1), insn(CLASS.ALU | ALU.MOV, dst, 0, 0, 0),
-    insn(CLASS.JMP | JMP.JA, 0, 0, 1, 0), original,
+    insn(jump | JMP.JGT, AX, 0, 3, 1),
+    insn(jump | JMP.JEQ, AX, 0, 3 + (wide ? 0 : 1), 1),
+    insn(CLASS.ALU | ALU.MOV, dst, 0, 0, 0),
+    insn(CLASS.JMP | JMP.JA, 0, 0, 1, 0),
+    original,
   ];
   if (!wide) insns.push(insn(CLASS.JMP | JMP.JA, 0, 0, 1, 0), insn(CLASS.ALU | ALU.MOV | SRC_X, dst, dst, 0, 0));
   return { at: index, insns };
@@ -88,15 +106,30 @@ const FUNC_SMP_PROCESSOR_ID = 8;
 const FUNC_JIFFIES64 = 118;
 
 /** A helper call that the kernel replaces by instructions (do_misc_fixups, 6.12); undefined if it stays a call. */
-export function inlineHelper(index: number, helper: number, map: InlineMap | undefined, facts: InlineFacts): Replacement | undefined {
+export function inlineHelper(
+  index: number,
+  helper: number,
+  map: InlineMap | undefined,
+  facts: InlineFacts,
+): Replacement | undefined {
   const perCpu = insn(CLASS.ALU64 | ALU.MOV | SRC_X, R0, R0, -1, 0);
   switch (helper) {
     case FUNC_MAP_LOOKUP:
       return map === undefined ? undefined : inlineLookup(index, map, facts);
     case FUNC_SMP_PROCESSOR_ID:
-      return { at: index, insns: [insn(CLASS.ALU | ALU.MOV, R0, 0, 0, facts.cpuNumber), perCpu, insn(CLASS.LDX | MODE.MEM, R0, R0, 0, 0)] };
+      return {
+        at: index,
+        insns: [insn(CLASS.ALU | ALU.MOV, R0, 0, 0, facts.cpuNumber), perCpu, insn(CLASS.LDX | MODE.MEM, R0, R0, 0, 0)],
+      };
     case FUNC_JIFFIES64:
-      return { at: index, insns: [insn(LD_IMM64, R0, 0, 0, facts.jiffies.lo), insn(0, 0, 0, 0, facts.jiffies.hi), insn(CLASS.LDX | MODE.MEM | SIZE.DW, R0, R0, 0, 0)] };
+      return {
+        at: index,
+        insns: [
+          insn(LD_IMM64, R0, 0, 0, facts.jiffies.lo),
+          insn(0, 0, 0, 0, facts.jiffies.hi),
+          insn(CLASS.LDX | MODE.MEM | SIZE.DW, R0, R0, 0, 0),
+        ],
+      };
     default:
       return undefined;
   }
@@ -115,7 +148,9 @@ function inlineLookup(index: number, map: InlineMap, facts: InlineFacts): Replac
           insn(CLASS.ALU64 | ALU.ADD, R1, 0, 0, facts.arrayValues),
           insn(CLASS.LDX | MODE.MEM, R0, R2, 0, 0),
           insn(CLASS.JMP | JMP.JGE, R0, 0, 3, map.maxEntries),
-          Number.isInteger(shift) ? insn(CLASS.ALU64 | ALU.LSH, R0, 0, 0, shift) : insn(CLASS.ALU64 | ALU.MUL, R0, 0, 0, element),
+          Number.isInteger(shift)
+            ? insn(CLASS.ALU64 | ALU.LSH, R0, 0, 0, shift)
+            : insn(CLASS.ALU64 | ALU.MUL, R0, 0, 0, element),
           insn(CLASS.ALU64 | ALU.ADD | SRC_X, R0, R1, 0, 0),
           ...tail,
         ],

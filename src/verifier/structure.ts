@@ -1,4 +1,18 @@
-import { ALU, ATOMIC, CALL, CLASS, EXIT, type Insn, JMP, LD_IMM64, MODE, PSEUDO, PSEUDO_CALL, SIZE, SRC_X } from '../bpf/index.ts';
+import {
+  ALU,
+  ATOMIC,
+  CALL,
+  CLASS,
+  EXIT,
+  type Insn,
+  JMP,
+  LD_IMM64,
+  MODE,
+  PSEUDO,
+  PSEUDO_CALL,
+  SIZE,
+  SRC_X,
+} from '../bpf/index.ts';
 import { VerifierError } from './error.ts';
 
 /** One function of a linked program: slots `[start, end)`. */
@@ -29,20 +43,27 @@ export function checkStructure(name: string, insns: readonly Insn[]): FunctionRa
     if (why !== undefined) throw fail(i, why);
     if (insn.code === LD_IMM64) {
       const next = insns[i + 1];
-      if (next === undefined || next.code !== 0 || next.dst !== 0 || next.src !== 0 || next.off !== 0) throw fail(i, 'invalid bpf_ld_imm64 insn');
+      if (next === undefined || next.code !== 0 || next.dst !== 0 || next.src !== 0 || next.off !== 0)
+        throw fail(i, 'invalid bpf_ld_imm64 insn');
       if (insn.src === PSEUDO.FUNC) starts.add(i + 1 + insn.imm);
       second[++i] = 1;
     } else if (insn.code === CALL && insn.src === PSEUDO_CALL) starts.add(i + 1 + insn.imm);
   }
   const order = [...starts].sort((a, b) => a - b);
-  for (const start of order) if (start < 0 || start >= insns.length || second[start] === 1) throw fail(start, `invalid subprog start ${start}`);
+  for (const start of order)
+    if (start < 0 || start >= insns.length || second[start] === 1) throw fail(start, `invalid subprog start ${start}`);
   const functions = order.map((start, n) => ({ start, end: order[n + 1] ?? insns.length }));
   for (const range of functions) checkJumps(insns, second, range, fail);
   checkCallGraph(insns, functions, fail);
   return functions;
 }
 
-function checkJumps(insns: readonly Insn[], second: Uint8Array, { start, end }: FunctionRange, fail: (index: number, why: string) => VerifierError): void {
+function checkJumps(
+  insns: readonly Insn[],
+  second: Uint8Array,
+  { start, end }: FunctionRange,
+  fail: (index: number, why: string) => VerifierError,
+): void {
   for (let i = start; i < end; i++) {
     const distance = jumpDistance(insns[i]!);
     if (distance === undefined) continue;
@@ -56,7 +77,11 @@ function checkJumps(insns: readonly Insn[], second: Uint8Array, { start, end }: 
 }
 
 /** Calls go down: the kernel allows no recursion, and eight frames. */
-function checkCallGraph(insns: readonly Insn[], functions: readonly FunctionRange[], fail: (index: number, why: string) => VerifierError): void {
+function checkCallGraph(
+  insns: readonly Insn[],
+  functions: readonly FunctionRange[],
+  fail: (index: number, why: string) => VerifierError,
+): void {
   const indexOf = new Map(functions.map(({ start }, i) => [start, i]));
   const callees = functions.map(({ start, end }) => {
     const found: number[] = [];
@@ -78,7 +103,8 @@ function checkCallGraph(insns: readonly Insn[], functions: readonly FunctionRang
       stack.pop();
       const parent = stack.at(-1);
       if (parent !== undefined) depth[parent.at] = Math.max(depth[parent.at]!, depth[frame.at]! + 1);
-    } else if (state[callee] === 1) throw fail(functions[callee]!.start, `recursive call to function at insn ${functions[callee]!.start}`);
+    } else if (state[callee] === 1)
+      throw fail(functions[callee]!.start, `recursive call to function at insn ${functions[callee]!.start}`);
     else if (state[callee] === 2) depth[frame.at] = Math.max(depth[frame.at]!, depth[callee]! + 1);
     else {
       state[callee] = 1;
@@ -97,21 +123,25 @@ export function jumpDistance({ code, off, imm }: Insn): number | undefined {
   return kind === CLASS.JMP32 && op === JMP.JA ? imm : off;
 }
 
-const reserved = (insn: Insn) => `unknown opcode or reserved fields in use: code ${insn.code.toString(16).padStart(2, '0')}`;
+const reserved = (insn: Insn) =>
+  `unknown opcode or reserved fields in use: code ${insn.code.toString(16).padStart(2, '0')}`;
 
 function checkInsn(insn: Insn): string | undefined {
   const { code, dst, src, off, imm } = insn;
   const pseudo = code === LD_IMM64 || ((code & 7) === CLASS.JMP && (code & 0xf0) === JMP.CALL);
   if (dst > FRAME_POINTER) return `R${dst} is invalid`;
   if (!pseudo && src > FRAME_POINTER) return `R${src} is invalid`;
-  const writes = (code & 7) === CLASS.LDX || (code & 7) === CLASS.ALU || (code & 7) === CLASS.ALU64 || code === LD_IMM64;
+  const writes =
+    (code & 7) === CLASS.LDX || (code & 7) === CLASS.ALU || (code & 7) === CLASS.ALU64 || code === LD_IMM64;
   if (writes && dst === FRAME_POINTER) return 'frame pointer is read only';
   switch (code & 7) {
     case CLASS.ALU:
     case CLASS.ALU64:
       return checkAlu(insn);
     case CLASS.LDX:
-      return ((code & 0xe0) === MODE.MEM || ((code & 0xe0) === MODE.MEMSX && (code & 0x18) !== SIZE.DW)) && imm === 0 ? undefined : `unknown opcode ${code.toString(16)}`;
+      return ((code & 0xe0) === MODE.MEM || ((code & 0xe0) === MODE.MEMSX && (code & 0x18) !== SIZE.DW)) && imm === 0
+        ? undefined
+        : `unknown opcode ${code.toString(16)}`;
     case CLASS.ST:
       return (code & 0xe0) === MODE.MEM && src === 0 ? undefined : 'BPF_ST uses reserved fields';
     case CLASS.STX:
@@ -131,13 +161,20 @@ function checkAlu(insn: Insn): string | undefined {
   const fromRegister = (code & SRC_X) !== 0;
   switch (op) {
     case ALU.END:
-      return (imm === 16 || imm === 32 || imm === 64) && src === 0 && off === 0 && !((code & 7) === CLASS.ALU64 && fromRegister) ? undefined : 'BPF_END uses reserved fields';
+      return (imm === 16 || imm === 32 || imm === 64) &&
+        src === 0 &&
+        off === 0 &&
+        !((code & 7) === CLASS.ALU64 && fromRegister)
+        ? undefined
+        : 'BPF_END uses reserved fields';
     case ALU.NEG:
       return src === 0 && off === 0 && imm === 0 && !fromRegister ? undefined : 'BPF_NEG uses reserved fields';
     case ALU.MOV: {
       if (!fromRegister) return src === 0 && off === 0 ? undefined : 'BPF_MOV uses reserved fields';
       const extends8or16 = off === 0 || off === 8 || off === 16;
-      return (extends8or16 || (off === 32 && (code & 7) === CLASS.ALU64)) && imm === 0 ? undefined : 'BPF_MOV uses reserved fields';
+      return (extends8or16 || (off === 32 && (code & 7) === CLASS.ALU64)) && imm === 0
+        ? undefined
+        : 'BPF_MOV uses reserved fields';
     }
     case ALU.LSH:
     case ALU.RSH:
@@ -149,7 +186,9 @@ function checkAlu(insn: Insn): string | undefined {
     case ALU.DIV:
     case ALU.MOD:
       if (!fromRegister && imm === 0) return 'div by zero';
-      return (off === 0 || off === 1) && (fromRegister ? imm === 0 : src === 0) ? undefined : 'BPF_ALU uses reserved fields';
+      return (off === 0 || off === 1) && (fromRegister ? imm === 0 : src === 0)
+        ? undefined
+        : 'BPF_ALU uses reserved fields';
     default:
       if (op > ALU.END) return `invalid BPF_ALU opcode ${op.toString(16)}`;
   }
@@ -157,8 +196,12 @@ function checkAlu(insn: Insn): string | undefined {
 }
 
 function checkAtomic(insn: Insn): string | undefined {
-  const known = [ALU.ADD, ALU.AND, ALU.OR, ALU.XOR].some((op) => insn.imm === op || insn.imm === (op | ATOMIC.FETCH)) || insn.imm === ATOMIC.XCHG || insn.imm === ATOMIC.CMPXCHG;
-  if ((insn.code & 0xe0) !== MODE.ATOMIC || !known) return `BPF_ATOMIC uses invalid atomic opcode ${(insn.imm >>> 0).toString(16).padStart(2, '0')}`;
+  const known =
+    [ALU.ADD, ALU.AND, ALU.OR, ALU.XOR].some((op) => insn.imm === op || insn.imm === (op | ATOMIC.FETCH)) ||
+    insn.imm === ATOMIC.XCHG ||
+    insn.imm === ATOMIC.CMPXCHG;
+  if ((insn.code & 0xe0) !== MODE.ATOMIC || !known)
+    return `BPF_ATOMIC uses invalid atomic opcode ${(insn.imm >>> 0).toString(16).padStart(2, '0')}`;
   const size = insn.code & 0x18;
   return size === SIZE.W || size === SIZE.DW ? undefined : 'invalid atomic operand size';
 }
@@ -172,8 +215,20 @@ function checkBranch(insn: Insn): string | undefined {
     if (!wide || fromRegister) return `unknown opcode ${code.toString(16)}`;
     return src <= 2 && dst === 0 && (off === 0 || src === 2) ? undefined : 'BPF_CALL uses reserved fields';
   }
-  if (op === JMP.EXIT) return wide && code === EXIT && dst === 0 && src === 0 && imm === 0 && off === 0 ? undefined : 'BPF_EXIT uses reserved fields';
-  if (op === JMP.JA) return !fromRegister && src === 0 && dst === 0 && (wide ? imm === 0 : off === 0) ? undefined : 'BPF_JA uses reserved fields';
+  if (op === JMP.EXIT)
+    return wide && code === EXIT && dst === 0 && src === 0 && imm === 0 && off === 0
+      ? undefined
+      : 'BPF_EXIT uses reserved fields';
+  if (op === JMP.JA)
+    return !fromRegister && src === 0 && dst === 0 && (wide ? imm === 0 : off === 0)
+      ? undefined
+      : 'BPF_JA uses reserved fields';
   if (op >= JMP.JCOND) return reserved(insn);
-  return fromRegister ? (imm === 0 ? undefined : 'BPF_JMP/JMP32 uses reserved fields') : src === 0 ? undefined : 'BPF_JMP/JMP32 uses reserved fields';
+  return fromRegister
+    ? imm === 0
+      ? undefined
+      : 'BPF_JMP/JMP32 uses reserved fields'
+    : src === 0
+      ? undefined
+      : 'BPF_JMP/JMP32 uses reserved fields';
 }

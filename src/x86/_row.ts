@@ -30,15 +30,26 @@ export interface Operand {
 }
 
 function operand(text: string): Operand {
-  if (text === 'AL' || text === 'CL' || text === '1' || text === 'rAX' || text === 'M') return { place: text, size: '' };
+  if (text === 'AL' || text === 'CL' || text === '1' || text === 'rAX' || text === 'M')
+    return { place: text, size: '' };
   return { place: text[0] as OperandPlace, size: text[1] ?? '' };
 }
 
 /** Reads one line of the table. */
 export function row(mnemonic: string, encoding: string, operands: string): Row {
   const made: Row = {
-    mnemonic, map: 0, opcode: 0, prefix: 0, digit: -1, fixedModrm: -1, modrm: false, plusRegister: false,
-    operands: operands === '' ? [] : operands.split(',').map(operand), immediate: 0, byte: false, condition: -1,
+    mnemonic,
+    map: 0,
+    opcode: 0,
+    prefix: 0,
+    digit: -1,
+    fixedModrm: -1,
+    modrm: false,
+    plusRegister: false,
+    operands: operands === '' ? [] : operands.split(',').map(operand),
+    immediate: 0,
+    byte: false,
+    condition: -1,
   };
   const parts = encoding.split(' ');
   if (parts[0]!.startsWith('vex.')) {

@@ -117,8 +117,24 @@ export function decode(bytes: Uint8Array, offset: number): X86Insn | Undecodable
   const default64 = row.operands[0]?.size === 'q';
   const size = row.byte ? 1 : wide || default64 ? 8 : operand16 ? 2 : 4;
   const insn: X86Insn = {
-    row, length: 0, size, lock, segment, cs, rex: rex !== 0, reg: 0, vvvv, rm: -1, memory: false, base: -1, index: -1, scale: 1,
-    disp: 0, ripRelative: false, imm: 0, immHigh: 0,
+    row,
+    length: 0,
+    size,
+    lock,
+    segment,
+    cs,
+    rex: rex !== 0,
+    reg: 0,
+    vvvv,
+    rm: -1,
+    memory: false,
+    base: -1,
+    index: -1,
+    scale: 1,
+    disp: 0,
+    ripRelative: false,
+    imm: 0,
+    immHigh: 0,
   };
   if (row.plusRegister) insn.rm = (opcode & 7) | ((rex & 1) << 3);
   if (row.modrm) {
@@ -131,7 +147,14 @@ export function decode(bytes: Uint8Array, offset: number): X86Insn | Undecodable
       if (!insn.memory && row.operands.some(({ place }) => place === 'M')) return bad();
     }
   }
-  const immediate = row.immediate === 'z' ? (size === 2 && row.operands.at(-1)!.place !== 'J' ? 2 : 4) : row.immediate === 'v' ? size : row.immediate;
+  const immediate =
+    row.immediate === 'z'
+      ? size === 2 && row.operands.at(-1)!.place !== 'J'
+        ? 2
+        : 4
+      : row.immediate === 'v'
+        ? size
+        : row.immediate;
   if (at + immediate > end) return bad();
   insn.imm = readSigned(bytes, at, Math.min(immediate, 4));
   if (immediate === 8) insn.immHigh = readSigned(bytes, at + 4, 4);

@@ -3,9 +3,17 @@ import { X } from './x86.table.ts';
 
 /** The kernel's nops of 1 to 11 bytes (arch/x86/include/asm/nops.h, 6.12). */
 const NOPS: readonly (readonly number[])[] = [
-  [], [0x90], [0x66, 0x90], [0x0f, 0x1f, 0x00], [0x0f, 0x1f, 0x40, 0x00], [0x0f, 0x1f, 0x44, 0x00, 0x00],
-  [0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00], [0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00], [0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
-  [0x2e, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00], [0x66, 0x2e, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+  [],
+  [0x90],
+  [0x66, 0x90],
+  [0x0f, 0x1f, 0x00],
+  [0x0f, 0x1f, 0x40, 0x00],
+  [0x0f, 0x1f, 0x44, 0x00, 0x00],
+  [0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
+  [0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
+  [0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+  [0x2e, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+  [0x66, 0x2e, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
   [0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
 ];
 
@@ -81,7 +89,7 @@ export class Emitter {
   reg(row: Row, size: number, rm: number, reg = 0, forceRex = false): void {
     const field = row.digit >= 0 ? row.digit : reg;
     const byteRex = this.#byteRegister(row, rm, 'E') || (row.digit < 0 && this.#byteRegister(row, reg, 'G'));
-    this.#head(row, size, (field >> 3) << 2 | rm >> 3, forceRex || byteRex);
+    this.#head(row, size, ((field >> 3) << 2) | (rm >> 3), forceRex || byteRex);
     this.u8(0xc0 | ((field & 7) << 3) | (rm & 7));
   }
 
@@ -98,20 +106,35 @@ export class Emitter {
   /** Memory operand `[base + disp]`. */
   mem(row: Row, size: number, base: number, disp: number, reg = 0, width: DispWidth = 0): void {
     const field = row.digit >= 0 ? row.digit : reg;
-    this.#head(row, size, (field >> 3) << 2 | base >> 3, row.digit < 0 && this.#byteRegister(row, reg, 'G'));
+    this.#head(row, size, ((field >> 3) << 2) | (base >> 3), row.digit < 0 && this.#byteRegister(row, reg, 'G'));
     const mod = this.#mod(base, disp, width);
-    this.u8(mod << 6 | (field & 7) << 3 | (base & 7));
+    this.u8((mod << 6) | ((field & 7) << 3) | (base & 7));
     if ((base & 7) === 4) this.u8(0x24);
     this.#disp(mod, disp);
   }
 
   /** Memory operand `[base + index · scale + disp]`; `scale` is 1, 2, 4 or 8. */
-  memIndex(row: Row, size: number, base: number, index: number, scale: number, disp: number, reg = 0, width: DispWidth = 0, forceRex = false): void {
+  memIndex(
+    row: Row,
+    size: number,
+    base: number,
+    index: number,
+    scale: number,
+    disp: number,
+    reg = 0,
+    width: DispWidth = 0,
+    forceRex = false,
+  ): void {
     const field = row.digit >= 0 ? row.digit : reg;
-    this.#head(row, size, (field >> 3) << 2 | (index >> 3) << 1 | base >> 3, forceRex || (row.digit < 0 && this.#byteRegister(row, reg, 'G')));
+    this.#head(
+      row,
+      size,
+      ((field >> 3) << 2) | ((index >> 3) << 1) | (base >> 3),
+      forceRex || (row.digit < 0 && this.#byteRegister(row, reg, 'G')),
+    );
     const mod = this.#mod(base, disp, width);
-    this.u8(mod << 6 | (field & 7) << 3 | 4);
-    this.u8((31 - Math.clz32(scale)) << 6 | (index & 7) << 3 | (base & 7));
+    this.u8((mod << 6) | ((field & 7) << 3) | 4);
+    this.u8(((31 - Math.clz32(scale)) << 6) | ((index & 7) << 3) | (base & 7));
     this.#disp(mod, disp);
   }
 
@@ -119,7 +142,7 @@ export class Emitter {
   memAbsolute(row: Row, size: number, disp: number, reg = 0): void {
     const field = row.digit >= 0 ? row.digit : reg;
     this.#head(row, size, (field >> 3) << 2, false);
-    this.raw((field & 7) << 3 | 4, 0x25);
+    this.raw(((field & 7) << 3) | 4, 0x25);
     this.u32(disp);
   }
 
@@ -147,8 +170,12 @@ export class Emitter {
    */
   vex(row: Row, size: number, reg: number, rm: number, vvvv: number): void {
     const pp = row.prefix === 0x66 ? 1 : row.prefix === 0xf3 ? 2 : 3;
-    this.raw(0xc4, (reg < 8 ? 0x80 : 0) | 0x40 | (rm < 8 ? 0x20 : 0) | 2, (size === 8 ? 0x80 : 0) | (~vvvv & 15) << 3 | pp);
-    this.raw(row.opcode, 0xc0 | (reg & 7) << 3 | (rm & 7));
+    this.raw(
+      0xc4,
+      (reg < 8 ? 0x80 : 0) | 0x40 | (rm < 8 ? 0x20 : 0) | 2,
+      (size === 8 ? 0x80 : 0) | ((~vvvv & 15) << 3) | pp,
+    );
+    this.raw(row.opcode, 0xc0 | ((reg & 7) << 3) | (rm & 7));
   }
 
   #head(row: Row, size: number, rxb: number, forceRex: boolean): void {
@@ -167,7 +194,9 @@ export class Emitter {
 
   /** spl, bpl, sil, dil exist only with a REX prefix. */
   #byteRegister(row: Row, register: number, place: 'E' | 'G'): boolean {
-    return register >= 4 && register < 8 && row.operands.some((operand) => operand.place === place && operand.size === 'b');
+    return (
+      register >= 4 && register < 8 && row.operands.some((operand) => operand.place === place && operand.size === 'b')
+    );
   }
 
   #mod(base: number, disp: number, width: DispWidth): number {

@@ -1,5 +1,5 @@
-import { decode, type X86Insn } from './decoder.ts';
 import type { Operand } from './_row.ts';
+import { decode, type X86Insn } from './decoder.ts';
 import { registerName } from './registers.ts';
 
 /** Name of an address, if there is one: `tcp_reno_ssthresh`, `bpf_prog_…+0x10`. */
@@ -14,9 +14,12 @@ export function formatX86(insn: X86Insn, address: bigint, symbolize: Symbolize =
   let mnemonic = row.mnemonic;
   if (insn.size === 8 && mnemonic === 'cdq') mnemonic = 'cqo';
   if (insn.size === 8 && mnemonic === 'cwde') mnemonic = 'cdqe';
-  const known = row.operands.some(({ place }) => place === 'G' || place === 'B' || place === 'Z' || place === 'AL' || place === 'rAX');
+  const known = row.operands.some(
+    ({ place }) => place === 'G' || place === 'B' || place === 'Z' || place === 'AL' || place === 'rAX',
+  );
   const operands = row.operands.map((operand) => operandText(insn, operand, address, known, symbolize));
-  const prefix = (insn.lock ? 'lock ' : '') + (insn.cs && row.immediate !== 0 && row.operands[0]?.place === 'J' ? 'cs ' : '');
+  const prefix =
+    (insn.lock ? 'lock ' : '') + (insn.cs && row.immediate !== 0 && row.operands[0]?.place === 'J' ? 'cs ' : '');
   return `${prefix}${mnemonic}${operands.length === 0 ? '' : ` ${operands.join(', ')}`}`;
 }
 
@@ -35,7 +38,13 @@ function sizeOf(insn: X86Insn, size: string): number {
   }
 }
 
-function operandText(insn: X86Insn, operand: Operand, address: bigint, sizeKnown: boolean, symbolize: Symbolize): string {
+function operandText(
+  insn: X86Insn,
+  operand: Operand,
+  address: bigint,
+  sizeKnown: boolean,
+  symbolize: Symbolize,
+): string {
   const size = sizeOf(insn, operand.size);
   switch (operand.place) {
     case 'E':

@@ -39,20 +39,55 @@ function shift<M extends string>(name: M, n: number): Record<`${M}_${ShiftForm}`
 
 /** Operations on one operand: group 3. */
 function unary<M extends string>(name: M, n: number): Record<`${M}_Eb` | `${M}_Ev`, Row> {
-  return { [`${name}_Eb`]: row(name, `f6 /${n}`, 'Eb'), [`${name}_Ev`]: row(name, `f7 /${n}`, 'Ev') } as Record<`${M}_Eb` | `${M}_Ev`, Row>;
+  return { [`${name}_Eb`]: row(name, `f6 /${n}`, 'Eb'), [`${name}_Ev`]: row(name, `f7 /${n}`, 'Ev') } as Record<
+    `${M}_Eb` | `${M}_Ev`,
+    Row
+  >;
 }
 
 /** Condition codes, by their four bits. */
-export const CONDITIONS = ['o', 'no', 'b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'p', 'np', 'l', 'ge', 'le', 'g'] as const;
+export const CONDITIONS = [
+  'o',
+  'no',
+  'b',
+  'ae',
+  'e',
+  'ne',
+  'be',
+  'a',
+  's',
+  'ns',
+  'p',
+  'np',
+  'l',
+  'ge',
+  'le',
+  'g',
+] as const;
 
 const conditional = (name: string, base: number, prefix: string, suffix: string, operands: string): Row[] =>
   CONDITIONS.map((condition, cc) => row(name + condition, `${prefix}${(base + cc).toString(16)}${suffix}`, operands));
 
 export const X = {
-  ...alu('add', 0), ...alu('or', 1), ...alu('adc', 2), ...alu('sbb', 3),
-  ...alu('and', 4), ...alu('sub', 5), ...alu('xor', 6), ...alu('cmp', 7),
-  ...shift('rol', 0), ...shift('ror', 1), ...shift('shl', 4), ...shift('shr', 5), ...shift('sar', 7),
-  ...unary('not', 2), ...unary('neg', 3), ...unary('mul', 4), ...unary('imul', 5), ...unary('div', 6), ...unary('idiv', 7),
+  ...alu('add', 0),
+  ...alu('or', 1),
+  ...alu('adc', 2),
+  ...alu('sbb', 3),
+  ...alu('and', 4),
+  ...alu('sub', 5),
+  ...alu('xor', 6),
+  ...alu('cmp', 7),
+  ...shift('rol', 0),
+  ...shift('ror', 1),
+  ...shift('shl', 4),
+  ...shift('shr', 5),
+  ...shift('sar', 7),
+  ...unary('not', 2),
+  ...unary('neg', 3),
+  ...unary('mul', 4),
+  ...unary('imul', 5),
+  ...unary('div', 6),
+  ...unary('idiv', 7),
   push_Zq: row('push', '50+r', 'Zq'),
   pop_Zq: row('pop', '58+r', 'Zq'),
   push_Iz: row('push', '68', 'Iz'),

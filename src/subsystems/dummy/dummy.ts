@@ -1,5 +1,12 @@
 import { ERRNO } from '../../base/index.ts';
-import { type Argument, buildTrampoline, type Kernel, KernelError, type LoadedProgram, type Subsystem } from '../../kernel/index.ts';
+import {
+  type Argument,
+  buildTrampoline,
+  type Kernel,
+  KernelError,
+  type LoadedProgram,
+  type Subsystem,
+} from '../../kernel/index.ts';
 import type { GuestPtr } from '../../machine/index.ts';
 import { cfiHashes, cfiOffset } from '../../target/index.ts';
 
@@ -17,7 +24,11 @@ export const dummySubsystem: Subsystem = {
   structOps: [
     {
       name: TYPE,
-      stubs: { test_1: 'bpf_dummy_ops__test_1', test_2: 'bpf_dummy_test_2', test_sleepable: 'bpf_dummy_test_sleepable' },
+      stubs: {
+        test_1: 'bpf_dummy_ops__test_1',
+        test_2: 'bpf_dummy_test_2',
+        test_sleepable: 'bpf_dummy_test_sleepable',
+      },
       checkMember: (member, program) => (program.sleepable && member !== 'test_sleepable' ? -ERRNO.EINVAL : 0),
       initMember: () => -ERRNO.EOPNOTSUPP,
       reg: () => -ERRNO.EOPNOTSUPP,
@@ -41,15 +52,21 @@ export interface TestRunResult {
  * @param args first argument: initial `val` of the state, or null for NULL; then up to four more arguments
  * @throws KernelError with the errno, KernelOops if the guest faults
  */
-export function testRun(kernel: Kernel, program: LoadedProgram, args: readonly [number | null, ...Argument[]]): TestRunResult {
+export function testRun(
+  kernel: Kernel,
+  program: LoadedProgram,
+  args: readonly [number | null, ...Argument[]],
+): TestRunResult {
   const wanted = program.resolved.structOps;
   const where = `test_run of '${program.name}'`;
-  if (wanted?.type !== TYPE) throw new KernelError('the program is not one of bpf_dummy_ops: -EOPNOTSUPP', 'EOPNOTSUPP', where);
+  if (wanted?.type !== TYPE)
+    throw new KernelError('the program is not one of bpf_dummy_ops: -EOPNOTSUPP', 'EOPNOTSUPP', where);
   const proto = memberProto(kernel, wanted.member);
   const { params } = kernel.btf.resolve(proto) as { params: { name: string; type: number }[] };
   const [initial, ...rest] = args;
   if (rest.length + 1 > 5) throw new KernelError(`${rest.length + 1} arguments, at most 5: -EINVAL`, 'EINVAL', where);
-  if (initial === null && !nullable(kernel, wanted.member)) throw new KernelError('the first argument must not be NULL (it is not __nullable): -EINVAL', 'EINVAL', where);
+  if (initial === null && !nullable(kernel, wanted.member))
+    throw new KernelError('the first argument must not be NULL (it is not __nullable): -EINVAL', 'EINVAL', where);
   const page = kernel.images.alloc(PAGE, PAGE);
   const symbol = 'bpf_dummy_test_run';
   const state: GuestPtr = initial === null ? 0 : kernel.heap.alloc(kernel.btf.struct('bpf_dummy_ops_state').size);

@@ -58,16 +58,25 @@ export interface FlowResult {
  */
 export function runFlow(kernel: Kernel, options: FlowOptions): FlowResult {
   const kdata = findCongestionControl(kernel, options.congestion);
-  if (kdata === undefined) throw new KernelError(`congestion control '${options.congestion}' is not registered: -ENOENT`, 'ENOENT');
+  if (kdata === undefined)
+    throw new KernelError(`congestion control '${options.congestion}' is not registered: -ENOENT`, 'ENOENT');
   const flags = kernel.memory.u32(kdata + kernel.field('tcp_congestion_ops', 'flags').offset);
   const simulator = new Simulator();
   const ops = new CongestionOps(kernel, kdata);
   const random = new Random(options.seed);
   const half = options.link.rttNs / 2;
   // Acknowledgments see the delay, but neither queue nor loss.
-  const receiver = new Receiver(simulator, (flags & NEEDS_ECN) !== 0, (ack: AckPacket) => void simulator.after(half, () => sender.onAck(ack)));
+  const receiver = new Receiver(
+    simulator,
+    (flags & NEEDS_ECN) !== 0,
+    (ack: AckPacket) => void simulator.after(half, () => sender.onAck(ack)),
+  );
   const bottleneck = new Bottleneck<DataPacket>(simulator, options.link, random, (packet) => receiver.receive(packet));
-  const sender = new Sender(kernel, simulator, ops, { ecn: options.link.ecnPackets !== undefined, handshakeRtt: options.link.rttNs, send: (packet) => bottleneck.send(packet) });
+  const sender = new Sender(kernel, simulator, ops, {
+    ecn: options.link.ecnPackets !== undefined,
+    handshakeRtt: options.link.rttNs,
+    send: (packet) => bottleneck.send(packet),
+  });
   registerSocket(kernel, sender.sock);
   const epoch = kernel.now();
   simulator.onTime = (now) => kernel.setTime(epoch + now);
@@ -79,7 +88,12 @@ export function runFlow(kernel: Kernel, options: FlowOptions): FlowResult {
       flow: {
         goodputBps: (receiver.delivered * MSS * 8) / options.seconds,
         rttMsMean: rttCount === 0 ? 0 : rttSum / rttCount / 1000,
-        retransmits, rtos, dropped: bottleneck.dropped, lost: bottleneck.lost, marked: bottleneck.marked, segments: receiver.delivered,
+        retransmits,
+        rtos,
+        dropped: bottleneck.dropped,
+        lost: bottleneck.lost,
+        marked: bottleneck.marked,
+        segments: receiver.delivered,
       },
       samples,
     };
@@ -90,7 +104,13 @@ export function runFlow(kernel: Kernel, options: FlowOptions): FlowResult {
   }
 }
 
-function takeSamples(options: FlowOptions, simulator: Simulator, sender: Sender, receiver: Receiver, queued: () => number): FlowSample[] {
+function takeSamples(
+  options: FlowOptions,
+  simulator: Simulator,
+  sender: Sender,
+  receiver: Receiver,
+  queued: () => number,
+): FlowSample[] {
   const count = options.samples ?? 200;
   const samples: FlowSample[] = [];
   let before = 0;

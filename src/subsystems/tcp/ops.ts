@@ -4,7 +4,18 @@ import type { GuestPtr } from '../../machine/index.ts';
 const TYPE = 'tcp_congestion_ops';
 /** Function members that a program may implement. */
 export const CC_MEMBERS = [
-  'ssthresh', 'cong_avoid', 'set_state', 'cwnd_event', 'in_ack_event', 'pkts_acked', 'min_tso_segs', 'cong_control', 'undo_cwnd', 'sndbuf_expand', 'init', 'release',
+  'ssthresh',
+  'cong_avoid',
+  'set_state',
+  'cwnd_event',
+  'in_ack_event',
+  'pkts_acked',
+  'min_tso_segs',
+  'cong_control',
+  'undo_cwnd',
+  'sndbuf_expand',
+  'init',
+  'release',
 ] as const;
 export type CcMember = (typeof CC_MEMBERS)[number];
 

@@ -15,11 +15,25 @@ export interface RateTally {
   any: boolean;
 }
 
-export const emptyTally = (): RateTally => ({ priorDelivered: 0, priorDeliveredCe: 0, priorAt: 0, lastSentAt: 0, sendInterval: 0, appLimited: false, isRetrans: false, any: false });
+export const emptyTally = (): RateTally => ({
+  priorDelivered: 0,
+  priorDeliveredCe: 0,
+  priorAt: 0,
+  lastSentAt: 0,
+  sendInterval: 0,
+  appLimited: false,
+  isRetrans: false,
+  any: false,
+});
 
 /** A segment was delivered: the newest one that was sent decides the sample (tcp_rate_skb_delivered, net/ipv4/tcp_rate.c). */
 export function tallyDelivered(tally: RateTally, segment: Segment): void {
-  if (tally.any && (segment.delivered < tally.priorDelivered || (segment.delivered === tally.priorDelivered && segment.sentAt < tally.lastSentAt))) return;
+  if (
+    tally.any &&
+    (segment.delivered < tally.priorDelivered ||
+      (segment.delivered === tally.priorDelivered && segment.sentAt < tally.lastSentAt))
+  )
+    return;
   tally.any = true;
   tally.priorDelivered = segment.delivered;
   tally.priorDeliveredCe = segment.deliveredCe;

@@ -65,8 +65,12 @@ export class Receiver {
       if (packet.cwr) this.#ece = false;
       if (ce) this.#ece = true;
     }
-    const known = packet.seq < this.#next || this.#ranges.some(({ start, end }) => packet.seq >= start && packet.seq < end);
-    if (known) return this.#acknowledge(true);
+    const known =
+      packet.seq < this.#next || this.#ranges.some(({ start, end }) => packet.seq >= start && packet.seq < end);
+    if (known) {
+      this.#acknowledge(true);
+      return;
+    }
     this.distinct++;
     const inOrder = packet.seq === this.#next;
     const hadHoles = this.#ranges.length > 0;
@@ -76,11 +80,15 @@ export class Receiver {
       const first = this.#ranges.findIndex(({ start }) => start === this.#next);
       if (first >= 0) this.#next = this.#ranges.splice(first, 1)[0]!.end;
     } else this.#insert(packet.seq);
-    if (!inOrder || hadHoles) return this.#acknowledge(false);
+    if (!inOrder || hadHoles) {
+      this.#acknowledge(false);
+      return;
+    }
     this.#pending++;
     if (this.#quick > 0 || this.#pending >= 2) {
       this.#quick = Math.max(0, this.#quick - 1);
-      return this.#acknowledge(false);
+      this.#acknowledge(false);
+      return;
     }
     this.#timer = this.#simulator.after(DELAYED_ACK, () => this.#acknowledge(false));
   }
@@ -101,6 +109,12 @@ export class Receiver {
     if (this.#timer !== undefined) this.#timer.cancelled = true;
     this.#timer = undefined;
     this.#pending = 0;
-    this.#send({ ack: this.#next, sacks: this.#ranges.slice(0, 3).map((range) => ({ ...range })), dsack, ece: this.#ece, echo: this.#echo });
+    this.#send({
+      ack: this.#next,
+      sacks: this.#ranges.slice(0, 3).map((range) => ({ ...range })),
+      dsack,
+      ece: this.#ece,
+      echo: this.#echo,
+    });
   }
 }

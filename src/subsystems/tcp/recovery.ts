@@ -1,5 +1,5 @@
 import type { CongestionOps } from './ops.ts';
-import { after, CA, CA_EVENT, type CaState, type TcpSock, TCP_INFINITE_SSTHRESH } from './sock.ts';
+import { after, CA, CA_EVENT, type CaState, TCP_INFINITE_SSTHRESH, type TcpSock } from './sock.ts';
 
 /**
  * The congestion state machine of a socket: entering and leaving CWR, Recovery and Loss, proportional rate reduction, undo.
@@ -84,7 +84,11 @@ export class Recovery {
   /** tcp_enter_loss, after the segments were marked. */
   enterLoss(): void {
     const sock = this.#sock;
-    if (this.state <= CA.Disorder || !after(sock.get('high_seq'), sock.get('snd_una')) || (this.state === CA.Loss && sock.get('icsk_retransmits') === 0)) {
+    if (
+      this.state <= CA.Disorder ||
+      !after(sock.get('high_seq'), sock.get('snd_una')) ||
+      (this.state === CA.Loss && sock.get('icsk_retransmits') === 0)
+    ) {
       sock.set('prior_ssthresh', this.#currentSsthresh());
       sock.set('prior_cwnd', sock.get('snd_cwnd'));
       sock.set('snd_ssthresh', this.#ops.call('ssthresh', { ptr: sock.pointer }) ?? 2);
@@ -124,7 +128,8 @@ export class Recovery {
     const sock = this.#sock;
     if (this.#ops.has('cong_control')) return;
     const ssthresh = sock.get('snd_ssthresh');
-    if (ssthresh < TCP_INFINITE_SSTHRESH && (this.state === CA.CWR || sock.get('undo_marker') !== 0)) sock.set('snd_cwnd', ssthresh);
+    if (ssthresh < TCP_INFINITE_SSTHRESH && (this.state === CA.CWR || sock.get('undo_marker') !== 0))
+      sock.set('snd_cwnd', ssthresh);
     this.event(CA_EVENT.COMPLETE_CWR);
   }
 

@@ -98,7 +98,8 @@ export class Sender {
 
   /** The connection ends. */
   stop(): void {
-    for (const timer of [this.#retransmitTimer, this.#reorderTimer, this.#pacingTimer]) if (timer !== undefined) timer.cancelled = true;
+    for (const timer of [this.#retransmitTimer, this.#reorderTimer, this.#pacingTimer])
+      if (timer !== undefined) timer.cancelled = true;
     this.#ops.call('release', { ptr: this.sock.pointer });
     this.#kernel.heap.free(this.#ackSample);
     this.#kernel.heap.free(this.#rateSample);
@@ -121,7 +122,10 @@ export class Sender {
 
   #armRto(): void {
     if (this.#retransmitTimer !== undefined) this.#retransmitTimer.cancelled = true;
-    this.#retransmitTimer = this.#queue.length === 0 ? undefined : this.#simulator.after(this.sock.get('icsk_rto') * 1e6, () => this.#onTimeout());
+    this.#retransmitTimer =
+      this.#queue.length === 0
+        ? undefined
+        : this.#simulator.after(this.sock.get('icsk_rto') * 1e6, () => this.#onTimeout());
   }
 
   #expandSndbuf(): void {
@@ -152,11 +156,21 @@ export class Sender {
     const advanced = packet.ack > this.#una;
     const slow = packet.sacks.length > 0 || packet.dsack || packet.ece || !advanced || recovery.state !== CA.Open;
     this.#publish();
-    this.#ops.call('in_ack_event', { ptr: sock.pointer }, slow ? CA_ACK.SLOWPATH | (packet.ece ? CA_ACK.ECE : 0) : CA_ACK.WIN_UPDATE);
+    this.#ops.call(
+      'in_ack_event',
+      { ptr: sock.pointer },
+      slow ? CA_ACK.SLOWPATH | (packet.ece ? CA_ACK.ECE : 0) : CA_ACK.WIN_UPDATE,
+    );
     const tally = emptyTally();
     const newlySacked = this.#markSacked(packet, tally);
     const cleaned = this.#clean(packet.ack, tally);
-    if (packet.dsack && sock.get('undo_marker') !== 0 && sock.get('undo_retrans') !== NO_RETRANS && sock.get('undo_retrans') > 0) sock.add('undo_retrans', -1);
+    if (
+      packet.dsack &&
+      sock.get('undo_marker') !== 0 &&
+      sock.get('undo_retrans') !== NO_RETRANS &&
+      sock.get('undo_retrans') > 0
+    )
+      sock.add('undo_retrans', -1);
     if (packet.ece) sock.add('delivered_ce', sock.get('delivered') - deliveredBefore);
     this.#publish();
     const rttUs = this.#takeRtt(cleaned.rtt);
@@ -170,7 +184,15 @@ export class Sender {
     this.#alert(packet, advanced, newlySacked > 0);
     const acked = sock.get('delivered') - deliveredBefore;
     const newlyLost = sock.get('lost') - lostBefore;
-    const facts: AckFacts = { now, minRttUs: this.#minRtt.us, rttUs, losses: newlyLost, ackedSacked: acked, priorInFlight, delayed: false };
+    const facts: AckFacts = {
+      now,
+      minRttUs: this.#minRtt.us,
+      rttUs,
+      losses: newlyLost,
+      ackedSacked: acked,
+      priorInFlight,
+      delayed: false,
+    };
     this.#control(packet, acked, newlyLost, advanced, tally, facts);
     this.transmit();
   }
@@ -253,7 +275,8 @@ export class Sender {
   #callPktsAcked(count: number, rttUs: number, inFlight: number): void {
     if (!this.#ops.has('pkts_acked')) return;
     const { memory } = this.#kernel;
-    const put = (name: string, value: number) => memory.setU32(this.#ackSample + this.#kernel.field('ack_sample', name).offset, value | 0);
+    const put = (name: string, value: number) =>
+      memory.setU32(this.#ackSample + this.#kernel.field('ack_sample', name).offset, value | 0);
     put('pkts_acked', count);
     put('rtt_us', rttUs);
     put('in_flight', inFlight);
@@ -346,11 +369,20 @@ export class Sender {
   }
 
   /** tcp_cong_control. */
-  #control(packet: AckPacket, acked: number, newlyLost: number, advanced: boolean, tally: RateTally, facts: AckFacts): void {
+  #control(
+    packet: AckPacket,
+    acked: number,
+    newlyLost: number,
+    advanced: boolean,
+    tally: RateTally,
+    facts: AckFacts,
+  ): void {
     const { sock, recovery } = this;
     if (this.#ops.has('cong_control')) {
       writeRateSample(this.#kernel, this.#rateSample, sock, tally, facts);
-      this.#ops.call('cong_control', { ptr: sock.pointer }, 1 + packet.ack * MSS, advanced ? 4 : 0, { ptr: this.#rateSample });
+      this.#ops.call('cong_control', { ptr: sock.pointer }, 1 + packet.ack * MSS, advanced ? 4 : 0, {
+        ptr: this.#rateSample,
+      });
       return;
     }
     if (recovery.reducing) recovery.reduce(acked, newlyLost, advanced);
@@ -398,7 +430,9 @@ export class Sender {
       const lost = sock.get('lost_out') > sock.get('retrans_out') ? this.#nextLost() : undefined;
       if (lost !== undefined) this.#retransmit(lost);
       else this.#sendNew(inFlight);
-      if (paced) this.#pacingFrom = Math.max(now, this.#pacingFrom) + ((MSS + HEADERS) * 1e9) / Math.max(1, sock.get('sk_pacing_rate'));
+      if (paced)
+        this.#pacingFrom =
+          Math.max(now, this.#pacingFrom) + ((MSS + HEADERS) * 1e9) / Math.max(1, sock.get('sk_pacing_rate'));
       if (this.recovery.reducing) sock.add('prr_out', 1);
     }
     this.#validateCwnd(limited);
@@ -406,7 +440,8 @@ export class Sender {
   }
 
   #waitForPacing(): void {
-    if (this.#pacingTimer !== undefined && !this.#pacingTimer.cancelled && this.#pacingTimer.at > this.#simulator.now) return;
+    if (this.#pacingTimer !== undefined && !this.#pacingTimer.cancelled && this.#pacingTimer.at > this.#simulator.now)
+      return;
     this.#pacingTimer = this.#simulator.after(this.#pacingFrom - this.#simulator.now, () => this.transmit());
   }
 
@@ -436,8 +471,18 @@ export class Sender {
     const { sock } = this;
     if (inFlight === 0) this.recovery.event(CA_EVENT.TX_START);
     const segment: Segment = {
-      seq: this.#next++, sentAt: 0, sacked: false, lost: false, retransmitted: false, everRetransmitted: false, delivered: 0, deliveredCe: 0,
-      deliveredAt: 0, firstSentAt: 0, appLimited: false, inFlight: inFlight + 1,
+      seq: this.#next++,
+      sentAt: 0,
+      sacked: false,
+      lost: false,
+      retransmitted: false,
+      everRetransmitted: false,
+      delivered: 0,
+      deliveredCe: 0,
+      deliveredAt: 0,
+      firstSentAt: 0,
+      appLimited: false,
+      inFlight: inFlight + 1,
     };
     this.#queue.push(segment);
     this.#stamp(segment);
@@ -465,14 +510,25 @@ export class Sender {
   #put(segment: Segment): void {
     const cwr = this.recovery.queueCwr && !segment.everRetransmitted;
     if (cwr) this.recovery.queueCwr = false;
-    this.#options.send({ seq: segment.seq, size: MSS + HEADERS, ecnCapable: this.#options.ecn && !segment.everRetransmitted, ce: false, cwr, sentAt: this.#simulator.now });
+    this.#options.send({
+      seq: segment.seq,
+      size: MSS + HEADERS,
+      ecnCapable: this.#options.ecn && !segment.everRetransmitted,
+      ce: false,
+      cwr,
+      sentAt: this.#simulator.now,
+    });
   }
 
   /** tcp_cwnd_validate: whether the window, and not the application, holds the flow back. */
   #validateCwnd(limited: boolean): void {
     const { sock } = this;
     const out = sock.get('packets_out');
-    if (!after(sock.get('cwnd_usage_seq'), sock.get('snd_una')) || limited || (sock.get('is_cwnd_limited') === 0 && out > sock.get('max_packets_out'))) {
+    if (
+      !after(sock.get('cwnd_usage_seq'), sock.get('snd_una')) ||
+      limited ||
+      (sock.get('is_cwnd_limited') === 0 && out > sock.get('max_packets_out'))
+    ) {
       sock.set('is_cwnd_limited', limited ? 1 : 0);
       sock.set('max_packets_out', out);
       sock.set('cwnd_usage_seq', sock.get('snd_nxt'));

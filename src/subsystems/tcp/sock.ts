@@ -12,16 +12,59 @@ export const TCP_INFINITE_SSTHRESH = 0x7fffffff;
 
 /** Members of the socket that the stack reads and writes, and the struct that each lies in. */
 const FIELDS = {
-  snd_cwnd: 'tcp_sock', snd_cwnd_cnt: 'tcp_sock', snd_cwnd_clamp: 'tcp_sock', snd_ssthresh: 'tcp_sock', prior_ssthresh: 'tcp_sock', prior_cwnd: 'tcp_sock',
-  snd_una: 'tcp_sock', snd_nxt: 'tcp_sock', high_seq: 'tcp_sock', undo_marker: 'tcp_sock', undo_retrans: 'tcp_sock',
-  packets_out: 'tcp_sock', sacked_out: 'tcp_sock', lost_out: 'tcp_sock', retrans_out: 'tcp_sock', max_packets_out: 'tcp_sock', cwnd_usage_seq: 'tcp_sock',
-  is_cwnd_limited: 'tcp_sock', srtt_us: 'tcp_sock', mdev_us: 'tcp_sock', mdev_max_us: 'tcp_sock', rttvar_us: 'tcp_sock', rtt_seq: 'tcp_sock',
-  prr_delivered: 'tcp_sock', prr_out: 'tcp_sock', delivered: 'tcp_sock', delivered_ce: 'tcp_sock', lost: 'tcp_sock', app_limited: 'tcp_sock',
-  first_tx_mstamp: 'tcp_sock', delivered_mstamp: 'tcp_sock', tcp_mstamp: 'tcp_sock', rate_delivered: 'tcp_sock', rate_interval_us: 'tcp_sock',
-  mss_cache: 'tcp_sock', advmss: 'tcp_sock', total_retrans: 'tcp_sock', lsndtime: 'tcp_sock', ecn_flags: 'tcp_sock', reordering: 'tcp_sock',
-  bytes_acked: 'tcp_sock', bytes_sent: 'tcp_sock', snd_wnd: 'tcp_sock',
-  icsk_ca_state: 'inet_connection_sock', icsk_ca_initialized: 'inet_connection_sock', icsk_rto: 'inet_connection_sock', icsk_backoff: 'inet_connection_sock', icsk_retransmits: 'inet_connection_sock',
-  sk_pacing_rate: 'sock', sk_max_pacing_rate: 'sock', sk_pacing_status: 'sock', sk_pacing_shift: 'sock', sk_sndbuf: 'sock',
+  snd_cwnd: 'tcp_sock',
+  snd_cwnd_cnt: 'tcp_sock',
+  snd_cwnd_clamp: 'tcp_sock',
+  snd_ssthresh: 'tcp_sock',
+  prior_ssthresh: 'tcp_sock',
+  prior_cwnd: 'tcp_sock',
+  snd_una: 'tcp_sock',
+  snd_nxt: 'tcp_sock',
+  high_seq: 'tcp_sock',
+  undo_marker: 'tcp_sock',
+  undo_retrans: 'tcp_sock',
+  packets_out: 'tcp_sock',
+  sacked_out: 'tcp_sock',
+  lost_out: 'tcp_sock',
+  retrans_out: 'tcp_sock',
+  max_packets_out: 'tcp_sock',
+  cwnd_usage_seq: 'tcp_sock',
+  is_cwnd_limited: 'tcp_sock',
+  srtt_us: 'tcp_sock',
+  mdev_us: 'tcp_sock',
+  mdev_max_us: 'tcp_sock',
+  rttvar_us: 'tcp_sock',
+  rtt_seq: 'tcp_sock',
+  prr_delivered: 'tcp_sock',
+  prr_out: 'tcp_sock',
+  delivered: 'tcp_sock',
+  delivered_ce: 'tcp_sock',
+  lost: 'tcp_sock',
+  app_limited: 'tcp_sock',
+  first_tx_mstamp: 'tcp_sock',
+  delivered_mstamp: 'tcp_sock',
+  tcp_mstamp: 'tcp_sock',
+  rate_delivered: 'tcp_sock',
+  rate_interval_us: 'tcp_sock',
+  mss_cache: 'tcp_sock',
+  advmss: 'tcp_sock',
+  total_retrans: 'tcp_sock',
+  lsndtime: 'tcp_sock',
+  ecn_flags: 'tcp_sock',
+  reordering: 'tcp_sock',
+  bytes_acked: 'tcp_sock',
+  bytes_sent: 'tcp_sock',
+  snd_wnd: 'tcp_sock',
+  icsk_ca_state: 'inet_connection_sock',
+  icsk_ca_initialized: 'inet_connection_sock',
+  icsk_rto: 'inet_connection_sock',
+  icsk_backoff: 'inet_connection_sock',
+  icsk_retransmits: 'inet_connection_sock',
+  sk_pacing_rate: 'sock',
+  sk_max_pacing_rate: 'sock',
+  sk_pacing_status: 'sock',
+  sk_pacing_shift: 'sock',
+  sk_sndbuf: 'sock',
 } as const;
 export type SockField = keyof typeof FIELDS;
 
@@ -48,7 +91,12 @@ export class TcpSock {
     for (const name of Object.keys(FIELDS) as SockField[]) {
       const place = kernel.field(FIELDS[name], name);
       const shift = place.bitSize > 0 ? place.bitOffset % 8 : 0;
-      this.#places.set(name, { at: kernel.memory.offset(this.pointer + place.offset, 1), size: place.bitSize > 0 ? 1 : place.size, shift, mask: place.bitSize > 0 ? (1 << place.bitSize) - 1 : 0 });
+      this.#places.set(name, {
+        at: kernel.memory.offset(this.pointer + place.offset, 1),
+        size: place.bitSize > 0 ? 1 : place.size,
+        shift,
+        mask: place.bitSize > 0 ? (1 << place.bitSize) - 1 : 0,
+      });
     }
   }
 

@@ -2,7 +2,7 @@ import { ERRNO } from '../../base/index.ts';
 import type { GateDef, Kernel, StructOpsDef, Subsystem } from '../../kernel/index.ts';
 import type { GuestPtr } from '../../machine/index.ts';
 import { type CcMember, replaceInUse } from './ops.ts';
-import { TcpSock, tcpCongAvoidAi, tcpSlowStart } from './sock.ts';
+import { type TcpSock, tcpCongAvoidAi, tcpSlowStart } from './sock.ts';
 
 const TYPE = 'tcp_congestion_ops';
 const NAME_MAX = 16;
@@ -41,7 +41,8 @@ function nameOf(kernel: Kernel, kdata: GuestPtr): string {
   return new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)));
 }
 
-const has = (kernel: Kernel, kdata: GuestPtr, member: CcMember) => kernel.memory.ptr(kdata + kernel.field(TYPE, member).offset) !== 0;
+const has = (kernel: Kernel, kdata: GuestPtr, member: CcMember) =>
+  kernel.memory.ptr(kdata + kernel.field(TYPE, member).offset) !== 0;
 
 /** bpf_obj_name_cpy: letters, digits, `_` and `.`, NUL-terminated; negative for anything else. */
 function checkName(value: Uint8Array): number {
@@ -53,15 +54,29 @@ function checkName(value: Uint8Array): number {
 
 /** tcp_validate_congestion_control. */
 function validate(kernel: Kernel, kdata: GuestPtr): number {
-  if (has(kernel, kdata, 'ssthresh') && has(kernel, kdata, 'undo_cwnd') && (has(kernel, kdata, 'cong_avoid') || has(kernel, kdata, 'cong_control'))) return 0;
+  if (
+    has(kernel, kdata, 'ssthresh') &&
+    has(kernel, kdata, 'undo_cwnd') &&
+    (has(kernel, kdata, 'cong_avoid') || has(kernel, kdata, 'cong_control'))
+  )
+    return 0;
   kernel.printk(`TCP: ${nameOf(kernel, kdata)} does not implement required ops`);
   return -ERRNO.EINVAL;
 }
 
 const STUBS: Record<CcMember, string> = {
-  ssthresh: 'bpf_tcp_ca_ssthresh', cong_avoid: 'bpf_tcp_ca_cong_avoid', set_state: 'bpf_tcp_ca_set_state', cwnd_event: 'bpf_tcp_ca_cwnd_event',
-  in_ack_event: 'bpf_tcp_ca_in_ack_event', pkts_acked: 'bpf_tcp_ca_pkts_acked', min_tso_segs: 'bpf_tcp_ca_min_tso_segs', cong_control: 'bpf_tcp_ca_cong_control',
-  undo_cwnd: 'bpf_tcp_ca_undo_cwnd', sndbuf_expand: 'bpf_tcp_ca_sndbuf_expand', init: '__bpf_tcp_ca_init', release: '__bpf_tcp_ca_release',
+  ssthresh: 'bpf_tcp_ca_ssthresh',
+  cong_avoid: 'bpf_tcp_ca_cong_avoid',
+  set_state: 'bpf_tcp_ca_set_state',
+  cwnd_event: 'bpf_tcp_ca_cwnd_event',
+  in_ack_event: 'bpf_tcp_ca_in_ack_event',
+  pkts_acked: 'bpf_tcp_ca_pkts_acked',
+  min_tso_segs: 'bpf_tcp_ca_min_tso_segs',
+  cong_control: 'bpf_tcp_ca_cong_control',
+  undo_cwnd: 'bpf_tcp_ca_undo_cwnd',
+  sndbuf_expand: 'bpf_tcp_ca_sndbuf_expand',
+  init: '__bpf_tcp_ca_init',
+  release: '__bpf_tcp_ca_release',
 };
 
 /** The owner of `tcp_congestion_ops`: bpf_tcp_congestion_ops of net/ipv4/bpf_tcp_ca.c (6.12). */
@@ -127,7 +142,10 @@ export function forgetSocket(kernel: Kernel, sock: TcpSock): void {
 
 /** Functions of net/ipv4/tcp_cong.c that programs may call. */
 function kfuncs(kernel: () => Kernel): GateDef[] {
-  const withSock = (name: string, work: (sock: TcpSock, first: number, second: number) => number | undefined): GateDef => ({
+  const withSock = (
+    name: string,
+    work: (sock: TcpSock, first: number, second: number) => number | undefined,
+  ): GateDef => ({
     name,
     handler: (call) => {
       const sock = sockets.get(kernel())?.get(call.ptr(0));
@@ -152,4 +170,3 @@ function kfuncs(kernel: () => Kernel): GateDef[] {
 
 /** TCP as an owner of ops tables. */
 export const tcpSubsystem: Subsystem = { name: 'tcp', structOps: [congestionOps], gates: kfuncs };
-
