@@ -3,7 +3,8 @@ import { type Kernel, KernelError } from '../../kernel/index.ts';
 import { Bottleneck, type LinkSpec, Simulator } from '../../net/index.ts';
 import { CongestionOps } from './ops.ts';
 import { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
-import { MSS, Sender } from './sender.ts';
+import { MSS } from './scoreboard.ts';
+import { Sender } from './sender.ts';
 import { findCongestionControl, forgetSocket, registerSocket } from './tcp_ca.ts';
 
 /** TCP_CONG_NEEDS_ECN. */

@@ -2,18 +2,17 @@ import type { Kernel } from '../../kernel/index.ts';
 import type { GuestPtr } from '../../machine/index.ts';
 import type { Simulator, Timer } from '../../net/index.ts';
 import type { CongestionOps } from './ops.ts';
-import { type AckFacts, emptyTally, type RateTally, tallyDelivered, writeRateSample } from './rate.ts';
+import { expandSndbuf, INITIAL_CWND, updatePacingRate } from './pacing.ts';
+import { type AckFacts, emptyTally, type RateTally, writeRateSample } from './rate.ts';
 import type { AckPacket, DataPacket } from './receiver.ts';
 import { Recovery } from './recovery.ts';
-import { baseRto, MinRtt, RTO_MAX_US, updateRtt } from './rtt.ts';
-import { type Segment, SegmentQueue } from './segments.ts';
+import { baseRto, RTO_MAX_US, updateRtt } from './rtt.ts';
+import { DUP_THRESH, MSS, Scoreboard } from './scoreboard.ts';
+import type { Segment } from './segments.ts';
 import { after, CA, CA_ACK, CA_EVENT, TCP_INFINITE_SSTHRESH, TcpSock } from './sock.ts';
 
-export const MSS = 1448;
 /** Headers on the wire: Ethernet 14, IP 20, TCP 20 and 12 of options. */
 const HEADERS = 66;
-const INITIAL_CWND = 10;
-const DUP_THRESH = 3;
 const PACING_NEEDED = 1;
 const MAX_BACKOFF = 15;
 /** `undo_retrans` before the first retransmission of an episode (−1). */
@@ -38,20 +37,14 @@ export class Sender {
   readonly #ops: CongestionOps;
   readonly #simulator: Simulator;
   readonly #options: SenderOptions;
-  readonly #queue = new SegmentQueue();
-  readonly #minRtt = new MinRtt();
+  readonly #board: Scoreboard;
   /** struct ack_sample and struct rate_sample in the guest. */
   readonly #ackSample: GuestPtr;
   readonly #rateSample: GuestPtr;
-  #una = 0;
-  #next = 0;
   #retransmitTimer: Timer | undefined;
   #reorderTimer: Timer | undefined;
   #pacingTimer: Timer | undefined;
   #pacingFrom = 0;
-  /** Newest segment that was delivered, by time of sending (RACK). */
-  #rackSentAt = -1;
-  #rackRtt = 0;
   /** When the first retransmission of this episode went out, for the timestamp test. */
   #retransStamp = 0;
   retransmits = 0;
@@ -66,6 +59,7 @@ export class Sender {
     this.#ops = ops;
     this.#options = options;
     this.sock = new TcpSock(kernel);
+    this.#board = new Scoreboard(this.sock);
     this.recovery = new Recovery(this.sock, ops);
     this.#ackSample = kernel.heap.alloc(kernel.btf.struct('ack_sample').size);
     this.#rateSample = kernel.heap.alloc(kernel.btf.struct('rate_sample').size);
@@ -88,11 +82,11 @@ export class Sender {
     this.#publish();
     const rtt = Math.floor(this.#options.handshakeRtt / 1000);
     updateRtt(sock, rtt);
-    this.#minRtt.update(rtt);
+    this.#board.minRtt.update(rtt);
     this.#setRto();
     this.#ops.call('init', { ptr: sock.pointer });
-    this.#expandSndbuf();
-    this.#updatePacingRate();
+    expandSndbuf(this.sock, this.#ops);
+    updatePacingRate(this.sock);
     this.transmit();
   }
 
@@ -109,9 +103,9 @@ export class Sender {
   /** Sequence numbers in bytes, as the socket has them. */
   #publish(): void {
     const { sock } = this;
-    sock.set('snd_una', 1 + this.#una * MSS);
-    sock.set('snd_nxt', 1 + this.#next * MSS);
-    sock.set('packets_out', this.#queue.length);
+    sock.set('snd_una', 1 + this.#board.una * MSS);
+    sock.set('snd_nxt', 1 + this.#board.next * MSS);
+    sock.set('packets_out', this.#board.queue.length);
     sock.set('tcp_mstamp', Math.floor(this.#simulator.now / 1000));
   }
 
@@ -123,27 +117,9 @@ export class Sender {
   #armRto(): void {
     if (this.#retransmitTimer !== undefined) this.#retransmitTimer.cancelled = true;
     this.#retransmitTimer =
-      this.#queue.length === 0
+      this.#board.queue.length === 0
         ? undefined
         : this.#simulator.after(this.sock.get('icsk_rto') * 1e6, () => this.#onTimeout());
-  }
-
-  #expandSndbuf(): void {
-    const { sock } = this;
-    const factor = this.#ops.call('sndbuf_expand', { ptr: sock.pointer }) ?? 2;
-    const wanted = factor * Math.max(INITIAL_CWND, sock.get('snd_cwnd'), sock.get('reordering') + 1) * (MSS + 768);
-    if (sock.get('sk_sndbuf') < wanted) sock.set('sk_sndbuf', Math.min(wanted, 4 << 20));
-  }
-
-  /** tcp_update_pacing_rate: 200 % of cwnd per RTT in slow start, 120 % after. */
-  #updatePacingRate(): void {
-    const { sock } = this;
-    const srtt = sock.get('srtt_us');
-    const cwnd = sock.get('snd_cwnd');
-    const ratio = cwnd < sock.get('snd_ssthresh') / 2 ? 200 : 120;
-    const inFlight = Math.max(cwnd, sock.get('packets_out'));
-    const rate = srtt === 0 ? 0 : Math.floor((MSS * ((1e6 / 100) << 3) * ratio * inFlight) / srtt);
-    sock.set('sk_pacing_rate', Math.min(rate, sock.get('sk_max_pacing_rate')));
   }
 
   /** An acknowledgment arrives: tcp_ack. */
@@ -153,7 +129,7 @@ export class Sender {
     const priorInFlight = sock.inFlight();
     const deliveredBefore = sock.get('delivered');
     const lostBefore = sock.get('lost');
-    const advanced = packet.ack > this.#una;
+    const advanced = packet.ack > this.#board.una;
     const slow = packet.sacks.length > 0 || packet.dsack || packet.ece || !advanced || recovery.state !== CA.Open;
     this.#publish();
     this.#ops.call(
@@ -162,8 +138,8 @@ export class Sender {
       slow ? CA_ACK.SLOWPATH | (packet.ece ? CA_ACK.ECE : 0) : CA_ACK.WIN_UPDATE,
     );
     const tally = emptyTally();
-    const newlySacked = this.#markSacked(packet, tally);
-    const cleaned = this.#clean(packet.ack, tally);
+    const newlySacked = this.#board.markSacked(packet, tally, now);
+    const cleaned = this.#board.clean(packet.ack, tally, now);
     if (
       packet.dsack &&
       sock.get('undo_marker') !== 0 &&
@@ -186,7 +162,7 @@ export class Sender {
     const newlyLost = sock.get('lost') - lostBefore;
     const facts: AckFacts = {
       now,
-      minRttUs: this.#minRtt.us,
+      minRttUs: this.#board.minRtt.us,
       rttUs,
       losses: newlyLost,
       ackedSacked: acked,
@@ -197,75 +173,11 @@ export class Sender {
     this.transmit();
   }
 
-  /** tcp_sacktag_write_queue: segments that arrived out of order. */
-  #markSacked(packet: AckPacket, tally: RateTally): number {
-    const { sock } = this;
-    let count = 0;
-    for (const { start, end } of packet.sacks) {
-      for (let seq = Math.max(start, this.#una); seq < end; seq++) {
-        const segment = this.#queue.at(seq);
-        if (segment === undefined || segment.sacked) continue;
-        segment.sacked = true;
-        count++;
-        sock.add('sacked_out', 1);
-        if (segment.lost) sock.add('lost_out', -1);
-        if (segment.retransmitted) sock.add('retrans_out', -1);
-        segment.lost = false;
-        segment.retransmitted = false;
-        this.#delivered(segment, tally);
-      }
-    }
-    return count;
-  }
-
-  /** tcp_clean_rtx_queue: segments below the acknowledgment leave. */
-  #clean(ack: number, tally: RateTally): { count: number; rtt: number; inFlight: number } {
-    const { sock } = this;
-    const { now } = this.#simulator;
-    let count = 0;
-    let rtt = -1;
-    let inFlight = 0;
-    while (this.#queue.first !== undefined && this.#queue.first.seq < ack) {
-      const segment = this.#queue.shift();
-      count++;
-      if (segment.sacked) sock.add('sacked_out', -1);
-      else this.#delivered(segment, tally);
-      if (segment.lost) sock.add('lost_out', -1);
-      if (segment.retransmitted) sock.add('retrans_out', -1);
-      // Karn: a segment that was sent twice says nothing about the RTT.
-      if (!segment.everRetransmitted && !segment.sacked) {
-        rtt = now - segment.sentAt;
-        inFlight = segment.inFlight;
-      }
-    }
-    this.#una = Math.max(this.#una, Math.min(ack, this.#next));
-    sock.add('bytes_acked', count * MSS);
-    return { count, rtt, inFlight };
-  }
-
-  #delivered(segment: Segment, tally: RateTally): void {
-    const { sock } = this;
-    const { now } = this.#simulator;
-    sock.add('delivered', 1);
-    sock.set('delivered_mstamp', Math.floor(now / 1000));
-    tallyDelivered(tally, segment);
-    this.#deliveredAt = now;
-    this.#firstSentAt = segment.sentAt;
-    // RACK: a retransmission that was answered too fast is the answer to the original.
-    const rtt = now - segment.sentAt;
-    if (segment.everRetransmitted && rtt / 1000 < this.#minRtt.us) return;
-    this.#rackRtt = rtt;
-    if (segment.sentAt > this.#rackSentAt) this.#rackSentAt = segment.sentAt;
-  }
-
-  #deliveredAt = 0;
-  #firstSentAt = 0;
-
   /** A sample of the RTT in microseconds, −1 if there is none (tcp_ack_update_rtt). */
   #takeRtt(rttNs: number): number {
     if (rttNs < 0) return -1;
     const us = Math.max(1, Math.floor(rttNs / 1000));
-    this.#minRtt.update(us);
+    this.#board.minRtt.update(us);
     updateRtt(this.sock, us);
     this.rttSum += us;
     this.rttCount++;
@@ -305,7 +217,7 @@ export class Sender {
   /** tcp_try_undo_loss: nothing was lost after all. */
   #undoLoss(): void {
     const { sock, recovery } = this;
-    for (let i = 0; i < this.#queue.length; i++) this.#queue.get(i).lost = false;
+    for (let i = 0; i < this.#board.queue.length; i++) this.#board.queue.get(i).lost = false;
     sock.set('lost_out', 0);
     recovery.undo();
     sock.set('icsk_retransmits', 0);
@@ -316,7 +228,7 @@ export class Sender {
   #tryToOpen(ece: boolean): void {
     const { sock, recovery } = this;
     // tcp_any_retrans_done: while a retransmission may still be answered, its time is kept.
-    if (sock.get('retrans_out') === 0 && this.#queue.first?.everRetransmitted !== true) this.#retransStamp = 0;
+    if (sock.get('retrans_out') === 0 && this.#board.queue.first?.everRetransmitted !== true) this.#retransStamp = 0;
     if (ece) recovery.enterCwr();
     if (recovery.state === CA.CWR) return;
     const state = sock.get('sacked_out') > 0 ? CA.Disorder : CA.Open;
@@ -326,26 +238,9 @@ export class Sender {
     }
   }
 
-  /** tcp_rack_mark_lost: what was sent well before something that has arrived is lost. */
+  /** Marks what is lost, and looks again when more may be. */
   #detectLoss(): void {
-    if (this.#rackSentAt < 0) return;
-    const { sock } = this;
-    const { now } = this.#simulator;
-    // Without reordering seen, DUP_THRESH segments above the hole are proof enough.
-    const eager = sock.get('sacked_out') >= DUP_THRESH || this.recovery.state >= CA.Recovery;
-    const window = eager ? 0 : Math.min(this.#minRtt.us * 250, (sock.get('srtt_us') >> 3) * 1000);
-    let wait = 0;
-    for (let i = 0; i < this.#queue.length; i++) {
-      const segment = this.#queue.get(i);
-      if (segment.sacked || (segment.lost && !segment.retransmitted)) continue;
-      if (segment.sentAt >= this.#rackSentAt) {
-        if (!segment.everRetransmitted) break;
-        continue;
-      }
-      const remaining = segment.sentAt + this.#rackRtt + window - now;
-      if (remaining <= 0) this.#markLost(segment);
-      else wait = Math.max(wait, remaining);
-    }
+    const wait = this.#board.detectLoss(this.recovery.state, this.#simulator.now);
     if (this.#reorderTimer !== undefined) this.#reorderTimer.cancelled = true;
     if (wait > 0) this.#reorderTimer = this.#simulator.after(wait, () => this.#onReorderTimer());
   }
@@ -355,17 +250,6 @@ export class Sender {
     this.#detectLoss();
     if (this.sock.get('lost_out') > 0 && this.recovery.state < CA.Recovery) this.recovery.enterRecovery(false);
     this.transmit();
-  }
-
-  #markLost(segment: Segment): void {
-    const { sock } = this;
-    if (segment.retransmitted) {
-      segment.retransmitted = false;
-      sock.add('retrans_out', -1);
-    }
-    if (!segment.lost) sock.add('lost_out', 1);
-    segment.lost = true;
-    sock.add('lost', 1);
   }
 
   /** tcp_cong_control. */
@@ -387,17 +271,18 @@ export class Sender {
     }
     if (recovery.reducing) recovery.reduce(acked, newlyLost, advanced);
     else if (advanced && acked > 0) this.#ops.call('cong_avoid', { ptr: sock.pointer }, 1 + packet.ack * MSS, acked);
-    this.#updatePacingRate();
+    updatePacingRate(this.sock);
   }
 
   /** tcp_retransmit_timer, tcp_enter_loss. */
   #onTimeout(): void {
     const { sock, recovery } = this;
     this.#retransmitTimer = undefined;
-    if (this.#queue.length === 0) return;
+    if (this.#board.queue.length === 0) return;
     this.rtos++;
     this.#publish();
-    for (let i = 0; i < this.#queue.length; i++) if (!this.#queue.get(i).sacked) this.#markLost(this.#queue.get(i));
+    for (let i = 0; i < this.#board.queue.length; i++)
+      if (!this.#board.queue.get(i).sacked) this.#board.markLost(this.#board.queue.get(i));
     recovery.enterLoss();
     sock.add('icsk_retransmits', 1);
     sock.set('icsk_backoff', Math.min(MAX_BACKOFF, sock.get('icsk_backoff') + 1));
@@ -427,7 +312,7 @@ export class Sender {
         this.#waitForPacing();
         break;
       }
-      const lost = sock.get('lost_out') > sock.get('retrans_out') ? this.#nextLost() : undefined;
+      const lost = sock.get('lost_out') > sock.get('retrans_out') ? this.#board.nextLost() : undefined;
       if (lost !== undefined) this.#retransmit(lost);
       else this.#sendNew(inFlight);
       if (paced)
@@ -445,14 +330,6 @@ export class Sender {
     this.#pacingTimer = this.#simulator.after(this.#pacingFrom - this.#simulator.now, () => this.transmit());
   }
 
-  #nextLost(): Segment | undefined {
-    for (let i = 0; i < this.#queue.length; i++) {
-      const segment = this.#queue.get(i);
-      if (segment.lost && !segment.retransmitted && !segment.sacked) return segment;
-    }
-    return undefined;
-  }
-
   #retransmit(segment: Segment): void {
     const { sock } = this;
     const { now } = this.#simulator;
@@ -463,7 +340,7 @@ export class Sender {
     sock.set('undo_retrans', sock.get('undo_retrans') === NO_RETRANS ? 1 : sock.get('undo_retrans') + 1);
     this.retransmits++;
     if (this.#retransStamp === 0) this.#retransStamp = now;
-    this.#stamp(segment);
+    this.#board.stamp(segment, this.#simulator.now);
     this.#put(segment);
   }
 
@@ -471,7 +348,7 @@ export class Sender {
     const { sock } = this;
     if (inFlight === 0) this.recovery.event(CA_EVENT.TX_START);
     const segment: Segment = {
-      seq: this.#next++,
+      seq: this.#board.next++,
       sentAt: 0,
       sacked: false,
       lost: false,
@@ -484,27 +361,11 @@ export class Sender {
       appLimited: false,
       inFlight: inFlight + 1,
     };
-    this.#queue.push(segment);
-    this.#stamp(segment);
+    this.#board.queue.push(segment);
+    this.#board.stamp(segment, this.#simulator.now);
     sock.add('bytes_sent', MSS);
     this.#publish();
     this.#put(segment);
-  }
-
-  /** tcp_rate_skb_sent. */
-  #stamp(segment: Segment): void {
-    const { sock } = this;
-    const { now } = this.#simulator;
-    if (sock.get('packets_out') === 0) {
-      this.#firstSentAt = now;
-      this.#deliveredAt = now;
-    }
-    segment.sentAt = now;
-    segment.firstSentAt = this.#firstSentAt;
-    segment.deliveredAt = this.#deliveredAt;
-    segment.delivered = sock.get('delivered');
-    segment.deliveredCe = sock.get('delivered_ce');
-    segment.appLimited = sock.get('app_limited') !== 0;
   }
 
   #put(segment: Segment): void {
@@ -537,6 +398,6 @@ export class Sender {
 
   /** First segment that is not acknowledged. */
   get una(): number {
-    return this.#una;
+    return this.#board.una;
   }
 }
