@@ -27,7 +27,7 @@ const LIVE_BTF = '/sys/kernel/btf/vmlinux';
 export function readFile(path: string): Uint8Array {
   try {
     const bytes = readFileSync(path);
-    return bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes;
+    return new Uint8Array(bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     throw new CliError(code === 'ENOENT' ? `${path}: no such file` : `${path}: ${message}`, 'unreadable');

@@ -7,7 +7,7 @@ import type { OracleDirectory } from './types.ts';
 /** Reads a file, unpacking gzip by its magic. */
 export function readMaybeGzip(path: string): Uint8Array {
   const bytes = readFileSync(path);
-  return bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes;
+  return new Uint8Array(bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes);
 }
 
 /** The BTF beside the goldens: `btf/*.btf[.gz]`, or `*.btf[.gz]` at the top. */

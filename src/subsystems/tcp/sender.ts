@@ -395,9 +395,4 @@ export class Sender {
       sock.set('cwnd_usage_seq', sock.get('snd_nxt'));
     }
   }
-
-  /** First segment that is not acknowledged. */
-  get una(): number {
-    return this.#board.una;
-  }
 }

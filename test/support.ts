@@ -1,0 +1,55 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { type Btf, readBtf } from '../src/btf/index.ts';
+import { bootKernel, type Kernel, loadObject, type LoadedObject, type LoadedProgram, StructOpsMap } from '../src/kernel/index.ts';
+import { openObject, type ResolvedObject, resolveObject } from '../src/object/index.ts';
+import { dummySubsystem, tcpSubsystem } from '../src/subsystems/index.ts';
+import { type CfiMode, type Features, makeTarget } from '../src/target/index.ts';
+
+export const root = fileURLToPath(new URL('..', import.meta.url));
+/** A copy of its own: `slice` of a Node buffer would share memory. */
+export const file = (path: string): Uint8Array => new Uint8Array(readFileSync(root + path));
+
+let bundled: Btf | undefined;
+/** The BTF that comes with the package. */
+export function btf(): Btf {
+  bundled ??= readBtf(file('data/btf/vmlinux-6.12.btf'));
+  return bundled;
+}
+
+export const example = (name: string): Uint8Array => file(`examples/${name}.bpf.o`);
+export const resolve = (bytes: Uint8Array, name = 'object'): ResolvedObject => resolveObject(openObject(bytes, `${name}.bpf.o`), { btf: btf(), release: '6.12' });
+
+export const MODES: readonly [CfiMode, number][] = [
+  ['off', 0],
+  ['kcfi', 0],
+  ['fineibt', 0],
+  ['kcfi', 0x1234567],
+  ['fineibt', 0x9abcdef1],
+];
+
+export function boot(cfi: CfiMode, hashSeed = 0, features: Partial<Features> = {}): Kernel {
+  return bootKernel({ target: makeTarget({ release: '6.12', cfi, btf: btf(), hashSeed, features }), subsystems: [dummySubsystem, tcpSubsystem] });
+}
+
+export interface Session {
+  kernel: Kernel;
+  loaded: LoadedObject;
+  programs: Map<string, LoadedProgram>;
+  maps: StructOpsMap[];
+}
+
+/** Boots, loads an object and registers its tables. */
+export function session(bytes: Uint8Array, cfi: CfiMode, hashSeed = 0): Session {
+  const kernel = boot(cfi, hashSeed);
+  const loaded = loadObject(kernel, resolve(bytes));
+  const programs = new Map(loaded.programs.map((program) => [program.name, program]));
+  const maps = loaded.resolved.structOps
+    .filter(({ type }) => type === 'tcp_congestion_ops')
+    .map((table) => {
+      const map = new StructOpsMap(kernel, table);
+      map.update(table, programs);
+      return map;
+    });
+  return { kernel, loaded, programs, maps };
+}
