@@ -1,7 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type Btf, readBtf } from '../src/btf/index.ts';
-import { bootKernel, type Kernel, loadObject, type LoadedObject, type LoadedProgram, StructOpsMap } from '../src/kernel/index.ts';
+import {
+  bootKernel,
+  type Kernel,
+  type LoadedObject,
+  type LoadedProgram,
+  loadObject,
+  StructOpsMap,
+} from '../src/kernel/index.ts';
 import { openObject, type ResolvedObject, resolveObject } from '../src/object/index.ts';
 import { dummySubsystem, tcpSubsystem } from '../src/subsystems/index.ts';
 import { type CfiMode, type Features, makeTarget } from '../src/target/index.ts';
@@ -18,7 +25,8 @@ export function btf(): Btf {
 }
 
 export const example = (name: string): Uint8Array => file(`examples/${name}.bpf.o`);
-export const resolve = (bytes: Uint8Array, name = 'object'): ResolvedObject => resolveObject(openObject(bytes, `${name}.bpf.o`), { btf: btf(), release: '6.12' });
+export const resolve = (bytes: Uint8Array, name = 'object'): ResolvedObject =>
+  resolveObject(openObject(bytes, `${name}.bpf.o`), { btf: btf(), release: '6.12' });
 
 export const MODES: readonly [CfiMode, number][] = [
   ['off', 0],
@@ -29,7 +37,10 @@ export const MODES: readonly [CfiMode, number][] = [
 ];
 
 export function boot(cfi: CfiMode, hashSeed = 0, features: Partial<Features> = {}): Kernel {
-  return bootKernel({ target: makeTarget({ release: '6.12', cfi, btf: btf(), hashSeed, features }), subsystems: [dummySubsystem, tcpSubsystem] });
+  return bootKernel({
+    target: makeTarget({ release: '6.12', cfi, btf: btf(), hashSeed, features }),
+    subsystems: [dummySubsystem, tcpSubsystem],
+  });
 }
 
 export interface Session {

@@ -9,11 +9,28 @@ import { Random, toHex } from '../../dist/base/index.js';
 import { Emitter, X } from '../../dist/x86/index.js';
 
 const CASES = 2;
-const EDGES = [0n, 1n, 2n, 0x7fn, 0x80n, 0xffn, 0x7fffn, 0x8000n, 0x7fffffffn, 0x80000000n, 0xffffffffn, 0x100000000n, 0x7fffffffffffffffn, 0x8000000000000000n, 0xffffffffffffffffn];
+const EDGES = [
+  0n,
+  1n,
+  2n,
+  0x7fn,
+  0x80n,
+  0xffn,
+  0x7fffn,
+  0x8000n,
+  0x7fffffffn,
+  0x80000000n,
+  0xffffffffn,
+  0x100000000n,
+  0x7fffffffffffffffn,
+  0x8000000000000000n,
+  0xffffffffffffffffn,
+];
 const FLAGS = { CF: 1, PF: 4, ZF: 0x40, SF: 0x80, OF: 0x800 };
 const ALL = 0x8c5;
 const random = new Random(20240501);
-const value = () => (random.below(3) === 0 ? EDGES[random.below(EDGES.length)] : (BigInt(random.u32()) << 32n) | BigInt(random.u32()));
+const value = () =>
+  random.below(3) === 0 ? EDGES[random.below(EDGES.length)] : (BigInt(random.u32()) << 32n) | BigInt(random.u32());
 
 /** [code, mask of defined flags, memory?] */
 const forms = [];
@@ -23,12 +40,18 @@ const form = (mask, memory, write) => {
   forms.push({ code: toHex(e.take()), mask, memory });
 };
 const RBX = 3;
-const pairs = [[0, 1], [8, 2], [15, 9], [6, 6]];
+const pairs = [
+  [0, 1],
+  [8, 2],
+  [15, 9],
+  [6, 6],
+];
 for (const name of ['add', 'or', 'adc', 'sbb', 'and', 'sub', 'xor', 'cmp']) {
   for (const [rm, reg] of pairs) {
     for (const size of [2, 4, 8]) form(ALL, false, (e) => e.reg(X[`${name}_EvGv`], size, rm, reg));
     form(ALL, false, (e) => e.reg(X[`${name}_EbGb`], 1, rm, reg));
-    for (const size of [4, 8]) form(ALL, false, (e) => e.regImm8(X[`${name}_EvIb`], size, rm, 0x80 + random.below(128)));
+    for (const size of [4, 8])
+      form(ALL, false, (e) => e.regImm8(X[`${name}_EvIb`], size, rm, 0x80 + random.below(128)));
     for (const size of [4, 8]) form(ALL, false, (e) => e.regImm32(X[`${name}_EvIz`], size, rm, random.u32() | 0));
   }
   for (const size of [2, 4, 8]) form(ALL, true, (e) => e.mem(X[`${name}_EvGv`], size, RBX, 0, 10));
@@ -58,10 +81,15 @@ for (const size of [4, 8]) {
   form(FLAGS.CF | FLAGS.OF, false, (e) => e.reg(X.imul_Ev, size, 9));
   for (const name of ['div', 'idiv']) {
     form(0, false, (e) => e.reg(X[`${name}_Ev`], size, 9));
-    form(0, false, (e) => (name === 'div' ? e.reg(X.xor_EvGv, 4, 2, 2) : e.op(X.cdq, size), e.reg(X[`${name}_Ev`], size, 9)));
+    form(
+      0,
+      false,
+      (e) => (name === 'div' ? e.reg(X.xor_EvGv, 4, 2, 2) : e.op(X.cdq, size), e.reg(X[`${name}_Ev`], size, 9)),
+    );
   }
   form(ALL, false, (e) => e.plus(X.bswap_Zy, size, 12));
-  for (const row of [X.movzx_GvEb, X.movzx_GvEw, X.movsx_GvEb, X.movsx_GvEw]) form(ALL, false, (e) => e.reg(row, size, 6, 13));
+  for (const row of [X.movzx_GvEb, X.movzx_GvEw, X.movsx_GvEb, X.movsx_GvEw])
+    form(ALL, false, (e) => e.reg(row, size, 6, 13));
   form(ALL, false, (e) => e.op(X.cdq, size));
   form(ALL, false, (e) => e.op(X.cwde, size));
   form(ALL, true, (e) => e.mem(X.xchg_EvGv, size, RBX, 0, 9));
@@ -76,7 +104,8 @@ for (let cc = 0; cc < 16; cc++) form(ALL, false, (e) => (e.reg(X.add_EvGv, 8, 0,
 form(ALL & ~FLAGS.OF, false, (e) => e.regImm8(X.ror_EvIb, 2, 9, 8));
 form(ALL, false, (e) => e.reg(X.movsxd_GvEd, 8, 9, 1));
 form(ALL, false, (e) => e.memIndex(X.lea_GvM, 8, 1, 2, 4, -5, 9));
-for (const row of [X.movzx_GvEb, X.movzx_GvEw, X.movsx_GvEb, X.movsx_GvEw, X.movsxd_GvEd]) form(ALL, true, (e) => e.mem(row, 8, RBX, 3, 9));
+for (const row of [X.movzx_GvEb, X.movzx_GvEw, X.movsx_GvEb, X.movsx_GvEw, X.movsxd_GvEd])
+  form(ALL, true, (e) => e.mem(row, 8, RBX, 3, 9));
 for (const size of [2, 4, 8]) form(ALL, true, (e) => e.mem(X.mov_EvGv, size, RBX, 5, 9));
 form(ALL, true, (e) => e.mem(X.mov_EbGb, 1, RBX, 5, 6));
 form(ALL, true, (e) => (e.mem(X.mov_EvIz, 8, RBX, 0), e.u32(0x87654321)));
@@ -97,7 +126,9 @@ for (const { code, mask, memory } of forms) {
 const folder = mkdtempSync(join(tmpdir(), 'trampet-vectors-'));
 const program = join(folder, 'native');
 const compiler = ['clang', 'clang-19', 'gcc'].find((tool) => spawnSync(tool, ['--version']).status === 0);
-const built = spawnSync(compiler, ['-O1', '-o', program, fileURLToPath(new URL('native.c', import.meta.url))], { encoding: 'utf8' });
+const built = spawnSync(compiler, ['-O1', '-o', program, fileURLToPath(new URL('native.c', import.meta.url))], {
+  encoding: 'utf8',
+});
 if (built.status !== 0) throw new Error(built.stderr);
 const { stdout } = spawnSync(program, { input: `${lines.join('\n')}\n`, encoding: 'utf8', maxBuffer: 1 << 26 });
 const results = stdout.trim().split('\n');
@@ -106,7 +137,11 @@ const out = cases.map(({ code, mask, input }, i) => {
   if (results[i] === 'fault') return [code, mask, input.map(word).join(' '), 'fault'];
   const after = results[i].trim().split(' ');
   // Only what changed.
-  const changed = after.map((text, n) => (n === 4 || BigInt(`0x${text}`) === (n === 16 ? input[16] & 0x8c5n : input[n]) ? '' : `${n}=${text}`)).filter(Boolean);
+  const changed = after
+    .map((text, n) =>
+      n === 4 || BigInt(`0x${text}`) === (n === 16 ? input[16] & 0x8c5n : input[n]) ? '' : `${n}=${text}`,
+    )
+    .filter(Boolean);
   return [code, mask, input.map(word).join(' '), changed.join(' ')];
 });
 const target = fileURLToPath(new URL('../../test/golden/machine/vectors.json', import.meta.url));

@@ -22,7 +22,7 @@ export function parse<O extends OptionSpecs>(
   try {
     return parseArgs({ args, options, allowPositionals: true, strict: true });
   } catch (error) {
-    throw new CliError((error as Error).message.replace(/\. To specify.*$/s, ''));
+    throw new CliError((error as Error).message.split('\n')[0]!.replace(/\. To specify.*$/, ''));
   }
 }
 

@@ -28,7 +28,9 @@ describe('disassembler', () => {
   });
 
   it('prints 64-bit loads with both halves', () => {
-    expect(disassemble(readInsns(fromHex('1801000078563412000000000000000001000000')), 0)).toBe('r1 = 0x112345678'.replace('0x112345678', '0x12345678'));
+    expect(disassemble(readInsns(fromHex('1801000078563412000000000000000001000000')), 0)).toBe(
+      'r1 = 0x112345678'.replace('0x112345678', '0x12345678'),
+    );
     expect(disassemble(readInsns(fromHex('18010000785634120000000001000000')), 0)).toBe('r1 = 0x112345678');
   });
 

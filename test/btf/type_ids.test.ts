@@ -29,7 +29,16 @@ describe('kCFI type ids', () => {
     expect(hashOf('set_state')).toBe(0xd08a1102);
   });
 
-  it.each(['', 'int', 'int f(', 'int f(int', 'f()', 'int f(nosuchtype x)', `int f(${'('.repeat(2000)}`, 'int f(int) int'])('refuses %j in one line', (text) => {
+  it.each([
+    '',
+    'int',
+    'int f(',
+    'int f(int',
+    'f()',
+    'int f(nosuchtype x)',
+    `int f(${'('.repeat(2000)}`,
+    'int f(int) int',
+  ])('refuses %j in one line', (text) => {
     expect(() => parsePrototype(text)).toThrow(/^[^\n]+$/);
   });
 });

@@ -17,7 +17,11 @@ describe('ELF', () => {
     const elf = readElf(object);
     expect(elf.machine).toBe(247);
     const code = elf.sections.find(({ name }) => name === 'struct_ops')!;
-    expect(elf.relocations(code).map(({ symbol }) => elf.symbols[symbol]!.name)).toEqual(['tcp_reno_ssthresh', 'tcp_reno_cong_avoid', 'tcp_reno_undo_cwnd']);
+    expect(elf.relocations(code).map(({ symbol }) => elf.symbols[symbol]!.name)).toEqual([
+      'tcp_reno_ssthresh',
+      'tcp_reno_cong_avoid',
+      'tcp_reno_undo_cwnd',
+    ]);
   });
 
   it.each([
@@ -59,11 +63,14 @@ describe('ELF', () => {
     };
     for (let length = 0; length < object.length; length += 7) tryRead(object.subarray(0, length));
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.nat(object.length - 1), fc.nat(255)), { minLength: 1, maxLength: 6 }), (edits) => {
-        const copy = object.slice();
-        for (const [at, value] of edits) copy[at] = value;
-        tryRead(copy);
-      }),
+      fc.property(
+        fc.array(fc.tuple(fc.nat(object.length - 1), fc.nat(255)), { minLength: 1, maxLength: 6 }),
+        (edits) => {
+          const copy = object.slice();
+          for (const [at, value] of edits) copy[at] = value;
+          tryRead(copy);
+        },
+      ),
       { numRuns: 500, seed: 2 },
     );
   });

@@ -44,7 +44,8 @@ export function mutate(object: Uint8Array, seed: number): Uint8Array {
         if (section.data.length > 0) mutant[section.offset + random.below(section.data.length)] = random.below(256);
         break;
       default:
-        for (let i = 0; i < 8 && section.data.length > 8; i++) mutant[section.offset + random.below(section.data.length)] = EDGES[random.below(EDGES.length)]! & 0xff;
+        for (let i = 0; i < 8 && section.data.length > 8; i++)
+          mutant[section.offset + random.below(section.data.length)] = EDGES[random.below(EDGES.length)]! & 0xff;
     }
   }
   return mutant;

@@ -54,7 +54,9 @@ describe('mutants of real objects', () => {
       slowest = Math.max(slowest, performance.now() - start);
       counts.set(result, (counts.get(result) ?? 0) + 1);
     }
-    console.log(`${MUTANTS} mutants: ${[...counts].map(([kind, count]) => `${count} ${kind}`).join(', ')}; slowest ${slowest.toFixed(0)} ms`);
+    console.log(
+      `${MUTANTS} mutants: ${[...counts].map(([kind, count]) => `${count} ${kind}`).join(', ')}; slowest ${slowest.toFixed(0)} ms`,
+    );
     expect([kernel.vmalloc.count, kernel.images.count, kernel.percpu.count, kernel.maps.length]).toEqual(idle);
     expect(counts.get('unreadable')).toBeGreaterThan(1000);
     expect(counts.get('fine')).toBeGreaterThan(100);

@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { type Insn, readInsns } from '../../src/bpf/index.ts';
 import { fromHex } from '../../src/base/index.ts';
-import { BREAK_WAYS, breakMember, KernelOops, loadObject, StructOpsLink, StructOpsMap } from '../../src/kernel/index.ts';
+import { type Insn, readInsns } from '../../src/bpf/index.ts';
+import {
+  BREAK_WAYS,
+  breakMember,
+  KernelOops,
+  loadObject,
+  StructOpsLink,
+  StructOpsMap,
+} from '../../src/kernel/index.ts';
 import { seedHash } from '../../src/target/index.ts';
 import { boot, example, file, MODES, resolve, session } from '../support.ts';
 
@@ -36,7 +43,8 @@ describe('ops tables', () => {
     // The kfunc does not know this socket and returns 0; what counts is that nothing traps.
     expect(kernel.callMember(map.kdata, map.type, 'ssthresh', [{ ptr: sock }]).lo).toBe(0);
     expect(map.members.map(({ member }) => member)).toEqual(['ssthresh', 'cong_avoid', 'undo_cwnd']);
-    for (const { member, address } of map.members) expect(kernel.memory.ptr(map.kdata + kernel.field(map.type, member).offset)).toBe(address);
+    for (const { member, address } of map.members)
+      expect(kernel.memory.ptr(map.kdata + kernel.field(map.type, member).offset)).toBe(address);
   });
 
   it.each([
@@ -57,7 +65,9 @@ describe('ops tables', () => {
     const { report } = oops as KernelOops;
     expect(report).toMatchObject({ kind: 'cfi', expected: SSTHRESH });
     expect(report.where.startsWith(where)).toBe(true);
-    expect(report.lines[0]).toMatch(/^CFI failure at \S+ \(target: bpf__tcp_congestion_ops_ssthresh\+0x10\/0x[0-9a-f]+; expected type: 0x0d1ab0f2\)$/);
+    expect(report.lines[0]).toMatch(
+      /^CFI failure at \S+ \(target: bpf__tcp_congestion_ops_ssthresh\+0x10\/0x[0-9a-f]+; expected type: 0x0d1ab0f2\)$/,
+    );
   });
 
   it('registers once, deletes, and leaves nothing behind', () => {
@@ -118,10 +128,14 @@ describe('ops tables', () => {
     const table = loaded.resolved.structOps[0]!;
     const withKey = table.data.slice();
     withKey[kernel.field('tcp_congestion_ops', 'key').offset] = 1;
-    expect(() => new StructOpsMap(kernel, table).update({ ...table, data: withKey }, programs)).toThrow('member key must be zero');
+    expect(() => new StructOpsMap(kernel, table).update({ ...table, data: withKey }, programs)).toThrow(
+      'member key must be zero',
+    );
     const flags = table.data.slice();
     flags[kernel.field('tcp_congestion_ops', 'flags').offset] = 8;
-    expect(() => new StructOpsMap(kernel, table).update({ ...table, data: flags }, programs)).toThrow('init_member(flags): -EINVAL');
+    expect(() => new StructOpsMap(kernel, table).update({ ...table, data: flags }, programs)).toThrow(
+      'init_member(flags): -EINVAL',
+    );
     expect(() => new StructOpsMap(kernel, { ...table, type: 'sched_ext_ops' })).toThrow('not supported in this kernel');
   });
 });
@@ -137,31 +151,54 @@ describe('breaking a member on purpose', () => {
 
   it('gives the matrix', () => {
     expect(matrix).toEqual([
-      ['runs', 'ibt bpf__tcp_congestion_ops_ssthresh+0x0', 'ibt bpf__tcp_congestion_ops_ssthresh+0x4', 'ibt sealed_tcp_congestion_ops_ssthresh+0x0', 'ibt bpf__tcp_congestion_ops_ssthresh+0xc'],
-      ['cfi call_tcp_congestion_ops_ssthresh+0x17', 'ibt bpf__tcp_congestion_ops_ssthresh+0x10', ...Array(3).fill('cfi call_tcp_congestion_ops_ssthresh+0x17')],
       [
-        'cfi bpf__tcp_congestion_ops_cong_avoid+0xd', 'ibt bpf__tcp_congestion_ops_ssthresh+0x0', 'ibt bpf__tcp_congestion_ops_ssthresh+0x4',
-        'ibt __cfi_sealed_tcp_congestion_ops_ssthresh+0x0', 'ibt bpf__tcp_congestion_ops_ssthresh+0xc',
+        'runs',
+        'ibt bpf__tcp_congestion_ops_ssthresh+0x0',
+        'ibt bpf__tcp_congestion_ops_ssthresh+0x4',
+        'ibt sealed_tcp_congestion_ops_ssthresh+0x0',
+        'ibt bpf__tcp_congestion_ops_ssthresh+0xc',
+      ],
+      [
+        'cfi call_tcp_congestion_ops_ssthresh+0x17',
+        'ibt bpf__tcp_congestion_ops_ssthresh+0x10',
+        ...Array(3).fill('cfi call_tcp_congestion_ops_ssthresh+0x17'),
+      ],
+      [
+        'cfi bpf__tcp_congestion_ops_cong_avoid+0xd',
+        'ibt bpf__tcp_congestion_ops_ssthresh+0x0',
+        'ibt bpf__tcp_congestion_ops_ssthresh+0x4',
+        'ibt __cfi_sealed_tcp_congestion_ops_ssthresh+0x0',
+        'ibt bpf__tcp_congestion_ops_ssthresh+0xc',
       ],
     ]);
   });
 });
 
 describe('loading', () => {
-  it.each(['cc_renoish', 'cc_cuberoot', 'dummy_basic', 'cc_allops'])('%s: final instructions have the shape that the kernel gave its JIT', (name) => {
-    const kernel = boot('off');
-    const loaded = loadObject(kernel, resolve(file(`test/golden/linux-6.12/obj/${name}.bpf.o`)));
-    const golden = JSON.parse(new TextDecoder().decode(file(`test/golden/linux-6.12/golden/off/${name}.json`))) as { programs: { name: string; subprogs: { name: string; jitInsnsHex: string; stackDepth: number }[] }[] };
-    for (const program of loaded.programs) {
-      const wanted = golden.programs.find((candidate) => candidate.name === program.name)!;
-      expect(program.functions.map((fn) => fn.name)).toEqual(wanted.subprogs.map((part) => part.name));
-      program.functions.forEach((fn, i) => {
-        const kernelInsns = readInsns(fromHex(wanted.subprogs[i]!.jitInsnsHex));
-        // Calls and 64-bit loads hold addresses; their src and off keep tags of the loader that the JIT does not read.
-        const shape = (insns: readonly Insn[]) => insns.map(({ code, dst, src, off, imm }) => (code === 0x85 || code === 0x18 || code === 0 ? [code, dst] : [code, dst, src, off, imm]));
-        expect(shape(fn.insns), `${program.name}/${fn.name}`).toEqual(shape(kernelInsns));
-        expect((fn.stackDepth + 7) & ~7, `${program.name}/${fn.name} stack`).toBe((wanted.subprogs[i]!.stackDepth + 7) & ~7);
-      });
-    }
-  });
+  it.each(['cc_renoish', 'cc_cuberoot', 'dummy_basic', 'cc_allops'])(
+    '%s: final instructions have the shape that the kernel gave its JIT',
+    (name) => {
+      const kernel = boot('off');
+      const loaded = loadObject(kernel, resolve(file(`test/golden/linux-6.12/obj/${name}.bpf.o`)));
+      const golden = JSON.parse(new TextDecoder().decode(file(`test/golden/linux-6.12/golden/off/${name}.json`))) as {
+        programs: { name: string; subprogs: { name: string; jitInsnsHex: string; stackDepth: number }[] }[];
+      };
+      for (const program of loaded.programs) {
+        const wanted = golden.programs.find((candidate) => candidate.name === program.name)!;
+        expect(program.functions.map((fn) => fn.name)).toEqual(wanted.subprogs.map((part) => part.name));
+        program.functions.forEach((fn, i) => {
+          const kernelInsns = readInsns(fromHex(wanted.subprogs[i]!.jitInsnsHex));
+          // Calls and 64-bit loads hold addresses; their src and off keep tags of the loader that the JIT does not read.
+          const shape = (insns: readonly Insn[]) =>
+            insns.map(({ code, dst, src, off, imm }) =>
+              code === 0x85 || code === 0x18 || code === 0 ? [code, dst] : [code, dst, src, off, imm],
+            );
+          expect(shape(fn.insns), `${program.name}/${fn.name}`).toEqual(shape(kernelInsns));
+          expect((fn.stackDepth + 7) & ~7, `${program.name}/${fn.name} stack`).toBe(
+            (wanted.subprogs[i]!.stackDepth + 7) & ~7,
+          );
+        });
+      }
+    },
+  );
 });

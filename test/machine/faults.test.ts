@@ -54,17 +54,37 @@ describe('faults', () => {
   it('text cannot be written, data not executed', () => {
     const { memory, cpu } = machine();
     place(memory, (e) => (pointer(e, REG.rax, START | 0, -1), e.mem(X.mov_EvGv, 8, REG.rax, 8, REG.rcx)));
-    expect(faultOf(() => cpu.call(ENTRY))).toMatchObject({ vector: '#PF', access: 'write', present: true, address: TEXT + 8n, rip: TEXT + 74n });
+    expect(faultOf(() => cpu.call(ENTRY))).toMatchObject({
+      vector: '#PF',
+      access: 'write',
+      present: true,
+      address: TEXT + 8n,
+      rip: TEXT + 74n,
+    });
     place(memory, (e) => (pointer(e, REG.rax, DATA, 0xffff8880 | 0), e.reg(X.jmp_Eq, 8, REG.rax)));
-    expect(faultOf(() => cpu.call(ENTRY))).toMatchObject({ vector: '#PF', access: 'execute', present: true, address: 0xffff888010010000n });
+    expect(faultOf(() => cpu.call(ENTRY))).toMatchObject({
+      vector: '#PF',
+      access: 'execute',
+      present: true,
+      address: 0xffff888010010000n,
+    });
   });
 
   it('what is not mapped, and the upper half of an address, count', () => {
     const { memory, cpu } = machine();
     place(memory, (e) => e.memAbsolute(X.mov_GvEv, 8, 0x10, REG.rcx));
-    expect(faultOf(() => cpu.call(ENTRY))).toMatchObject({ vector: '#PF', access: 'read', present: false, address: 0x10n });
+    expect(faultOf(() => cpu.call(ENTRY))).toMatchObject({
+      vector: '#PF',
+      access: 'read',
+      present: false,
+      address: 0x10n,
+    });
     place(memory, (e) => (pointer(e, REG.rax, DATA, 0xffff8881 | 0), e.mem(X.mov_GvEv, 8, REG.rax, 0, REG.rcx)));
-    expect(faultOf(() => cpu.call(ENTRY))).toMatchObject({ vector: '#PF', present: false, address: 0xffff888110010000n });
+    expect(faultOf(() => cpu.call(ENTRY))).toMatchObject({
+      vector: '#PF',
+      present: false,
+      address: 0xffff888110010000n,
+    });
     place(memory, (e) => (pointer(e, REG.rax, DATA, 0x12345678), e.mem(X.mov_GvEv, 8, REG.rax, 0, REG.rcx)));
     expect(faultOf(() => cpu.call(ENTRY))).toMatchObject({ vector: '#GP' });
   });
@@ -72,7 +92,9 @@ describe('faults', () => {
   it('accesses may cross pages of a region, and end with it', () => {
     const { memory, cpu } = machine();
     memory.setU64(DATA + 4092, 0x1122334455667);
-    const read = (offset: number) => (e: Emitter) => (pointer(e, REG.rax, DATA, 0xffff8880 | 0), e.mem(X.mov_GvEv, 8, REG.rax, offset, REG.rax), e.op(X.ret));
+    const read = (offset: number) => (e: Emitter) => (
+      pointer(e, REG.rax, DATA, 0xffff8880 | 0), e.mem(X.mov_GvEv, 8, REG.rax, offset, REG.rax), e.op(X.ret)
+    );
     place(memory, read(4092));
     cpu.call(ENTRY);
     expect((cpu.resultHi >>> 0) * 2 ** 32 + (cpu.resultLo >>> 0)).toBe(0x1122334455667);

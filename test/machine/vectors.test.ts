@@ -45,18 +45,36 @@ describe('the machine against a CPU', () => {
         if (!(error instanceof GuestFault)) throw error;
         fault = error.fault.vector;
       }
-      const text = () => `${listX86(bytes, TEXT).map((line) => line.text).join('; ')} on ${input}`;
+      const text = () =>
+        `${listX86(bytes, TEXT)
+          .map((line) => line.text)
+          .join('; ')} on ${input}`;
       if (changed === 'fault' || fault !== '') {
-        if (changed !== 'fault' || fault !== '#DE') wrong.push(`${text()}: ${fault || 'no fault'}, the CPU: ${changed}`);
+        if (changed !== 'fault' || fault !== '#DE')
+          wrong.push(`${text()}: ${fault || 'no fault'}, the CPU: ${changed}`);
         continue;
       }
-      const want = new Map(changed.split(' ').filter(Boolean).map((change) => [Number(change.split('=')[0]), BigInt(`0x${change.split('=')[1]}`)]));
+      const want = new Map(
+        changed
+          .split(' ')
+          .filter(Boolean)
+          .map((change) => [Number(change.split('=')[0]), BigInt(`0x${change.split('=')[1]}`)]),
+      );
       const after = machine.registers();
       for (let n = 0; n < 19; n++) {
         if (n === RSP) continue;
-        const got = n < 16 ? (BigInt(after.hi[n]! >>> 0) << 32n) | BigInt(after.lo[n]! >>> 0) : n === 16 ? BigInt(after.flags & mask) : data.getBigUint64(8 * (n - 17), true);
-        const expected = n === 16 ? (want.get(16) ?? words[16]! & BigInt(FLAGS)) & BigInt(mask) : (want.get(n) ?? words[n]!);
-        if (got !== expected) wrong.push(`${text()}: ${n === 16 ? 'flags' : n > 16 ? 'memory' : `r${n}`} is ${got.toString(16)}, the CPU: ${expected.toString(16)}`);
+        const got =
+          n < 16
+            ? (BigInt(after.hi[n]! >>> 0) << 32n) | BigInt(after.lo[n]! >>> 0)
+            : n === 16
+              ? BigInt(after.flags & mask)
+              : data.getBigUint64(8 * (n - 17), true);
+        const expected =
+          n === 16 ? (want.get(16) ?? words[16]! & BigInt(FLAGS)) & BigInt(mask) : (want.get(n) ?? words[n]!);
+        if (got !== expected)
+          wrong.push(
+            `${text()}: ${n === 16 ? 'flags' : n > 16 ? 'memory' : `r${n}`} is ${got.toString(16)}, the CPU: ${expected.toString(16)}`,
+          );
       }
     }
     expect(wrong.slice(0, 20)).toEqual([]);

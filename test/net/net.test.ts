@@ -5,12 +5,29 @@ import { Bottleneck, parseLink, Simulator } from '../../src/net/index.ts';
 describe('link descriptions', () => {
   it.each([
     ['20mbit,40ms,100p', { rateBps: 20e6, rttNs: 40e6, bufferPackets: 100, loss: 0 }],
-    ['1gbit,500us,150KB,loss=0.1%,ecn=20p', { rateBps: 1e9, rttNs: 500e3, bufferPackets: 100, loss: 0.001, ecnPackets: 20 }],
+    [
+      '1gbit,500us,150KB,loss=0.1%,ecn=20p',
+      { rateBps: 1e9, rttNs: 500e3, bufferPackets: 100, loss: 0.001, ecnPackets: 20 },
+    ],
     ['64kbit,1s', { rateBps: 64e3, rttNs: 1e9, bufferPackets: 10, loss: 0 }],
     ['10mbit,20ms,stall=5s:600ms', { stall: { atNs: 5e9, forNs: 600e6 } }],
   ])('%s', (text, spec) => expect(parseLink(text)).toMatchObject(spec));
 
-  it.each(['', '20mbit', '40ms', '20mbit,40ms,0p', '20mbit,40ms,1.5p', '20 mbit', '20mbit,40ms,loss=100%', '20mbit,40ms,loss=x', '1bit,1ms', '20mbit,40ms,ecn=1.5p', '20mbit,9000s', '20parsec,1ms', '1e9mbit,1ms'])('refuses %j in one line', (text) => {
+  it.each([
+    '',
+    '20mbit',
+    '40ms',
+    '20mbit,40ms,0p',
+    '20mbit,40ms,1.5p',
+    '20 mbit',
+    '20mbit,40ms,loss=100%',
+    '20mbit,40ms,loss=x',
+    '1bit,1ms',
+    '20mbit,40ms,ecn=1.5p',
+    '20mbit,9000s',
+    '20parsec,1ms',
+    '1e9mbit,1ms',
+  ])('refuses %j in one line', (text) => {
     expect(() => parseLink(text)).toThrow(/^[^\n]+$/);
   });
 });
@@ -33,7 +50,12 @@ describe('bottleneck', () => {
   const run = (spec: string, count: number, seed = 1) => {
     const simulator = new Simulator();
     const arrivals: [number, boolean][] = [];
-    const link = new Bottleneck(simulator, parseLink(spec), new Random(seed), (packet: { size: number; ecnCapable: boolean; ce: boolean }) => arrivals.push([simulator.now, packet.ce]));
+    const link = new Bottleneck(
+      simulator,
+      parseLink(spec),
+      new Random(seed),
+      (packet: { size: number; ecnCapable: boolean; ce: boolean }) => arrivals.push([simulator.now, packet.ce]),
+    );
     for (let i = 0; i < count; i++) link.send({ size: 1500, ecnCapable: true, ce: false });
     simulator.runUntil(60e9);
     return { link, arrivals };
@@ -48,7 +70,13 @@ describe('bottleneck', () => {
     expect([arrivals.length, link.dropped]).toEqual([10, 15]);
   });
   it('marks above the threshold', () => {
-    expect(run('12mbit,40ms,10p,ecn=4p', 10).arrivals.map(([, ce]) => ce)).toEqual([false, false, false, false, ...Array(6).fill(true)]);
+    expect(run('12mbit,40ms,10p,ecn=4p', 10).arrivals.map(([, ce]) => ce)).toEqual([
+      false,
+      false,
+      false,
+      false,
+      ...Array(6).fill(true),
+    ]);
   });
   it('loses at random, the same for the same seed', () => {
     const first = run('12mbit,40ms,1000p,loss=10%', 1000, 7);

@@ -53,12 +53,23 @@ describe('goldens of real kernels', () => {
       golden.trampolines[0].hex = `${trampoline.slice(0, -2)}90`;
       golden.callSites[0].hex = '00'.repeat(20);
       writeFileSync(path, JSON.stringify(golden));
-      const failed = [...runOracle(openOracle(copy), { mode: 'kcfi-norand' })].filter(({ status, object, kind }) => status === 'failed' && object === 'cc_renoish' && kind !== 'runs');
-      expect(failed.map(({ kind, at }) => `${kind} ${at}`)).toEqual(['images +0x1', expect.stringMatching(/^trampolines \+0x/), 'call sites +0x0']);
-      expect(failed[0]).toMatchObject({ want: 'b8001842d9 mov eax, 0xd9421800', got: 'b8811842d9 mov eax, 0xd9421881' });
+      const failed = [...runOracle(openOracle(copy), { mode: 'kcfi-norand' })].filter(
+        ({ status, object, kind }) => status === 'failed' && object === 'cc_renoish' && kind !== 'runs',
+      );
+      expect(failed.map(({ kind, at }) => `${kind} ${at}`)).toEqual([
+        'images +0x1',
+        expect.stringMatching(/^trampolines \+0x/),
+        'call sites +0x0',
+      ]);
+      expect(failed[0]).toMatchObject({
+        want: 'b8001842d9 mov eax, 0xd9421800',
+        got: 'b8811842d9 mov eax, 0xd9421881',
+      });
       expect(failed[1]!.want).toContain('nop');
       writeFileSync(path, JSON.stringify({ ...golden, programs: [{ name: 'x', subprogs: [{}] }] }));
-      const malformed = [...runOracle(openOracle(copy), { mode: 'kcfi-norand', only: 'images' })].find(({ object }) => object === 'cc_renoish');
+      const malformed = [...runOracle(openOracle(copy), { mode: 'kcfi-norand', only: 'images' })].find(
+        ({ object }) => object === 'cc_renoish',
+      );
       expect(malformed).toMatchObject({ status: 'failed', name: '(golden)' });
     } finally {
       rmSync(copy, { recursive: true });
@@ -67,7 +78,8 @@ describe('goldens of real kernels', () => {
 });
 
 describe('npm run oracle', () => {
-  const run = (...args: string[]) => spawnSync(process.execPath, [join(root, 'dist/oracle/main.js'), ...args], { encoding: 'utf8' });
+  const run = (...args: string[]) =>
+    spawnSync(process.execPath, [join(root, 'dist/oracle/main.js'), ...args], { encoding: 'utf8' });
 
   it('prints one JSON document', () => {
     const { status, stdout } = run(join(root, 'test/golden/linux-6.12'), '--mode', 'off', '--only', 'images', '--json');

@@ -6,7 +6,9 @@ import { boot, example, MODES, resolve } from '../support.ts';
 describe('bpf_dummy_ops', () => {
   it.each(MODES)('test_run under %s, seed %i', (cfi, seed) => {
     const kernel = boot(cfi, seed);
-    const programs = new Map(loadObject(kernel, resolve(example('dummy'))).programs.map((program) => [program.name, program]));
+    const programs = new Map(
+      loadObject(kernel, resolve(example('dummy'))).programs.map((program) => [program.name, program]),
+    );
     const run = (name: string, ...args: Parameters<typeof testRun>[2]) => testRun(kernel, programs.get(name)!, args);
     expect(run('test_1', 41)).toEqual({ returned: 41, state: 0x5a });
     expect(run('test_1', null)).toEqual({ returned: 0xf2f3, state: undefined });

@@ -4,10 +4,22 @@ import { parseLink } from '../../src/net/index.ts';
 import { CC_MEMBERS, congestionControls, type FlowResult, runFlow } from '../../src/subsystems/index.ts';
 import { example, file, session } from '../support.ts';
 
-function flow(bytes: Uint8Array, cfi: 'off' | 'kcfi' | 'fineibt', link: string, seconds = 5, hashSeed = 0): { result: FlowResult; calls: Map<string, number>; trace: string[] } {
+function flow(
+  bytes: Uint8Array,
+  cfi: 'off' | 'kcfi' | 'fineibt',
+  link: string,
+  seconds = 5,
+  hashSeed = 0,
+): { result: FlowResult; calls: Map<string, number>; trace: string[] } {
   const { kernel } = session(bytes, cfi, hashSeed);
   const idle = kernel.heap.count;
-  const result = runFlow(kernel, { congestion: congestionControls(kernel)[0]!, link: parseLink(link), seconds, seed: 1, samples: 50 });
+  const result = runFlow(kernel, {
+    congestion: congestionControls(kernel)[0]!,
+    link: parseLink(link),
+    seconds,
+    seed: 1,
+    samples: 50,
+  });
   expect(kernel.heap.count).toBe(idle);
   return { result, calls: kernel.calls, trace: kernel.trace };
 }
@@ -16,7 +28,13 @@ describe('flows', () => {
   it.each(['reno', 'cubic', 'dctcp'])('%s: the same in every CFI mode, and no fault', (name) => {
     const link = name === 'dctcp' ? '50mbit,4ms,100p,ecn=20p' : '20mbit,40ms,100p';
     const off = flow(example(name), 'off', link);
-    for (const [cfi, seed] of [['kcfi', 0], ['fineibt', 0], ['kcfi', 99], ['fineibt', 77]] as const) expect(flow(example(name), cfi, link, 5, seed).result).toEqual(off.result);
+    for (const [cfi, seed] of [
+      ['kcfi', 0],
+      ['fineibt', 0],
+      ['kcfi', 99],
+      ['fineibt', 77],
+    ] as const)
+      expect(flow(example(name), cfi, link, 5, seed).result).toEqual(off.result);
     expect(off.result.flow.goodputBps).toBeGreaterThan(0.8 * parseLink(link).rateBps);
     expect(off.result.flow.goodputBps).toBeLessThan(parseLink(link).rateBps);
   });
@@ -26,7 +44,8 @@ describe('flows', () => {
     // An object with cong_control has no use for cong_avoid; Reno's covers that one.
     const calls = flow(bytes, 'fineibt', '20mbit,40ms,60p,stall=2s:700ms').calls;
     const more = flow(example('reno'), 'fineibt', '20mbit,40ms,60p').calls;
-    for (const member of CC_MEMBERS) expect((calls.get(member) ?? 0) + (more.get(member) ?? 0), member).toBeGreaterThan(0);
+    for (const member of CC_MEMBERS)
+      expect((calls.get(member) ?? 0) + (more.get(member) ?? 0), member).toBeGreaterThan(0);
   });
 
   it('loss is repaired by selective acknowledgments, without timeouts', () => {
@@ -52,7 +71,9 @@ describe('flows', () => {
 
   it('Reno halves, and grows by one packet for each window', () => {
     const { samples } = flow(example('reno'), 'off', '10mbit,100ms,50p', 60).result;
-    const drops = samples.filter(({ cwnd, ssthresh }, i) => i > 0 && ssthresh !== null && cwnd < 0.7 * samples[i - 1]!.cwnd);
+    const drops = samples.filter(
+      ({ cwnd, ssthresh }, i) => i > 0 && ssthresh !== null && cwnd < 0.7 * samples[i - 1]!.cwnd,
+    );
     expect(drops.length).toBeGreaterThan(0);
     for (const { cwnd, ssthresh } of samples.slice(10)) expect(cwnd).toBeGreaterThanOrEqual(Math.min(ssthresh ?? 1, 2));
   });
@@ -61,7 +82,10 @@ describe('flows', () => {
     const { kernel, loaded, programs, maps } = session(example('reno'), 'fineibt');
     maps[0]!.delete();
     const table = { ...loaded.resolved.structOps[0]!, link: true };
-    const [first, second] = [new StructOpsMap(kernel, table), new StructOpsMap(kernel, table)] as [StructOpsMap, StructOpsMap];
+    const [first, second] = [new StructOpsMap(kernel, table), new StructOpsMap(kernel, table)] as [
+      StructOpsMap,
+      StructOpsMap,
+    ];
     first.update(table, programs);
     second.update(table, programs);
     const link = new StructOpsLink(kernel, first);
@@ -71,12 +95,21 @@ describe('flows', () => {
       replaced = true;
       kernel.memory.setPtr(first.kdata + kernel.field(first.type, 'cong_avoid').offset, 0);
     };
-    const result = runFlow(kernel, { congestion: 'ex_reno', link: parseLink('20mbit,40ms,100p'), seconds: 3, seed: 1, samples: 10, onSample });
+    const result = runFlow(kernel, {
+      congestion: 'ex_reno',
+      link: parseLink('20mbit,40ms,100p'),
+      seconds: 3,
+      seed: 1,
+      samples: 10,
+      onSample,
+    });
     expect(result.flow.segments).toBeGreaterThan(3000);
   });
 
   it('an unknown congestion control is -ENOENT', () => {
     const { kernel } = session(example('reno'), 'off');
-    expect(() => runFlow(kernel, { congestion: 'nobody', link: parseLink('1mbit,10ms'), seconds: 1, seed: 1 })).toThrow('-ENOENT');
+    expect(() => runFlow(kernel, { congestion: 'nobody', link: parseLink('1mbit,10ms'), seconds: 1, seed: 1 })).toThrow(
+      '-ENOENT',
+    );
   });
 });

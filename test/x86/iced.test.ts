@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { Decoder, DecoderOptions, Formatter, FormatterSyntax, Mnemonic } from 'iced-x86';
 import { describe, expect, it } from 'vitest';
-import { decode, Emitter, listX86, type Row, ROWS, X } from '../../src/x86/index.ts';
+import { decode, Emitter, listX86, ROWS, type Row, X } from '../../src/x86/index.ts';
 import { file } from '../support.ts';
 
 /** iced-x86's opinion of the first instruction. */
@@ -9,7 +9,11 @@ function iced(bytes: Uint8Array): { length: number; mnemonic: string; text: stri
   const decoder = new Decoder(64, bytes, DecoderOptions.None);
   const formatter = new Formatter(FormatterSyntax.Intel);
   const insn = decoder.decode();
-  const result = { length: insn.length, mnemonic: Mnemonic[insn.mnemonic]!.toLowerCase(), text: formatter.format(insn) };
+  const result = {
+    length: insn.length,
+    mnemonic: Mnemonic[insn.mnemonic]!.toLowerCase(),
+    text: formatter.format(insn),
+  };
   insn.free();
   formatter.free();
   decoder.free();
@@ -33,7 +37,14 @@ function check(e: Emitter, row: Row): void {
   expect(own.length).toBe(bytes.length);
 }
 
-const operandSize = (row: Row, wanted: number) => (row.byte ? 1 : row.operands.some(({ size: s }) => s === 'd') ? 8 : row.operands.some(({ size: s }) => s === 'y') ? Math.max(4, wanted) : Math.max(2, wanted));
+const operandSize = (row: Row, wanted: number) =>
+  row.byte
+    ? 1
+    : row.operands.some(({ size: s }) => s === 'd')
+      ? 8
+      : row.operands.some(({ size: s }) => s === 'y')
+        ? Math.max(4, wanted)
+        : Math.max(2, wanted);
 const immediates = (e: Emitter, row: Row, bytes: number) => {
   if (row.immediate === 1) e.u8(0x12);
   else if (row.immediate === 'z') bytes === 2 ? e.raw(0x34, 0x12) : e.u32(0x12345678);
@@ -44,37 +55,58 @@ describe('the encoder, judged by iced-x86', () => {
 
   it('register forms', () => {
     fc.assert(
-      fc.property(fc.constantFrom(...modrm.filter((row) => row.operands.every(({ place }) => place !== 'M'))), register, register, size, (row, rm, reg, wanted) => {
-        const e = new Emitter();
-        const bytes = row.operands[0]?.size === 'q' ? 8 : operandSize(row, wanted);
-        e.reg(row, bytes, rm, reg);
-        immediates(e, row, bytes);
-        check(e, row);
-      }),
+      fc.property(
+        fc.constantFrom(...modrm.filter((row) => row.operands.every(({ place }) => place !== 'M'))),
+        register,
+        register,
+        size,
+        (row, rm, reg, wanted) => {
+          const e = new Emitter();
+          const bytes = row.operands[0]?.size === 'q' ? 8 : operandSize(row, wanted);
+          e.reg(row, bytes, rm, reg);
+          immediates(e, row, bytes);
+          check(e, row);
+        },
+      ),
       { numRuns: 3000, seed: 3 },
     );
   });
 
   it('memory forms', () => {
     fc.assert(
-      fc.property(fc.constantFrom(...modrm), register, register, disp, size, fc.constantFrom(0, 1, 4), (row, base, reg, offset, wanted, width) => {
-        const e = new Emitter();
-        const bytes = row.operands[0]?.size === 'q' ? 8 : operandSize(row, wanted);
-        e.mem(row, bytes, base, offset, reg, width as 0 | 1 | 4);
-        immediates(e, row, bytes);
-        check(e, row);
-      }),
+      fc.property(
+        fc.constantFrom(...modrm),
+        register,
+        register,
+        disp,
+        size,
+        fc.constantFrom(0, 1, 4),
+        (row, base, reg, offset, wanted, width) => {
+          const e = new Emitter();
+          const bytes = row.operands[0]?.size === 'q' ? 8 : operandSize(row, wanted);
+          e.mem(row, bytes, base, offset, reg, width as 0 | 1 | 4);
+          immediates(e, row, bytes);
+          check(e, row);
+        },
+      ),
       { numRuns: 3000, seed: 4 },
     );
   });
 
   it('indexed memory', () => {
     fc.assert(
-      fc.property(register, register.filter((r) => r !== 4), fc.constantFrom(1, 2, 4, 8), disp, register, (base, index, scale, offset, reg) => {
-        const e = new Emitter();
-        e.memIndex(X.mov_GvEv, 8, base, index, scale, offset, reg);
-        check(e, X.mov_GvEv);
-      }),
+      fc.property(
+        register,
+        register.filter((r) => r !== 4),
+        fc.constantFrom(1, 2, 4, 8),
+        disp,
+        register,
+        (base, index, scale, offset, reg) => {
+          const e = new Emitter();
+          e.memIndex(X.mov_GvEv, 8, base, index, scale, offset, reg);
+          check(e, X.mov_GvEv);
+        },
+      ),
       { numRuns: 1000, seed: 5 },
     );
   });
@@ -114,8 +146,15 @@ describe('the decoder, judged by iced-x86', () => {
   it('agrees on every instruction of the goldens', () => {
     let seen = 0;
     for (const mode of ['off', 'kcfi-norand', 'fineibt-rand', 'kcfi-norand-nobmi2', 'fineibt-norand-calldepth']) {
-      const golden = JSON.parse(new TextDecoder().decode(file(`test/golden/linux-6.12/golden/${mode}/cc_cuberoot.json`)));
-      const images: string[] = [...golden.programs.flatMap((program: { subprogs: { hex: string }[] }) => program.subprogs.map(({ hex }) => hex)), ...(golden.trampolines ?? []).map(({ hex }: { hex: string }) => hex)];
+      const golden = JSON.parse(
+        new TextDecoder().decode(file(`test/golden/linux-6.12/golden/${mode}/cc_cuberoot.json`)),
+      );
+      const images: string[] = [
+        ...golden.programs.flatMap((program: { subprogs: { hex: string }[] }) =>
+          program.subprogs.map(({ hex }) => hex),
+        ),
+        ...(golden.trampolines ?? []).map(({ hex }: { hex: string }) => hex),
+      ];
       for (const hex of images) {
         const bytes = Uint8Array.from(hex.match(/../g)!, (byte) => Number.parseInt(byte, 16));
         for (const { offset, bytes: own, text } of listX86(bytes, 0n)) {
