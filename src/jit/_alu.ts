@@ -1,6 +1,6 @@
 import { ALU, CLASS, type Insn, SRC_X } from '../bpf/index.ts';
 import { REG, type Row, X } from '../x86/index.ts';
-import { AUX, BPF_TO_X86, isImm8, type JitState, movImm32, movReg } from './_state.ts';
+import { AUX, isImm8, type JitState, movImm32, movReg } from './_state.ts';
 
 interface Simple {
   reg: Row;
@@ -44,8 +44,8 @@ export function emitAlu(state: JitState, insn: Insn): boolean {
   const size = (insn.code & 7) === CLASS.ALU64 ? 8 : 4;
   const op = insn.code & 0xf0;
   const fromRegister = (insn.code & SRC_X) !== 0;
-  const dst = BPF_TO_X86[insn.dst]!;
-  const src = BPF_TO_X86[insn.src]!;
+  const dst = state.regs[insn.dst]!;
+  const src = state.regs[insn.src]!;
   const { imm } = insn;
   const known = SIMPLE[op];
   if (known !== undefined) {

@@ -1,7 +1,7 @@
-import { CLASS, EXIT, type Insn, JMP, SRC_X } from '../bpf/index.ts';
+import { CLASS, EXIT, type Insn, JMP, PSEUDO_CALL, SRC_X } from '../bpf/index.ts';
 import { REG, X } from '../x86/index.ts';
 import { emitCall, emitIndirectJump, emitReturn, MAX_TAIL_CALL_CNT, popSaved } from './_frame.ts';
-import { BPF_TO_X86, isImm8, type JitState, roundUp8 } from './_state.ts';
+import { isImm8, type JitState, roundUp8 } from './_state.ts';
 import { JitError } from './error.ts';
 
 /** x86 condition code of each BPF comparison. */
@@ -52,10 +52,11 @@ function distanceOf({ addrs }: JitState, index: number, slots: number): number {
   return addrs[index + 1 + slots]! - addrs[index + 1]!;
 }
 
-function emitCompare({ e }: JitState, insn: Insn, op: number): void {
+function emitCompare(state: JitState, insn: Insn, op: number): void {
+  const { e } = state;
   const size = (insn.code & 7) === CLASS.JMP ? 8 : 4;
-  const dst = BPF_TO_X86[insn.dst]!;
-  if ((insn.code & SRC_X) !== 0) e.reg(op === JMP.JSET ? X.test_EvGv : X.cmp_EvGv, size, dst, BPF_TO_X86[insn.src]!);
+  const dst = state.regs[insn.dst]!;
+  if ((insn.code & SRC_X) !== 0) e.reg(op === JMP.JSET ? X.test_EvGv : X.cmp_EvGv, size, dst, state.regs[insn.src]!);
   else if (op === JMP.JSET) e.regImm32(X.test_EvIz, size, dst, insn.imm);
   else if (insn.imm === 0) e.reg(X.test_EvGv, size, dst, dst);
   else if (isImm8(insn.imm)) e.regImm8(X.cmp_EvIb, size, dst, insn.imm);
@@ -120,8 +121,11 @@ const counterPlace = (stackDepth: number) => -16 - roundUp8(stackDepth);
 function emitBpfCall(state: JitState, insn: Insn): boolean {
   const { e, ctx, fn } = state;
   if (insn.imm === 0) return false;
-  if (fn.tailCallReachable) e.mem(X.mov_GvEv, 8, REG.rbp, counterPlace(fn.stackDepth), REG.rax, 4);
+  const reloads = ctx.era.counterReload === 'calls' || insn.src === PSEUDO_CALL;
+  if (fn.tailCallReachable && reloads) e.mem(X.mov_GvEv, 8, REG.rbp, counterPlace(fn.stackDepth), REG.rax, 4);
+  if (fn.privateStack !== undefined) e.plus(X.push_Zq, 8, REG.r9);
   emitCall(e, ctx, ctx.symbols.callBase + insn.imm, state.image);
+  if (fn.privateStack !== undefined) e.plus(X.pop_Zq, 8, REG.r9);
   return true;
 }
 

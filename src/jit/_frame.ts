@@ -1,11 +1,12 @@
 import { cfiOffset } from '../target/index.ts';
 import { type Emitter, REG, X } from '../x86/index.ts';
 import { type JitState, movImm64, roundUp8 } from './_state.ts';
-import type { JitContext } from './types.ts';
+import type { JitContext, Wide } from './types.ts';
 
 const ENDBR64 = [0xf3, 0x0f, 0x1e, 0xfa] as const;
 export const MAX_TAIL_CALL_CNT = 33;
 const CALLEE_SAVED = [REG.rbx, REG.r13, REG.r14, REG.r15] as const;
+const PRIVATE_STACK_GUARD = 8;
 const ALL = [true, true, true, true] as const;
 
 /** `endbr64` where the configuration has IBT; whether the CPU enforces it does not matter. */
@@ -71,7 +72,7 @@ export function emitPrologue(state: JitState): void {
     e.reg(X.mov_EvGv, 8, REG.rbp, REG.rsp);
   }
   emitEndbr(e, ctx);
-  if (fn.stackDepth > 0) e.regImm32(X.sub_EvIz, 8, REG.rsp, roundUp8(fn.stackDepth));
+  if (fn.stackDepth > 0 && fn.privateStack === undefined) e.regImm32(X.sub_EvIz, 8, REG.rsp, roundUp8(fn.stackDepth));
   if (fn.tailCallReachable) emitTailCallCounter(e, fn.isSubprogram);
   if (fn.exceptionBoundary) {
     e.plus(X.push_Zq, 8, REG.r12);
@@ -81,7 +82,16 @@ export function emitPrologue(state: JitState): void {
     pushCalleeSaved(e, state.used);
   }
   if (fn.arena !== undefined) movImm64(e, REG.r12, fn.arena.kernel.lo, fn.arena.kernel.hi);
+  if (fn.privateStack !== undefined) emitPrivateStack(state, fn.privateStack);
   mark('prologue', frame);
+}
+
+/** r9 = top of this CPU's private stack, above its lower guard word (emit_priv_frame_ptr). */
+function emitPrivateStack({ e, fn, ctx }: JitState, stack: Wide): void {
+  const low = (stack.lo >>> 0) + PRIVATE_STACK_GUARD + roundUp8(fn.stackDepth);
+  movImm64(e, REG.r9, low | 0, (stack.hi + Math.floor(low / 0x1_0000_0000)) | 0);
+  e.u8(0x65);
+  e.memAbsolute(X.add_GvEv, 8, ctx.symbols.thisCpuOffset, REG.r9);
 }
 
 /**
@@ -140,7 +150,8 @@ export function emitIndirectJump(e: Emitter, ctx: JitContext, register: number, 
   const { features, symbols } = ctx;
   const thunk = (array: number, stride = 32) =>
     e.rel32(X.jmp_Jz, (array + stride * register - (image + e.length + 5)) | 0);
-  if (features.its) thunk(symbols.itsThunks, 64);
+  // Under paranoid FineIBT the thunk is entered two bytes early, at the branch that belongs to a caller's hash check.
+  if (features.its) thunk(symbols.itsThunks - (features.cfiParanoid ? 2 : 0), 64);
   else if (features.retpolineLfence) {
     e.op(X.lfence);
     e.reg(X.jmp_Eq, 8, register);

@@ -1,6 +1,6 @@
 import { JitError } from './error.ts';
 import { type FuncModel, registerCount } from './model.ts';
-import type { JitContext } from './types.ts';
+import type { JitContext, Wide } from './types.ts';
 
 /** BPF_TRAMP_F_* (include/linux/bpf.h, 6.12). */
 export const TRAMP_F = {
@@ -16,12 +16,6 @@ export const TRAMP_F = {
 } as const;
 
 const MAX_REGISTERS = 12;
-
-/** A 64-bit value as two halves. */
-export interface Wide {
-  lo: number;
-  hi: number;
-}
 
 /** One program on a trampoline. */
 export interface TrampolineLink {

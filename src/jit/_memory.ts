@@ -1,7 +1,7 @@
-import { ALU, ATOMIC, CLASS, type Insn, MODE, SIZE, sizeInBytes } from '../bpf/index.ts';
+import { ALU, ATOMIC, CLASS, type Insn, MODE, sizeInBytes } from '../bpf/index.ts';
 import { REG, type Row, X } from '../x86/index.ts';
 import { simpleRow } from './_alu.ts';
-import { AUX, AX, BPF_TO_X86, type JitState, movImm32, movImm64, movReg } from './_state.ts';
+import { AUX, AX, type JitState, movImm32, movImm64, movReg } from './_state.ts';
 
 const PAGE_SIZE = 4096;
 
@@ -24,8 +24,8 @@ function signedLoadRow(size: number): Row {
 /** BPF_LDX of every mode; false for one that the kernel's JIT does not know. */
 export function emitLoad(state: JitState, insn: Insn): boolean {
   const { e } = state;
-  const dst = BPF_TO_X86[insn.dst]!;
-  const src = BPF_TO_X86[insn.src]!;
+  const dst = state.regs[insn.dst]!;
+  const src = state.regs[insn.src]!;
   const size = sizeInBytes(insn.code);
   const mode = insn.code & 0xe0;
   switch (mode) {
@@ -90,7 +90,7 @@ function addExtable(state: JitState, start: number, register: number): void {
 /** BPF_ST and BPF_STX without atomics. */
 export function emitStore(state: JitState, insn: Insn): boolean {
   const { e } = state;
-  const dst = BPF_TO_X86[insn.dst]!;
+  const dst = state.regs[insn.dst]!;
   const size = sizeInBytes(insn.code);
   const mode = insn.code & 0xe0;
   const immediate = (insn.code & 7) === CLASS.ST;
@@ -99,7 +99,7 @@ export function emitStore(state: JitState, insn: Insn): boolean {
     return true;
   }
   const row = immediate ? (size === 1 ? X.mov_EbIb : X.mov_EvIz) : size === 1 ? X.mov_EbGb : X.mov_EvGv;
-  const src = immediate ? 0 : BPF_TO_X86[insn.src]!;
+  const src = immediate ? 0 : state.regs[insn.src]!;
   const start = e.length;
   if (mode === MODE.MEM) e.mem(row, size, dst, insn.off, src, 1);
   else if (mode === MODE.PROBE_MEM32) e.memIndex(row, size, dst, REG.r12, 1, insn.off, src, 1, true);
@@ -132,13 +132,15 @@ function atomicRow(op: number): Row | undefined {
   }
 }
 
-/** Read-modify-write on memory. */
+/** BPF_ATOMIC: read-modify-write on memory, and ordered loads and stores, which x86's plain ones are. */
 export function emitAtomic(state: JitState, insn: Insn): boolean {
-  const { e } = state;
+  const { e, ctx } = state;
   const size = sizeInBytes(insn.code);
+  if (insn.imm === ATOMIC.LOAD_ACQ || insn.imm === ATOMIC.STORE_REL)
+    return ctx.era.acquireRelease && emitOrdered(state, insn);
   if (size < 4) return false;
-  const dst = BPF_TO_X86[insn.dst]!;
-  const src = BPF_TO_X86[insn.src]!;
+  const dst = state.regs[insn.dst]!;
+  const src = state.regs[insn.src]!;
   const probe = (insn.code & 0xe0) === MODE.PROBE_ATOMIC;
   const loop =
     insn.imm === (ALU.AND | ATOMIC.FETCH) ||
@@ -175,8 +177,14 @@ function emitFetchLoop({ e }: JitState, insn: Insn, size: number, dst: number, s
   movReg(e, 8, REG.rax, AX);
 }
 
+/** load_acquire and store_release as the plain load or store of the same mode (emit_atomic_ld_st, 6.15). */
+function emitOrdered(state: JitState, insn: Insn): boolean {
+  const mode = (insn.code & 0xe0) === MODE.PROBE_ATOMIC ? MODE.PROBE_MEM32 : MODE.MEM;
+  const plain = (insn.code & 0x18) | mode;
+  return insn.imm === ATOMIC.LOAD_ACQ
+    ? emitLoad(state, { ...insn, code: plain | CLASS.LDX })
+    : emitStore(state, { ...insn, code: plain | CLASS.STX });
+}
+
 export const isAtomic = (insn: Insn): boolean =>
-  (insn.code & 7) === CLASS.STX &&
-  ((insn.code & 0xe0) === MODE.ATOMIC || (insn.code & 0xe0) === MODE.PROBE_ATOMIC) &&
-  (insn.code & 0x18) !== SIZE.B &&
-  (insn.code & 0x18) !== SIZE.H;
+  (insn.code & 7) === CLASS.STX && ((insn.code & 0xe0) === MODE.ATOMIC || (insn.code & 0xe0) === MODE.PROBE_ATOMIC);

@@ -16,6 +16,10 @@ export const BPF_TO_X86: readonly number[] = [
   REG.rbp,
   REG.r10,
 ];
+/** The same for a function on its private stack: R10 is r9, so that rbp stays the kernel's frame. */
+export const PRIVATE_STACK_REGS: readonly number[] = BPF_TO_X86.map((register) =>
+  register === REG.rbp ? REG.r9 : register,
+);
 /** Scratch registers of the JIT itself. */
 export const AX = REG.r10;
 export const AUX = REG.r11;
@@ -30,6 +34,8 @@ export interface JitState {
   /** End of each instruction as of the last pass, overwritten as this pass goes on. */
   addrs: Int32Array;
   padding: boolean;
+  /** x86 register of each BPF register in this function. */
+  regs: readonly number[];
   /** Callee-saved registers in use: rbx, r13, r14, r15. */
   used: readonly boolean[];
   /** Offset of the epilogue. */

@@ -5,7 +5,7 @@ import { emitAlu } from './_alu.ts';
 import { emitJump } from './_branch.ts';
 import { emitPrologue } from './_frame.ts';
 import { emitAtomic, emitLoad, emitStore, isAtomic } from './_memory.ts';
-import { BPF_TO_X86, type JitState, movImm64 } from './_state.ts';
+import { BPF_TO_X86, type JitState, movImm64, PRIVATE_STACK_REGS } from './_state.ts';
 import { JitError } from './error.ts';
 import type { JitContext, JitFunction, JitImage } from './types.ts';
 
@@ -22,7 +22,7 @@ const MAX_INSN_SIZE = 128;
  * @throws JitError for an instruction that the kernel's JIT does not know, or a program that does not converge.
  */
 export function jitFunction(fn: JitFunction, ctx: JitContext, place: (size: number) => number): JitImage {
-  if (!ctx.era.modelled)
+  if (!ctx.era.jit)
     throw new JitError(`the JIT of Linux ${ctx.era.release} is not modelled yet`, 'JIT_ERA', undefined, 'unsupported');
   const count = fn.insns.length;
   const state: JitState = {
@@ -32,6 +32,7 @@ export function jitFunction(fn: JitFunction, ctx: JitContext, place: (size: numb
     image: 0,
     addrs: new Int32Array(count + 1),
     padding: false,
+    regs: fn.privateStack === undefined ? BPF_TO_X86 : PRIVATE_STACK_REGS,
     used: usedCalleeSaved(fn.insns),
     cleanup: GUESS * (count + 1),
     seenExit: false,
@@ -90,7 +91,7 @@ function runPass(state: JitState): number {
     if (insn.code === LD_IMM64) {
       const second = fn.insns[i + 1];
       if (second === undefined) throw new JitError('64-bit load has no second half', 'EINVAL', `insn ${i}`);
-      movImm64(e, BPF_TO_X86[insn.dst]!, insn.imm, second.imm);
+      movImm64(e, state.regs[insn.dst]!, insn.imm, second.imm);
       addrs[++i] = e.length;
     } else if (!emitInsn(state, insn, i)) {
       throw new JitError(`bpf_jit: unknown opcode ${insn.code.toString(16).padStart(2, '0')}`, 'EINVAL', `insn ${i}`);

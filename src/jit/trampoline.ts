@@ -271,7 +271,7 @@ export function emitTrampoline(
   ctx: JitContext,
   place: (allocated: number) => number,
 ): TrampolineImage {
-  if (!ctx.era.modelled)
+  if (!ctx.era.jit)
     throw new JitError(
       `trampolines of Linux ${ctx.era.release} are not modelled yet`,
       'JIT_ERA',

@@ -1,6 +1,12 @@
 import type { Insn } from '../bpf/index.ts';
 import type { Era, Features, StructOffsets } from '../target/index.ts';
 
+/** A 64-bit value as two halves. */
+export interface Wide {
+  lo: number;
+  hi: number;
+}
+
 /**
  * Addresses that emitted code refers to: the low 32 bits, unsigned. Kernel text and BPF images share their upper half
  * (0xffffffff), so that 32 bits give every displacement.
@@ -14,7 +20,7 @@ export interface JitSymbols {
   indirectThunks: number;
   indirectJumpThunks: number;
   itsThunks: number;
-  /** Address of the call depth counter, `pcpu_hot.call_depth`. */
+  /** Address of the call depth counter: `pcpu_hot.call_depth`, `__x86_call_depth` since 6.15. */
   callDepth: number;
   /** Per-CPU offset variable `this_cpu_off`. */
   thisCpuOffset: number;
@@ -34,8 +40,8 @@ export interface JitContext {
   /** Functions whose padding accounts for calls already, by call_depth's own patching of kernel text (is_callthunk): low 32 bits. */
   accountedCallees: ReadonlySet<number>;
   /** Upper end of user addresses and start of the vsyscall page, as 64-bit halves; they bound probing loads. */
-  taskSizeMax: { lo: number; hi: number };
-  vsyscall: { lo: number; hi: number };
+  taskSizeMax: Wide;
+  vsyscall: Wide;
 }
 
 /** A function after verification and all rewrites: what `bpf_int_jit_compile` gets. */
@@ -51,8 +57,10 @@ export interface JitFunction {
   fromClassic: boolean;
   /** Classic and attached without CAP_SYS_ADMIN: clears branch history before it returns. */
   unprivileged: boolean;
+  /** Per-CPU address of the function's private stack (6.13), if it has one: its `stackDepth` lies there. */
+  privateStack?: Wide;
   /** Start of the arena in the kernel and in user space. */
-  arena?: { kernel: { lo: number; hi: number }; userHigh: number };
+  arena?: { kernel: Wide; userHigh: number };
 }
 
 /** A stretch of code with one purpose, for annotated listings. */

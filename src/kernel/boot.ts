@@ -42,7 +42,7 @@ export interface BootOptions {
 export function bootKernel(options: BootOptions): Kernel {
   const { target } = options;
   const { features, era } = target;
-  if (!era.modelled) throw new UnsupportedError(`Linux ${target.release} cannot be booted yet (6.12 can)`);
+  if (!era.boot) throw new UnsupportedError(`Linux ${target.release} cannot be booted yet (6.12 can)`);
   for (const name of ['retpoline', 'retpolineLfence', 'rethunk', 'its', 'callDepth'] as const) {
     if (features[name])
       throw new UnsupportedError(`the guest has no thunks for '${name}'; its bytes can be emitted but not run`);

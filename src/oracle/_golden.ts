@@ -38,6 +38,8 @@ export interface GoldenSubprogram {
   exceptionCb: boolean;
   exceptionBoundary: boolean;
   fromCbpf: boolean;
+  privStack?: boolean;
+  privStackPtr?: string;
   callTargets?: Record<string, string>;
 }
 export interface GoldenTrampoline {
@@ -85,7 +87,7 @@ export function releaseOf(golden: Golden): Release | undefined {
 
 export function featuresOf(golden: Golden): Features {
   const raw = golden.features as unknown as Features;
-  return { ...raw, retpolineConfig: raw.retpolineConfig ?? true };
+  return { ...raw, retpolineConfig: raw.retpolineConfig ?? true, cfiParanoid: raw.cfiParanoid ?? false };
 }
 
 export function offsetsOf(golden: Golden): StructOffsets {
@@ -98,6 +100,20 @@ export function offsetsOf(golden: Golden): StructOffsets {
     trampRunCtxSize: raw['sizeof_run_ctx']!,
     trampRunCtxCookie: raw['off_cookie']!,
   };
+}
+
+/** From the kernel's own text where the directory has it, else by name. */
+function accountedCallees(golden: Golden, release: Release, directory: OracleDirectory): ReadonlySet<number> {
+  const features = featuresOf(golden);
+  if (!features.callDepth || features.cfi === 'fineibt') return new Set();
+  const exact = calledDirectly(directory);
+  if (exact.size > 0) return exact;
+  const names = new Set(ERAS[release].accountedByPadding);
+  const addresses = new Set<number>();
+  for (const part of [...(golden.programs ?? []).flatMap(({ subprogs }) => subprogs), ...(golden.trampolines ?? [])])
+    for (const [address, name] of Object.entries(part.callTargets ?? {}))
+      if (names.has(name)) addresses.add(low(address));
+  return addresses;
 }
 
 /** Everything that the kernel of this golden knew when it emitted code. */
@@ -121,11 +137,11 @@ export function contextOf(golden: Golden, release: Release, directory: OracleDir
       indirectThunks: low(symbols['__x86_indirect_thunk_array']),
       indirectJumpThunks: low(symbols['__x86_indirect_jump_thunk_array']),
       itsThunks: low(symbols['__x86_indirect_its_thunk_array']),
-      callDepth: (low(symbols['pcpuHot']) + 16) >>> 0,
+      callDepth: 'callDepthVar' in symbols ? low(symbols['callDepthVar']) : (low(symbols['pcpuHot']) + 16) >>> 0,
       thisCpuOffset: low(symbols['thisCpuOff']),
       clearBhbLoop: low(symbols['clear_bhb_loop']),
     } as JitSymbols,
-    accountedCallees: features.callDepth && features.cfi !== 'fineibt' ? calledDirectly(directory) : new Set(),
+    accountedCallees: accountedCallees(golden, release, directory),
     taskSizeMax: wide(String(golden.structOffsets['taskSizeMax'])),
     vsyscall: wide(String(golden.structOffsets['vsyscallAddr'])),
   };

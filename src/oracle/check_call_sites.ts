@@ -21,7 +21,7 @@ const REX_B_INDIRECT = 0x41;
 function compareSite(golden: Golden, site: GoldenCallSite & { function?: string }): Outcome {
   const name = `${site.function ?? ''}@${site.addr}`;
   const release = releaseOf(golden);
-  if (release === undefined || !ERAS[release].modelled)
+  if (release === undefined || !ERAS[release].boot)
     return { name, status: 'unsupported', why: `boot of kernel ${golden.version} is not modelled` };
   const features = featuresOf(golden);
   const compiled = fromHex(site.compiledHex);

@@ -2,7 +2,7 @@ import { fromHex, TrampetError } from '../base/index.ts';
 import { readInsns } from '../bpf/index.ts';
 import { type JitContext, type JitFunction, jitFunction } from '../jit/index.ts';
 import { compareCode } from './_compare.ts';
-import { contextOf, type Golden, type GoldenSubprogram, low, releaseOf } from './_golden.ts';
+import { contextOf, type Golden, type GoldenSubprogram, low, releaseOf, wide } from './_golden.ts';
 import type { Checker, Outcome } from './types.ts';
 
 /** JIT images: the recorded final instructions, compiled, against the image in the kernel's memory. */
@@ -32,6 +32,7 @@ function compareImage(name: string, part: GoldenSubprogram, type: string, object
     exceptionBoundary: part.exceptionBoundary,
     fromClassic: part.fromCbpf,
     unprivileged: object.includes('unpriv') && type !== '',
+    ...(part.privStack ? { privateStack: wide(part.privStackPtr!) } : {}),
   };
   try {
     const image = jitFunction(fn, ctx, () => low(part.image));

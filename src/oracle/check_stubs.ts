@@ -22,7 +22,7 @@ export const checkStubs: Checker = {
     const seed = seedOf(golden);
     for (const stub of golden.stubs) {
       const name = stub.symbol;
-      if (release === undefined || !ERAS[release].modelled) {
+      if (release === undefined || !ERAS[release].boot) {
         yield { name, status: 'unsupported', why: `boot of kernel ${golden.version} is not modelled` };
         continue;
       }

@@ -18,7 +18,8 @@ const NOP_POISON = [0x66, 0x0f, 0x1f, 0x00] as const;
 
 const V6_12: Era = {
   release: '6.12',
-  modelled: true,
+  jit: true,
+  boot: true,
   endbrPoison: NOP_POISON,
   fineibtStatic: R10_STATIC,
   fineibtJit: R10_JIT,
@@ -29,6 +30,9 @@ const V6_12: Era = {
   fineibtCallHashOffset: 2,
   fineibtStubReadOffset: 7,
   shortJumpMax: 123,
+  counterReload: 'calls',
+  acquireRelease: false,
+  accountedByPadding: ['__bpf_prog_enter_sleepable_recur', '__bpf_prog_exit_sleepable_recur', 'tcp_slow_start'],
   tailCallByPointer: true,
   bootLine: {
     off: 'SMP alternatives: Disabling CFI',
@@ -51,12 +55,14 @@ const EAX_CALL = [0xb8, 0, 0, 0, 0, 0x4d, 0x8d, 0x5b, 0xf0, 0x0f, 0x1f, 0x44, 0x
 
 /** Every era, by release. */
 export const ERAS: Readonly<Record<Release, Era>> = {
-  '6.8': { ...V6_12, release: '6.8', modelled: false, shortJumpMax: 127, tailCallByPointer: false },
+  '6.8': { ...V6_12, release: '6.8', jit: false, boot: false, shortJumpMax: 127, tailCallByPointer: false },
   '6.12': V6_12,
   '6.18': {
     ...V6_12,
     release: '6.18',
-    modelled: false,
+    boot: false,
+    counterReload: 'bpf calls',
+    acquireRelease: true,
     endbrPoison: [0x0f, 0x1f, 0x40, 0xd6],
     fineibtStatic: EAX_PREAMBLE,
     fineibtJit: EAX_PREAMBLE,

@@ -2,7 +2,7 @@
 // Takes: a release, a CFI mode, vmlinux BTF, features and a hash seed.
 // Gives: a Target that every later room asks; all facts that depend on a version stand in eras.ts.
 // Mirrors: arch/x86/include/asm/cfi.h, arch/x86/kernel/alternative.c, kernel configuration and boot options.
-// Leaves out: JIT and boot of 6.8 and 6.18 (`modelled` is false there); BHI and paranoid FineIBT.
+// Leaves out: JIT and boot of 6.8 and 6.18 (`jit` and `boot` say so); BHI and paranoid FineIBT.
 export { ERAS } from './eras.ts';
 export { TargetError } from './error.ts';
 export {

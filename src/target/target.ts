@@ -15,6 +15,7 @@ export const DEFAULT_FEATURES: Omit<Features, 'cfi'> = {
   retpolineConfig: true,
   rethunk: false,
   its: false,
+  cfiParanoid: false,
   callDepth: false,
   sls: false,
   bmi2: true,

@@ -23,6 +23,8 @@ export interface Features {
   rethunk: boolean;
   /** ITS thunks for indirect branches. */
   its: boolean;
+  /** Paranoid FineIBT: the caller checks the callee's hash too. */
+  cfiParanoid: boolean;
   /** Call depth tracking. */
   callDepth: boolean;
   /** Straight-line speculation: `int3` after `ret`. */
@@ -43,8 +45,10 @@ export interface CpuFeatures {
 /** Everything that depends on the kernel's version. `if (release >= …)` stands in `src/target` alone. */
 export interface Era {
   release: Release;
-  /** Whether programs can be JITed and run for this era; object relocation works for every era with a BTF. */
-  modelled: boolean;
+  /** Whether the JIT and trampolines are modelled; loading objects works for every era with a BTF. */
+  jit: boolean;
+  /** Whether a guest of this era can be booted. */
+  boot: boolean;
   /** The bytes that replace ENDBR where indirect calls must not land any more ("sealed", "poisoned"). */
   endbrPoison: readonly number[];
   /** FineIBT preambles, 16 bytes, of compiled functions and of JIT output; the hash goes to `fineibtHashOffset`. */
@@ -62,6 +66,15 @@ export interface Era {
   fineibtStubReadOffset: number;
   /** Furthest forward distance of a two-byte jump (is_imm8_jmp_offset). */
   shortJumpMax: number;
+  /** Before which calls a program that tail calls reach reloads the counter: all, or those of other BPF functions (6.13). */
+  counterReload: 'calls' | 'bpf calls';
+  /** BPF_LOAD_ACQ and BPF_STORE_REL exist (6.15). */
+  acquireRelease: boolean;
+  /**
+   * Functions that BPF images call and that kernel text calls directly as well: under kCFI with call depth tracking their
+   * padding does the accounting (is_callthunk), so that images do not. A vmlinux tells exactly; these are the ones seen.
+   */
+  accountedByPadding: readonly string[];
   /** The tail call counter goes by pointer (6.11) rather than by value. */
   tailCallByPointer: boolean;
   /** Boot log line by mode. */
