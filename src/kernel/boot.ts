@@ -2,13 +2,15 @@ import { kcfiHash } from '../btf/index.ts';
 import type { JitContext, JitSymbols } from '../jit/index.ts';
 import { GuestMemory, type GuestPtr, Machine } from '../machine/index.ts';
 import { cfiHashes, type Target } from '../target/index.ts';
+import { REG } from '../x86/index.ts';
 import { Allocator } from './alloc.ts';
-import { bootCallSite, bootPreamble, CALL_SITE_CHECK, sealPreamble } from './cfi.ts';
+import { bootCallSite, bootPreamble, CALL_SITE_SIZE, sealPreamble } from './cfi.ts';
 import { UnsupportedError } from './error.ts';
 import { helperGates } from './helpers.ts';
 import { callSiteName, gateCall, Kernel } from './kernel.ts';
 import { Symbols } from './symbols.ts';
 import { type KernelText, TextBuilder } from './text.ts';
+import { ItsThunks, layOutThunks, returnThunkName, THUNK_SIZE } from './thunks.ts';
 import type { GateDef, GateHandler, Subsystem } from './types.ts';
 
 // The guest's address map; docs/numbers.md draws it.
@@ -26,6 +28,7 @@ const PERCPU_SIZE = 4 << 20;
 /** Per-CPU offsets as in the reference kernels: `this_cpu_off` and `pcpu_hot`. */
 const THIS_CPU_OFF = 0x15198;
 const PCPU_HOT = 0x2bfc0;
+const CALL_DEPTH = PCPU_HOT + 16;
 const STACK_SIZE = 64 << 10;
 
 export interface BootOptions {
@@ -43,10 +46,6 @@ export function bootKernel(options: BootOptions): Kernel {
   const { target } = options;
   const { features, era } = target;
   if (!era.boot) throw new UnsupportedError(`Linux ${target.release} cannot be booted yet (6.12 can)`);
-  for (const name of ['retpoline', 'retpolineLfence', 'rethunk', 'its', 'callDepth'] as const) {
-    if (features[name])
-      throw new UnsupportedError(`the guest has no thunks for '${name}'; its bytes can be emitted but not run`);
-  }
   const memory = new GuestMemory(TEXT_SIZE + IMAGES_SIZE + HEAP_SIZE + VMALLOC_SIZE + PERCPU_SIZE + STACK_SIZE);
   const machine = new Machine(memory, { ibt: target.cpu.ibt && features.ibt });
   const textRegion = memory.mapRegion('text', TEXT_BASE, TEXT_SIZE, 'none');
@@ -134,8 +133,9 @@ function layOut(
   builder: TextBuilder,
   subsystems: readonly Subsystem[],
   gates: ReadonlyMap<string, GateHandler>,
-  { btf }: Target,
+  { btf, features }: Target,
 ): void {
+  layOutThunks(builder, features, CALL_DEPTH);
   builder.gate('host_return', undefined);
   builder.gate('__bpf_call_base', undefined);
   for (const subsystem of subsystems) {
@@ -182,9 +182,16 @@ function applyCfi(text: KernelText, base: GuestPtr, target: Target): void {
     const booted = bootPreamble(text.bytes.subarray(at, at + length), features, era, hashSeed);
     text.bytes.set(sealed.has(start) ? sealPreamble(booted, features, era) : booted, at);
   }
+  const named = new Map(text.functions.map(({ name, start }) => [name, start]));
+  const r11 = (array: string) => named.get(array)! + THUNK_SIZE * REG.r11;
+  const thunks = new ItsThunks(base, text);
   for (const { start } of text.callSites) {
     const at = start - base;
-    text.bytes.set(bootCallSite(text.bytes.subarray(at, at + CALL_SITE_CHECK), features, era, hashSeed), at);
+    const booted = bootCallSite(text.bytes.subarray(at, at + CALL_SITE_SIZE), start, features, era, hashSeed, {
+      accounting: { call: r11('__x86_indirect_call_thunk_array'), jump: r11('__x86_indirect_jump_thunk_array') },
+      its: () => thunks.allocate(features.cfiParanoid),
+    });
+    text.bytes.set(booted, at);
   }
 }
 
@@ -206,13 +213,13 @@ function jitContext(target: Target, symbols: Symbols): JitContext {
     symbols: {
       ...named,
       callBase: symbols.find('__bpf_call_base')!.start,
-      returnThunk: 0,
-      indirectThunks: 0,
-      indirectJumpThunks: 0,
-      itsThunks: 0,
-      callDepth: 0,
+      returnThunk: symbols.find(returnThunkName(target.features))!.start,
+      indirectThunks: symbols.find('__x86_indirect_thunk_array')!.start,
+      indirectJumpThunks: symbols.find('__x86_indirect_jump_thunk_array')!.start,
+      itsThunks: symbols.find('__x86_indirect_its_thunk_array')!.start,
+      callDepth: CALL_DEPTH,
       thisCpuOffset: THIS_CPU_OFF,
-      clearBhbLoop: 0,
+      clearBhbLoop: symbols.find('clear_bhb_loop')!.start,
     } as JitSymbols,
     accountedCallees: new Set(),
     taskSizeMax: { lo: 0xfffff000, hi: 0x7fff },

@@ -6,7 +6,7 @@
 export { type BootOptions, bootKernel } from './boot.ts';
 export { BREAK_WAYS, type BreakCell, type BreakWay, breakMember } from './break.ts';
 export {
-  bootCall,
+  type BranchKind,
   bootCallSite,
   bootPreamble,
   CALL_SITE_CHECK,

@@ -2,8 +2,8 @@ import { hex32 } from '../base/index.ts';
 import { GuestFault, type GuestPtr } from '../machine/index.ts';
 import { KernelOops, type Report } from './error.ts';
 import type { Kernel } from './kernel.ts';
+import { ITS_PARANOID } from './thunks.ts';
 
-const R10 = 10;
 const R11 = 11;
 const CODE_BEFORE = 42;
 const CODE_AFTER = 21;
@@ -16,7 +16,7 @@ export function toOops(kernel: Kernel, error: unknown): unknown {
   return new KernelOops(report, error);
 }
 
-/** What the kernel's handlers make of a fault: handle_cfi_failure, exc_control_protection, die (arch/x86/kernel, 6.12). */
+/** What the kernel's handlers make of a fault: handle_cfi_failure, exc_control_protection, die (arch/x86/kernel, 6.12 and 6.18). */
 function explain(kernel: Kernel, error: GuestFault): Report {
   const { fault } = error;
   const rip = Number(fault.rip & 0xffffffffn);
@@ -74,40 +74,57 @@ function explain(kernel: Kernel, error: GuestFault): Report {
   }
 }
 
-/** kCFI traps in the caller, at a known `ud2`; FineIBT in the callee's preamble. */
-function cfiFailure(kernel: Kernel, rip: GuestPtr): { target: string; expected: number } | undefined {
-  const { machine } = kernel;
-  const format = (low: number, high: number) => {
-    const address = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
-    return kernel.symbols.format(low >>> 0, address);
-  };
-  const { features, era } = kernel.target;
-  if (features.cfi === 'kcfi') {
-    const site = kernel.callSites.find(({ trap }) => trap === rip);
-    if (site === undefined) return undefined;
-    const check = kernel.memory.bytes(site.start, 6);
-    const negated = check[2]! | (check[3]! << 8) | (check[4]! << 16) | (check[5]! << 24);
-    return { target: format(machine.lo[R11]!, machine.hi[R11]!), expected: -negated >>> 0 };
-  }
-  if (features.cfi === 'fineibt') {
-    const preamble = rip - era.fineibtTrapOffset;
-    const bytes = kernel.memory.copyNofault(preamble, 16);
-    if (
-      bytes === undefined ||
-      bytes[era.fineibtHashOffset - 1] !== era.fineibtStatic[era.fineibtHashOffset - 1] ||
-      bytes[0] !== 0xf3
-    )
-      return undefined;
-    const at = era.fineibtHashOffset;
-    const hash = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
-    const register = era.fineibtHashRegister === 10 ? R10 : 0;
-    return {
-      target: format(preamble + 16, kernel.memory.high(preamble)),
-      expected: (machine.lo[register]! + hash) >>> 0,
-    };
-  }
-  return undefined;
+/** Where in a call site a mismatch traps: kCFI's `ud2`, and the LOCK prefix inside of paranoid FineIBT's `lea`. */
+const KCFI_TRAP = 12;
+const PARANOID_TRAP = 13;
+
+interface CfiFailure {
+  target: string;
+  expected: number;
 }
+
+/** handle_cfi_failure: kCFI and paranoid FineIBT trap in the caller, FineIBT in the callee's preamble, ITS in a thunk. */
+function cfiFailure(kernel: Kernel, rip: GuestPtr): CfiFailure | undefined {
+  const { features } = kernel.target;
+  if (features.cfi === 'off') return undefined;
+  if (features.cfi === 'kcfi') {
+    const site = kernel.callSites.find(({ start }) => start + KCFI_TRAP === rip);
+    if (site === undefined) return undefined;
+    const negated = kernel.memory.i32(site.start + 2);
+    return { target: fromR11(kernel, 0), expected: -negated >>> 0 };
+  }
+  return paranoidFailure(kernel, rip) ?? preambleFailure(kernel, rip);
+}
+
+/** The caller compared hashes itself: eax is the one it wanted, r11 has been moved to the preamble. */
+function paranoidFailure(kernel: Kernel, rip: GuestPtr): CfiFailure | undefined {
+  if (!kernel.target.features.cfiParanoid) return undefined;
+  const inThunk = kernel.memory.copyNofault(rip, ITS_PARANOID.length)?.every((byte, i) => byte === ITS_PARANOID[i]);
+  if (inThunk !== true && !kernel.callSites.some(({ start }) => start + PARANOID_TRAP === rip)) return undefined;
+  return { target: fromR11(kernel, PREAMBLE_SIZE), expected: kernel.machine.lo[0]! >>> 0 };
+}
+
+function preambleFailure(kernel: Kernel, rip: GuestPtr): CfiFailure | undefined {
+  const { machine, memory, target } = kernel;
+  const { fineibtStatic, fineibtHashOffset, fineibtHashRegister, fineibtTrapOffset } = target.era;
+  const preamble = (rip - fineibtTrapOffset) >>> 0;
+  const bytes = memory.copyNofault(preamble, PREAMBLE_SIZE);
+  if (bytes === undefined || bytes.subarray(0, fineibtHashOffset).some((byte, i) => byte !== fineibtStatic[i]))
+    return undefined;
+  const hash = new DataView(bytes.buffer).getUint32(fineibtHashOffset, true);
+  return {
+    target: at(kernel, preamble + PREAMBLE_SIZE, memory.high(preamble)),
+    expected: (machine.lo[fineibtHashRegister]! + hash) >>> 0,
+  };
+}
+
+const PREAMBLE_SIZE = 16;
+
+const fromR11 = (kernel: Kernel, distance: number): string =>
+  at(kernel, kernel.machine.lo[R11]! + distance, kernel.machine.hi[R11]!);
+
+const at = (kernel: Kernel, low: number, high: number): string =>
+  kernel.symbols.format(low >>> 0, (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0));
 
 /** The head of an oops: its title, RIP and the code around it. */
 function oops(kernel: Kernel, title: string, rip: GuestPtr, where: string): string[] {

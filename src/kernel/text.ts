@@ -1,11 +1,12 @@
 import type { GuestPtr } from '../machine/index.ts';
 import type { Features } from '../target/index.ts';
 import { Emitter, REG, X } from '../x86/index.ts';
-import { emitCall6 } from './_call_tail.ts';
 import { compiledCallSite, compiledPreamble } from './cfi.ts';
+import { THUNK_SIZE } from './thunks.ts';
 
 /** Function alignment; CONFIG_CALL_PADDING puts the prefix into the 16 bytes before it. */
 const ALIGN = 16;
+const CACHE_LINE = 64;
 
 export interface TextFunction {
   name: string;
@@ -17,8 +18,6 @@ export interface TextFunction {
 export interface TextCallSite {
   /** First byte of the hash check. */
   start: GuestPtr;
-  /** The `ud2` of a kCFI mismatch. */
-  trap: GuestPtr;
   /** The type id as compiled. */
   hash: number;
 }
@@ -47,6 +46,29 @@ export class TextBuilder {
     this.#text = { bytes: new Uint8Array(0), functions: [], preambles: [], callSites: [], sealed: [] };
   }
 
+  /** Where every function returns to instead of returning: the active return thunk, if there is one. */
+  returnThunk: GuestPtr | undefined;
+
+  /** Bytes without a preamble whose first lies `lead` bytes into a cache line. */
+  aligned(name: string, lead: number, body: (e: Emitter) => void): GuestPtr {
+    const e = this.#e;
+    const start = Math.ceil((e.length + CACHE_LINE - lead) / CACHE_LINE) * CACHE_LINE + lead;
+    while (e.length < start) e.op(X.int3);
+    body(e);
+    this.#text.functions.push({ name, start: this.#base + start, size: e.length - start });
+    return this.#base + start;
+  }
+
+  /** Address of a function that was added before. */
+  addressOf(name: string): GuestPtr {
+    return this.#text.functions.find((candidate) => candidate.name === name)!.start;
+  }
+
+  #ret(e: Emitter): void {
+    if (this.returnThunk === undefined) e.op(X.ret);
+    else e.rel32(X.jmp_Jz, (this.returnThunk - (this.#base + e.length + 5)) | 0);
+  }
+
   /** Adds a function. Without a hash it has no preamble, as functions that are only called directly from assembly. */
   function(name: string, options: { hash?: number; sealed?: boolean }, body: (e: Emitter) => void): GuestPtr {
     const e = this.#e;
@@ -71,7 +93,7 @@ export class TextBuilder {
     return this.function(name, { hash, sealed }, (e) => {
       e.nops(5);
       e.reg(X.xor_EvGv, 4, REG.rax, REG.rax);
-      e.op(X.ret);
+      this.#ret(e);
     });
   }
 
@@ -79,7 +101,7 @@ export class TextBuilder {
   gate(name: string, hash: number | undefined): GuestPtr {
     return this.function(name, hash === undefined ? {} : { hash }, (e) => {
       e.op(X.vmcall);
-      e.op(X.ret);
+      this.#ret(e);
     });
   }
 
@@ -97,11 +119,11 @@ export class TextBuilder {
       for (let i = stackArguments - 1; i >= 0; i--) e.mem(X.push_Eq, 8, REG.rbp, 16 + 8 * i);
       if (member !== undefined) e.mem(X.mov_GvEv, 8, REG.rax, member, REG.r11);
       const start = this.#base + e.length;
-      e.append(compiledCallSite(hash, this.#features, 0).subarray(0, 14));
-      this.#text.callSites.push({ start, trap: start + 12, hash });
-      emitCall6(e);
+      const thunk = this.addressOf('__x86_indirect_thunk_array') + THUNK_SIZE * REG.r11;
+      e.append(compiledCallSite(hash, this.#features, 'call', start, thunk));
+      this.#text.callSites.push({ start, hash });
       e.op(X.leave);
-      e.op(X.ret);
+      this.#ret(e);
     });
   }
 

@@ -144,8 +144,8 @@ export function effectiveAddress(cpu: Cpu, d: number, s: number, imm: number, mo
   const index = more & 0xff;
   const scale = (more >> 8) & 0xff;
   let sum = (lo[s]! >>> 0) + (imm >>> 0);
-  // A rip-relative address has the upper half of the code.
-  let upper = (more & 0x1000000) !== 0 ? codeHigh(cpu.memory, address) : hi[s]! + (imm >> 31);
+  // A rip-relative address has the upper half of the code, or one beside it.
+  let upper = (more & 0x1000000) !== 0 ? codeHigh(cpu.memory, address) + ((more >> 25) & 3) - 1 : hi[s]! + (imm >> 31);
   if (index !== ZERO) {
     const scaled = (lo[index]! >>> 0) * scale;
     sum += scaled % 0x1_0000_0000;

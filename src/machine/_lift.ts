@@ -87,6 +87,9 @@ const LOADS: Record<number, number> = {
 };
 const STORES: Record<number, number> = { 1: OP.ST8, 2: OP.ST16, 4: OP.ST32, 8: OP.ST64 };
 
+/** Whether `next + disp` leaves the 4 GiB of the code: 0 below, 1 within, 2 above. */
+const ripCarry = (next: number, disp: number): number => Math.floor(((next >>> 0) + disp) / 0x1_0000_0000) + 1;
+
 /** Appends one instruction; true if it ends the block. */
 function lift(out: OpBuffer, insn: X86Insn, a: number, n: number): boolean {
   const { row, size } = insn;
@@ -105,7 +108,7 @@ function lift(out: OpBuffer, insn: X86Insn, a: number, n: number): boolean {
         target,
         ZERO,
         (n + insn.disp) | 0,
-        ZERO | (1 << 8) | (1 << 24) | (insn.segment === 0x65 ? 1 << 16 : 0),
+        ZERO | (1 << 8) | (1 << 24) | (ripCarry(n, insn.disp) << 25) | (insn.segment === 0x65 ? 1 << 16 : 0),
       );
     else
       emit(

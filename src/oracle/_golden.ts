@@ -69,7 +69,7 @@ export interface GoldenCallSite {
   addr: string;
   hex: string;
   compiledHex: string;
-  callAddr?: string;
+  function?: string;
   op?: string;
 }
 

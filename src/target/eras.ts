@@ -28,6 +28,7 @@ const V6_12: Era = {
   fineibtHashRegister: 10,
   fineibtCall: R10_CALL,
   fineibtCallHashOffset: 2,
+  bareBranch: { call: [0x41, 0xff, 0xd3, 0x0f, 0x1f, 0x00], jump: [0x41, 0xff, 0xe3, 0xcc, 0x66, 0x90] },
   fineibtStubReadOffset: 7,
   shortJumpMax: 123,
   counterReload: 'calls',
@@ -53,6 +54,22 @@ const EAX_PREAMBLE = [0xf3, 0x0f, 0x1e, 0xfa, 0x2d, 0, 0, 0, 0, 0x2e, 0x0f, 0x85
 /** mov eax, hash ; lea r11, [r11-16] ; nop5. */
 const EAX_CALL = [0xb8, 0, 0, 0, 0, 0x4d, 0x8d, 0x5b, 0xf0, 0x0f, 0x1f, 0x44, 0x00, 0x00] as const;
 
+/**
+ * Paranoid FineIBT's caller, which compares the callee's hash before it calls; a mismatch jumps onto the f0 of lea's
+ * displacement, a LOCK prefix that no jump may have:
+ *
+ *     b8 H               mov eax, hash
+ *     41 3b 43 f5        cmp eax, [r11-11]
+ *     2e 4d 8d 5b f0     cs lea r11, [r11-16]
+ *     75 fd              jne -3
+ *     2e 41 ff d3        cs call r11             (41 ff e3 cc: jmp r11)
+ */
+const EAX_PARANOID = {
+  check: [0xb8, 0, 0, 0, 0, 0x41, 0x3b, 0x43, 0xf5, 0x2e, 0x4d, 0x8d, 0x5b, 0xf0],
+  call: [0x75, 0xfd, 0x2e, 0x41, 0xff, 0xd3],
+  jump: [0x75, 0xfd, 0x41, 0xff, 0xe3, 0xcc],
+} as const;
+
 /** Every era, by release. */
 export const ERAS: Readonly<Record<Release, Era>> = {
   '6.8': { ...V6_12, release: '6.8', jit: false, boot: false, shortJumpMax: 127, tailCallByPointer: false },
@@ -71,6 +88,8 @@ export const ERAS: Readonly<Record<Release, Era>> = {
     fineibtHashRegister: 0,
     fineibtCall: EAX_CALL,
     fineibtCallHashOffset: 1,
+    fineibtParanoid: EAX_PARANOID,
+    bareBranch: { call: [0x2e, 0x2e, 0x2e, 0x41, 0xff, 0xd3], jump: [0x41, 0xff, 0xe3, 0xcc, 0xcc, 0xcc] },
     fineibtStubReadOffset: 7,
     bootLine: { off: 'CFI: disabled', kcfi: 'CFI: Using retpoline kCFI', fineibt: 'CFI: Using FineIBT CFI' },
   },

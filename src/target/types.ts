@@ -62,6 +62,10 @@ export interface Era {
   /** FineIBT call site up to the call itself; the hash goes to `fineibtCallHashOffset`. */
   fineibtCall: readonly number[];
   fineibtCallHashOffset: number;
+  /** The last six bytes of a call site without retpolines: `call r11`, `jmp r11`, filled up. */
+  bareBranch: { call: readonly number[]; jump: readonly number[] };
+  /** Paranoid FineIBT's call site: the 14 bytes that check the hash, and the 6 that branch. Absent before 6.15. */
+  fineibtParanoid?: { check: readonly number[]; call: readonly number[]; jump: readonly number[] };
   /** Where `cfi_get_func_hash` reads a stub's hash inside the 16-byte FineIBT preamble. */
   fineibtStubReadOffset: number;
   /** Furthest forward distance of a two-byte jump (is_imm8_jmp_offset). */

@@ -1,0 +1,112 @@
+import { type GuestPtr, PAGE_SIZE } from '../machine/index.ts';
+import type { Features } from '../target/index.ts';
+import { Emitter, REG, X } from '../x86/index.ts';
+import type { KernelText, TextBuilder } from './text.ts';
+
+/** Bytes of one entry of the thunk arrays; ITS entries fill a cache line, with the branch in its upper half. */
+export const THUNK_SIZE = 32;
+export const ITS_THUNK_SIZE = 64;
+const REGISTER_COUNT = 16;
+/** In front of each ITS thunk: paranoid FineIBT enters at the `jne -3`, which leads onto the d6 (#UD). */
+export const ITS_PARANOID = [0xd6, 0x75, 0xfd] as const;
+
+/**
+ * The functions behind mitigations (arch/x86/lib/retpoline.S): indirect branches and returns go through them. All are
+ * there in every guest, as in a kernel; features decide who uses which.
+ */
+export function layOutThunks(builder: TextBuilder, features: Features, callDepth: number): void {
+  const array = (name: string, size: number, lead: number, body: (e: Emitter, register: number) => void) =>
+    builder.aligned(name, lead, (e) => {
+      for (let register = 0; register < REGISTER_COUNT; register++) {
+        const end = e.length + size;
+        body(e, register);
+        while (e.length < end) e.op(X.int3);
+      }
+    });
+  array('__x86_indirect_thunk_array', THUNK_SIZE, 0, emitRetpoline);
+  array('__x86_indirect_call_thunk_array', THUNK_SIZE, 0, (e, register) => {
+    emitPerCpuShift(e, 7, callDepth);
+    emitRetpoline(e, register);
+  });
+  array('__x86_indirect_jump_thunk_array', THUNK_SIZE, 0, emitRetpoline);
+  array('__x86_indirect_its_thunk_array', ITS_THUNK_SIZE, ITS_THUNK_SIZE / 2, (e, register) => {
+    e.bytes.set(ITS_PARANOID, e.length - ITS_PARANOID.length);
+    e.reg(X.jmp_Eq, 8, register);
+    e.op(X.int3);
+  });
+  builder.aligned('__x86_return_thunk', 0, emitPlainReturn);
+  builder.aligned('its_return_thunk', 32, emitPlainReturn);
+  builder.aligned('srso_return_thunk', 0, emitPlainReturn);
+  builder.aligned('call_depth_return_thunk', 0, (e) => {
+    emitPerCpuShift(e, 4, callDepth);
+    emitPlainReturn(e);
+  });
+  builder.aligned('clear_bhb_loop', 0, (e) => {
+    e.plus(X.mov_ZvIv, 4, REG.rcx);
+    e.u32(5);
+    const again = e.length;
+    e.regImm8(X.sub_EvIb, 4, REG.rcx, 1);
+    e.rel8(X.jcc_Jb[5]!, again - e.length - 2);
+    e.op(X.lfence);
+    emitPlainReturn(e);
+  });
+  builder.returnThunk = features.rethunk ? builder.addressOf(returnThunkName(features)) : undefined;
+}
+
+/** ITS thunks of single call sites, placed behind the text as the kernel allocates them at boot (its_allocate_thunk). */
+export class ItsThunks {
+  readonly #base: GuestPtr;
+  readonly #text: KernelText;
+  #next: number;
+
+  constructor(base: GuestPtr, text: KernelText) {
+    this.#base = base;
+    this.#text = text;
+    this.#next = text.bytes.length;
+  }
+
+  /** `jmp r11` in the upper half of a cache line; gives the address to call, which under paranoid FineIBT is the `jne`. */
+  allocate(paranoid: boolean): GuestPtr {
+    const e = new Emitter();
+    for (let i = 0; i < ITS_THUNK_SIZE / 2 - ITS_PARANOID.length; i++) e.op(X.int3);
+    e.raw(...ITS_PARANOID);
+    e.reg(X.jmp_Eq, 8, REG.r11);
+    while (e.length < ITS_THUNK_SIZE) e.op(X.int3);
+    const at = this.#next;
+    this.#next += ITS_THUNK_SIZE;
+    if (this.#next > this.#text.bytes.length) {
+      const grown = new Uint8Array(this.#text.bytes.length + PAGE_SIZE).fill(0xcc);
+      grown.set(this.#text.bytes);
+      this.#text.bytes = grown;
+    }
+    this.#text.bytes.set(e.take(), at);
+    return this.#base + at + ITS_THUNK_SIZE / 2 - (paranoid ? 2 : 0);
+  }
+}
+
+/** The return thunk that boot chooses (x86_return_thunk). */
+export function returnThunkName(features: Features): string {
+  if (features.callDepth) return 'call_depth_return_thunk';
+  if (features.its) return 'its_return_thunk';
+  return features.rethunk ? 'srso_return_thunk' : '__x86_return_thunk';
+}
+
+/** `call over ; int3 ; over: mov [rsp], reg ; ret`: the return predictor is the only one that speaks. */
+function emitRetpoline(e: Emitter, register: number): void {
+  e.rel32(X.call_Jz, 1);
+  e.op(X.int3);
+  e.mem(X.mov_EvGv, 8, REG.rsp, 0, register);
+  emitPlainReturn(e);
+}
+
+function emitPlainReturn(e: Emitter): void {
+  e.op(X.ret);
+  e.op(X.int3);
+}
+
+/** `sar` (7) or `shl` (4) of the per-CPU call depth by 5. */
+function emitPerCpuShift(e: Emitter, extension: 4 | 7, callDepth: number): void {
+  e.u8(0x65);
+  e.memAbsolute(extension === 7 ? X.sar_EvIb : X.shl_EvIb, 8, callDepth, 0);
+  e.u8(5);
+}
