@@ -19,6 +19,7 @@ export const MODE = {
   PROBE_MEM: 0x20,
   PROBE_MEMSX: 0x40,
   PROBE_MEM32: 0xa0,
+  PROBE_MEM32SX: 0xc0,
   PROBE_ATOMIC: 0xe0,
   NOSPEC: 0xc0,
 } as const;

@@ -43,6 +43,13 @@ export function emitLoad(state: JitState, insn: Insn): boolean {
         emitProbe(state, insn, dst, src, () => e.mem(signedLoadRow(size), 8, src, insn.off, dst, 1));
       else e.mem(signedLoadRow(size), 8, src, insn.off, dst, 1);
       return true;
+    case MODE.PROBE_MEM32SX: {
+      if (size === 8 || !state.ctx.era.arenaSignedLoads) return false;
+      const start = e.length;
+      e.memIndex(signedLoadRow(size), 8, src, REG.r12, 1, insn.off, dst, 1);
+      addExtable(state, start, dst);
+      return true;
+    }
     case MODE.PROBE_MEM32: {
       const start = e.length;
       const row = size === 1 ? X.movzx_GvEb : size === 2 ? X.movzx_GvEw : X.mov_GvEv;

@@ -1,6 +1,7 @@
 import type { JitContext, JitSymbols, Wide } from '../jit/index.ts';
 import type { Release } from '../target/index.ts';
 import { cfiHashes, ERAS, type Features, type StructOffsets } from '../target/index.ts';
+import { fromFlat, isFlat } from './_flat.ts';
 import { calledDirectly } from './_vmlinux.ts';
 import type { OracleDirectory } from './types.ts';
 
@@ -40,6 +41,10 @@ export interface GoldenSubprogram {
   fromCbpf: boolean;
   privStack?: boolean;
   privStackPtr?: string;
+  /** The image was read while tail call slots were filled: its poke sites say what is in the slots. */
+  livePokes?: boolean;
+  arenaKernel?: string;
+  arenaUserHigh?: number;
   callTargets?: Record<string, string>;
 }
 export interface GoldenTrampoline {
@@ -78,6 +83,13 @@ export const wide = (text: string): Wide => {
   return { lo: Number(value & 0xffffffffn), hi: Number((value >> 32n) & 0xffffffffn) };
 };
 export const low = (text: string | undefined): number => (text === undefined ? 0 : Number(BigInt(text) & 0xffffffffn));
+
+/** The golden of an object in one mode, whichever layout it has. */
+export function readGolden(directory: OracleDirectory, mode: string, object: string): Golden | undefined {
+  const raw = directory.golden(mode, object);
+  if (typeof raw !== 'object' || raw === null) return undefined;
+  return isFlat(raw) ? fromFlat(raw, directory) : (raw as Golden);
+}
 
 /** `6.12.117` → `6.12`; undefined for a kernel that we know nothing of. */
 export function releaseOf(golden: Golden): Release | undefined {

@@ -1,14 +1,14 @@
 import { TrampetError } from '../base/index.ts';
 import { emitTrampoline, type JitContext, TRAMP_F, type TrampolineLink } from '../jit/index.ts';
 import { compareCode } from './_compare.ts';
-import { contextOf, type Golden, type GoldenTrampoline, low, releaseOf, wide } from './_golden.ts';
+import { contextOf, type GoldenTrampoline, low, readGolden, releaseOf, wide } from './_golden.ts';
 import type { Checker, Outcome } from './types.ts';
 
 /** Trampolines: rebuilt from prototype, flags and links, against the image in the kernel's memory. */
 export const checkTrampolines: Checker = {
   kind: 'trampolines',
   *check(directory, mode, object) {
-    const golden = directory.golden(mode, object) as Golden | undefined;
+    const golden = readGolden(directory, mode, object);
     if (golden?.trampolines === undefined || golden.kernelSymbols === undefined) return;
     const release = releaseOf(golden);
     for (const trampoline of golden.trampolines) {

@@ -33,6 +33,7 @@ const V6_12: Era = {
   shortJumpMax: 123,
   counterReload: 'calls',
   acquireRelease: false,
+  arenaSignedLoads: false,
   accountedByPadding: ['__bpf_prog_enter_sleepable_recur', '__bpf_prog_exit_sleepable_recur', 'tcp_slow_start'],
   tailCallByPointer: true,
   bootLine: {
@@ -80,6 +81,7 @@ export const ERAS: Readonly<Record<Release, Era>> = {
     boot: false,
     counterReload: 'bpf calls',
     acquireRelease: true,
+    arenaSignedLoads: true,
     endbrPoison: [0x0f, 0x1f, 0x40, 0xd6],
     fineibtStatic: EAX_PREAMBLE,
     fineibtJit: EAX_PREAMBLE,

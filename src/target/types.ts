@@ -74,6 +74,8 @@ export interface Era {
   counterReload: 'calls' | 'bpf calls';
   /** BPF_LOAD_ACQ and BPF_STORE_REL exist (6.15). */
   acquireRelease: boolean;
+  /** Sign-extending loads from an arena exist (BPF_PROBE_MEM32SX, 6.18). */
+  arenaSignedLoads: boolean;
   /**
    * Functions that BPF images call and that kernel text calls directly as well: under kCFI with call depth tracking their
    * padding does the accounting (is_callthunk), so that images do not. A vmlinux tells exactly; these are the ones seen.
