@@ -2,6 +2,7 @@ import { ALU, ATOMIC, CLASS, type Insn, MODE, sizeInBytes } from '../bpf/index.t
 import { REG, type Row, X } from '../x86/index.ts';
 import { simpleRow } from './_alu.ts';
 import { AUX, AX, type JitState, movImm32, movImm64, movReg } from './_state.ts';
+import type { ExtableEntry } from './types.ts';
 
 const PAGE_SIZE = 4096;
 
@@ -47,14 +48,14 @@ export function emitLoad(state: JitState, insn: Insn): boolean {
       if (size === 8 || !state.ctx.era.arenaSignedLoads) return false;
       const start = e.length;
       e.memIndex(signedLoadRow(size), 8, src, REG.r12, 1, insn.off, dst, 1);
-      addExtable(state, start, dst);
+      addExtable(state, start, dst, { register: src, offset: insn.off });
       return true;
     }
     case MODE.PROBE_MEM32: {
       const start = e.length;
       const row = size === 1 ? X.movzx_GvEb : size === 2 ? X.movzx_GvEw : X.mov_GvEv;
       e.memIndex(row, size === 8 ? 8 : 4, src, REG.r12, 1, insn.off, dst, 1, true);
-      addExtable(state, start, dst);
+      addExtable(state, start, dst, { register: src, offset: insn.off });
       return true;
     }
     default:
@@ -90,8 +91,8 @@ function emitProbe(state: JitState, insn: Insn, dst: number, src: number, load: 
   addExtable(state, start, dst);
 }
 
-function addExtable(state: JitState, start: number, register: number): void {
-  state.extable.push({ offset: start, length: state.e.length - start, register });
+function addExtable(state: JitState, start: number, register: number, arena?: ExtableEntry['arena']): void {
+  state.extable.push({ offset: start, length: state.e.length - start, register, ...(arena && { arena }) });
 }
 
 /** BPF_ST and BPF_STX without atomics. */
@@ -116,7 +117,7 @@ export function emitStore(state: JitState, insn: Insn): boolean {
     else if (size === 2) e.raw(insn.imm & 0xff, (insn.imm >> 8) & 0xff);
     else e.u32(insn.imm);
   }
-  if (mode === MODE.PROBE_MEM32) addExtable(state, start, -1);
+  if (mode === MODE.PROBE_MEM32) addExtable(state, start, -1, { register: dst, offset: insn.off });
   return true;
 }
 
@@ -163,7 +164,7 @@ export function emitAtomic(state: JitState, insn: Insn): boolean {
   e.u8(0xf0);
   if (probe) {
     e.memIndex(row, size, dst, REG.r12, 1, insn.off, src, 1, true);
-    addExtable(state, start, -1);
+    addExtable(state, start, -1, { register: dst, offset: insn.off });
   } else e.mem(row, size, dst, insn.off, src, 1);
   return true;
 }

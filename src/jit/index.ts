@@ -7,6 +7,7 @@
 export { emitCfi, emitEndbr } from './_frame.ts';
 export { TRAMP_F, type TrampolineFrame, type TrampolineLink, type TrampolineSpec } from './_layout.ts';
 export { JitError } from './error.ts';
+export { encodeExtable } from './extable.ts';
 export { jitFunction } from './jit.ts';
 export { type FuncModel, funcModel, registerCount } from './model.ts';
 export { emitTrampoline, TRAMPOLINE_SAFETY, type TrampolineImage } from './trampoline.ts';

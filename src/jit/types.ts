@@ -77,6 +77,8 @@ export interface ExtableEntry {
   length: number;
   /** x86 register that becomes 0; −1 for stores. */
   register: number;
+  /** An arena access: the register that holds the address, and the displacement. */
+  arena?: { register: number; offset: number };
 }
 
 /** A direct tail call, to be patched when the slot of its map is filled: `struct bpf_jit_poke_descriptor`. Image offsets. */

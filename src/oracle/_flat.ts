@@ -28,6 +28,8 @@ interface FlatFunction {
   exception_boundary: number;
   priv_stack_ptr: string;
   arena: string;
+  extable_addr?: string;
+  extableHex?: string;
   insnsiHex: string;
   imageHex: string;
 }
@@ -147,6 +149,7 @@ function fromProgram({ name, type_name, kprogs }: FlatProgram): GoldenProgram {
         exceptionCb: part.exception_cb === 1,
         exceptionBoundary: part.exception_boundary === 1,
         fromCbpf: false,
+        ...(part.extableHex === undefined ? {} : { extable: { addr: part.extable_addr ?? '', hex: part.extableHex } }),
         livePokes: true,
         privStack: part.priv_stack_ptr !== '0x0',
         privStackPtr: part.priv_stack_ptr,

@@ -39,6 +39,7 @@ export interface GoldenSubprogram {
   exceptionCb: boolean;
   exceptionBoundary: boolean;
   fromCbpf: boolean;
+  extable?: { addr: string; hex: string };
   privStack?: boolean;
   privStackPtr?: string;
   /** The image was read while tail call slots were filled: its poke sites say what is in the slots. */

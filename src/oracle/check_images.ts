@@ -1,6 +1,6 @@
 import { fromHex, TrampetError, toHex } from '../base/index.ts';
 import { readInsns } from '../bpf/index.ts';
-import { type JitContext, type JitFunction, type JitImage, jitFunction } from '../jit/index.ts';
+import { encodeExtable, type JitContext, type JitFunction, type JitImage, jitFunction } from '../jit/index.ts';
 import { compareCode } from './_compare.ts';
 import { contextOf, type GoldenSubprogram, low, readGolden, releaseOf, wide } from './_golden.ts';
 import type { Checker, Outcome } from './types.ts';
@@ -39,6 +39,9 @@ function compareImage(name: string, part: GoldenSubprogram, type: string, object
   };
   try {
     const image = jitFunction(fn, ctx, () => low(part.image));
+    const extable = toHex(encodeExtable(image, ctx.era));
+    if (extable !== (part.extable?.hex ?? ''))
+      return { name, status: 'failed', at: 'exception table', want: part.extable?.hex ?? '(none)', got: extable };
     const want = part.hexBeforeTailCallFixup ?? part.hex;
     return compareCode(name, image.bytes, part.livePokes ? withoutPokes(want, image) : want, BigInt(part.image));
   } catch (error) {

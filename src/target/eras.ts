@@ -34,6 +34,7 @@ const V6_12: Era = {
   counterReload: 'calls',
   acquireRelease: false,
   arenaSignedLoads: false,
+  arenaFaultReports: false,
   accountedByPadding: ['__bpf_prog_enter_sleepable_recur', '__bpf_prog_exit_sleepable_recur', 'tcp_slow_start'],
   tailCallByPointer: true,
   bootLine: {
@@ -82,6 +83,7 @@ export const ERAS: Readonly<Record<Release, Era>> = {
     counterReload: 'bpf calls',
     acquireRelease: true,
     arenaSignedLoads: true,
+    arenaFaultReports: true,
     endbrPoison: [0x0f, 0x1f, 0x40, 0xd6],
     fineibtStatic: EAX_PREAMBLE,
     fineibtJit: EAX_PREAMBLE,

@@ -74,6 +74,8 @@ export interface Era {
   counterReload: 'calls' | 'bpf calls';
   /** BPF_LOAD_ACQ and BPF_STORE_REL exist (6.15). */
   acquireRelease: boolean;
+  /** Exception tables say which arena address a load or store meant (6.18). */
+  arenaFaultReports: boolean;
   /** Sign-extending loads from an arena exist (BPF_PROBE_MEM32SX, 6.18). */
   arenaSignedLoads: boolean;
   /**
