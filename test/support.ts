@@ -17,16 +17,21 @@ export const root = fileURLToPath(new URL('..', import.meta.url));
 /** A copy of its own: `slice` of a Node buffer would share memory. */
 export const file = (path: string): Uint8Array => new Uint8Array(readFileSync(root + path));
 
-let bundled: Btf | undefined;
-/** The BTF that comes with the package. */
-export function btf(): Btf {
-  bundled ??= readBtf(file('data/btf/vmlinux-6.12.btf'));
-  return bundled;
+const bundled = new Map<string, Btf>();
+/** A BTF that comes with the package; 6.12's stands in for 6.8's. */
+export function btf(kernel = '6.12'): Btf {
+  const release = kernel.startsWith('6.18') ? '6.18' : '6.12';
+  let known = bundled.get(release);
+  if (known === undefined) {
+    known = readBtf(file(`data/btf/vmlinux-${release}.btf`));
+    bundled.set(release, known);
+  }
+  return known;
 }
 
 export const example = (name: string): Uint8Array => file(`examples/${name}.bpf.o`);
-export const resolve = (bytes: Uint8Array, name = 'object'): ResolvedObject =>
-  resolveObject(openObject(bytes, `${name}.bpf.o`), { btf: btf(), release: '6.12' });
+export const resolve = (bytes: Uint8Array, name = 'object', kernel = '6.12'): ResolvedObject =>
+  resolveObject(openObject(bytes, `${name}.bpf.o`), { btf: btf(kernel), release: kernel });
 
 export const MODES: readonly [CfiMode, number][] = [
   ['off', 0],
@@ -36,9 +41,9 @@ export const MODES: readonly [CfiMode, number][] = [
   ['fineibt', 0x9abcdef1],
 ];
 
-export function boot(cfi: CfiMode, hashSeed = 0, features: Partial<Features> = {}): Kernel {
+export function boot(cfi: CfiMode, hashSeed = 0, features: Partial<Features> = {}, release = '6.12'): Kernel {
   return bootKernel({
-    target: makeTarget({ release: '6.12', cfi, btf: btf(), hashSeed, features }),
+    target: makeTarget({ release, cfi, btf: btf(release), hashSeed, features }),
     subsystems: [dummySubsystem, tcpSubsystem],
   });
 }
@@ -51,9 +56,15 @@ export interface Session {
 }
 
 /** Boots, loads an object and registers its tables. */
-export function session(bytes: Uint8Array, cfi: CfiMode, hashSeed = 0): Session {
-  const kernel = boot(cfi, hashSeed);
-  const loaded = loadObject(kernel, resolve(bytes));
+export function session(
+  bytes: Uint8Array,
+  cfi: CfiMode,
+  hashSeed = 0,
+  features: Partial<Features> = {},
+  release = '6.12',
+): Session {
+  const kernel = boot(cfi, hashSeed, features, release);
+  const loaded = loadObject(kernel, resolve(bytes, 'object', release));
   const programs = new Map(loaded.programs.map((program) => [program.name, program]));
   const maps = loaded.resolved.structOps
     .filter(({ type }) => type === 'tcp_congestion_ops')

@@ -25,7 +25,7 @@ export function hash(args: string[]): number {
   const mangled = mangle(type);
   const normalized = mangleNormalized(type);
   const seed = number('hash-seed', values['hash-seed']);
-  const seeded = seed === 0 ? undefined : hex32(seedHash(kcfiTypeId(mangled), seed));
+  const seeded = seed === 0 ? undefined : hex32(seedHash(kcfiTypeId(mangled), seed, choice.era));
   if (values.json) {
     json({
       schema: 1,

@@ -2,10 +2,12 @@ import { hex32 } from '../base/index.ts';
 import { MAP_TYPES } from '../bpf/index.ts';
 import { formatDecl, formatType, kcfiHash } from '../btf/index.ts';
 import type { MapBlueprint, ResolvedObject } from '../object/index.ts';
+import type { KernelFault } from '../target/index.ts';
 import { CliError } from './error.ts';
+import { faultsForObject, printFaults } from './faults.ts';
 import { COMMON, parse } from './options.ts';
 import { bold, cyan, dim, json, out, red, table } from './print.ts';
-import { chooseKernel, openFor } from './session.ts';
+import { chooseKernel, openFor, targetFor } from './session.ts';
 
 export const INSPECT_USAGE = `usage: trampet inspect OBJ [--core] [--btf FILE] [--json]
 
@@ -22,9 +24,14 @@ export function inspect(args: string[]): number {
   const path = positionals[0];
   if (path === undefined || positionals.length > 1)
     throw new CliError('inspect takes one object', 'usage', INSPECT_USAGE.split('\n')[0]!);
-  const object = openFor(path, chooseKernel(values));
-  if (values.json) json(describe(object));
-  else print(object, values.core);
+  const choice = chooseKernel(values);
+  const object = openFor(path, choice);
+  const faults = faultsForObject(targetFor(choice), object);
+  if (values.json) json(describe(object, faults));
+  else {
+    print(object, values.core);
+    printFaults(faults);
+  }
   return 0;
 }
 
@@ -56,9 +63,10 @@ const mapText = (map: MapBlueprint) => ({
   section: map.section ?? null,
 });
 
-function describe(object: ResolvedObject): unknown {
+function describe(object: ResolvedObject, kernelFaults: readonly KernelFault[]): unknown {
   return {
     schema: 1,
+    kernelFaults,
     object: object.file.name,
     license: object.file.license,
     ops: object.structOps.map((ops) => ({

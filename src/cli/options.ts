@@ -7,6 +7,7 @@ type OptionSpecs = NonNullable<ParseArgsConfig['options']>;
 export const COMMON = {
   kernel: { type: 'string', default: '6.12' },
   cfi: { type: 'string', default: 'fineibt' },
+  mitigations: { type: 'string', default: '' },
   btf: { type: 'string' },
   'hash-seed': { type: 'string', default: '0' },
   seed: { type: 'string', default: '1' },

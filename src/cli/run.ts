@@ -3,8 +3,9 @@ import { type Kernel, KernelOops, type StructOpsMap } from '../kernel/index.ts';
 import { formatLink, type LinkSpec, parseLink } from '../net/index.ts';
 import type { ResolvedObject } from '../object/index.ts';
 import { type FlowResult, type FlowSample, runFlow } from '../subsystems/index.ts';
-import type { CfiMode } from '../target/index.ts';
+import type { CfiMode, KernelFault } from '../target/index.ts';
 import { CliError } from './error.ts';
+import { faultsForObject, printFaults } from './faults.ts';
 import { COMMON, parse, seconds } from './options.ts';
 import { bold, cyan, dim, green, json, out, plot, progress, red, table, yellow } from './print.ts';
 import {
@@ -16,6 +17,7 @@ import {
   pickTable,
   registerTables,
   startSession,
+  targetFor,
 } from './session.ts';
 
 export const RUN_USAGE = `usage: trampet run OBJ [options]
@@ -49,6 +51,7 @@ interface RunDocument {
   instructions: number;
   mips: number;
   faults: { kind: string; lines: string[] }[];
+  kernelFaults: KernelFault[];
   flow: FlowResult['flow'] | null;
   samples: FlowSample[];
   trace: string[];
@@ -58,6 +61,7 @@ interface RunDocument {
 export function run(args: string[]): number {
   const { values, positionals } = parse(args, {
     ...COMMON,
+    kernel: { type: 'string', default: '6.18+hashfix' },
     link: { type: 'string', default: '20mbit,40ms,100p' },
     for: { type: 'string', default: '30s' },
     table: { type: 'string' },
@@ -78,7 +82,11 @@ export function run(args: string[]): number {
   const documents = modes.map((cfi) => runOnce(resolved, choice, cfi, link, time, values.table));
   progress('');
   if (values.json) json(documents.length === 1 ? documents[0] : { schema: 1, runs: documents });
-  else printRuns(documents, time);
+  else {
+    printRuns(documents, time);
+    for (const { cfi, faults } of documents)
+      if (faults.length > 0) printFaults(faultsForObject(targetFor(choice, cfi), resolved));
+  }
   return documents.some(({ faults }) => faults.length > 0) ? 1 : 0;
 }
 
@@ -118,6 +126,7 @@ function runOnce(
     instructions: 0,
     mips: 0,
     faults: [],
+    kernelFaults: faultsForObject(kernel.target, resolved),
     flow: null,
     samples: [],
     trace: kernel.trace,

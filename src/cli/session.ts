@@ -15,12 +15,25 @@ import {
 } from '../kernel/index.ts';
 import { openObject, type ResolvedObject, resolveObject } from '../object/index.ts';
 import { dummySubsystem, tcpSubsystem } from '../subsystems/index.ts';
-import { type CfiMode, makeTarget } from '../target/index.ts';
+import { type CfiMode, type Era, eraOf, type Features, makeTarget, type Target } from '../target/index.ts';
 import { CliError } from './error.ts';
 import { number, oneOf } from './options.ts';
 
 export const CFI_MODES = ['off', 'kcfi', 'fineibt'] as const;
-const BUNDLED_BTF = new URL('../../data/btf/vmlinux-6.12.btf', import.meta.url);
+/** `--mitigations`: what each word turns on, as the goldens' kernels had it. */
+const MITIGATIONS: Readonly<Record<string, Partial<Features>>> = {
+  retpoline: { retpoline: true },
+  lfence: { retpoline: true, retpolineLfence: true },
+  rethunk: { rethunk: true },
+  its: { its: true, rethunk: true },
+  calldepth: { callDepth: true, retpoline: true, rethunk: true },
+  sls: { sls: true },
+  nobmi2: { bmi2: false },
+  noibt: { ibt: false },
+  nopad: { callPadding: 0 },
+};
+/** Releases with a bundled BTF. */
+const BUNDLED = ['6.12', '6.18'];
 const LIVE_BTF = '/sys/kernel/btf/vmlinux';
 
 /** Reads a file, unpacking gzip. */
@@ -38,6 +51,8 @@ export function readFile(path: string): Uint8Array {
 export interface KernelChoice {
   release: string;
   cfi: CfiMode;
+  features: Partial<Features>;
+  era: Era;
   btf: Btf;
   hashSeed: number;
   seed: number;
@@ -46,22 +61,46 @@ export interface KernelChoice {
 export interface CommonValues {
   kernel: string;
   cfi: string;
+  mitigations: string;
   btf?: string | undefined;
   'hash-seed': string;
   seed: string;
 }
 
+/** @throws CliError, TargetError */
 export function chooseKernel(values: CommonValues): KernelChoice {
-  const file = values.btf === undefined ? fileURLToPath(BUNDLED_BTF) : values.btf === 'live' ? LIVE_BTF : values.btf;
-  if (values.btf === 'live' && !existsSync(LIVE_BTF))
-    throw new CliError(`the running kernel has no BTF (${LIVE_BTF})`, 'unreadable');
+  const [mode = '', ...words] = values.cfi.split(',');
+  const cfi = oneOf('cfi', mode, CFI_MODES);
+  for (const word of words) oneOf('cfi', word, ['paranoid']);
+  const features: Partial<Features> = { cfiParanoid: words.length > 0 };
+  for (const word of values.mitigations.split(',').filter((text) => text !== ''))
+    Object.assign(features, MITIGATIONS[oneOf('mitigations', word, Object.keys(MITIGATIONS))]);
+  const era = eraOf(values.kernel);
+  const btf = readBtf(readFile(btfFile(values)));
   return {
     release: values.kernel,
-    cfi: oneOf('cfi', values.cfi, CFI_MODES),
-    btf: readBtf(readFile(file)),
+    cfi,
+    features,
+    era,
+    btf,
     hashSeed: number('hash-seed', values['hash-seed']),
     seed: number('seed', values.seed),
   };
+}
+
+function btfFile({ btf, kernel }: CommonValues): string {
+  if (btf === 'live') {
+    if (!existsSync(LIVE_BTF)) throw new CliError(`the running kernel has no BTF (${LIVE_BTF})`, 'unreadable');
+    return LIVE_BTF;
+  }
+  if (btf !== undefined) return btf;
+  const bundled = BUNDLED.find((release) => new RegExp(`^${release}(?!\\d)`).test(kernel));
+  if (bundled === undefined)
+    throw new CliError(
+      `no BTF of Linux ${kernel} is bundled (there are: ${BUNDLED.join(', ')}); name one with --btf FILE`,
+      'unsupported',
+    );
+  return fileURLToPath(new URL(`../../data/btf/vmlinux-${bundled}.btf`, import.meta.url));
 }
 
 /** Opens an object and settles it against the kernel. */
@@ -83,15 +122,24 @@ export interface Session {
   programs: Map<string, LoadedProgram>;
 }
 
-/** Boots, and loads the object; ops tables are not registered yet. */
-export function startSession(resolved: ResolvedObject, choice: KernelChoice, cfi: CfiMode = choice.cfi): Session {
-  const target = makeTarget({
+/** The kernel that was chosen, or the same in another CFI mode. */
+export function targetFor(choice: KernelChoice, cfi: CfiMode = choice.cfi): Target {
+  return makeTarget({
     release: choice.release,
     cfi,
     btf: choice.btf,
+    features: cfi === 'fineibt' ? choice.features : { ...choice.features, cfiParanoid: false },
     hashSeed: cfi === 'off' ? 0 : choice.hashSeed,
   });
-  const kernel = bootKernel({ target, subsystems: [dummySubsystem, tcpSubsystem], seed: choice.seed });
+}
+
+/** Boots, and loads the object; ops tables are not registered yet. */
+export function startSession(resolved: ResolvedObject, choice: KernelChoice, cfi: CfiMode = choice.cfi): Session {
+  const kernel = bootKernel({
+    target: targetFor(choice, cfi),
+    subsystems: [dummySubsystem, tcpSubsystem],
+    seed: choice.seed,
+  });
   const loaded = loadObject(kernel, resolved);
   return { kernel, resolved, loaded, programs: new Map(loaded.programs.map((program) => [program.name, program])) };
 }

@@ -3,6 +3,7 @@ import { formatDecl } from '../btf/index.ts';
 import { buildTrampoline } from '../kernel/index.ts';
 import { listX86 } from '../x86/index.ts';
 import { CliError } from './error.ts';
+import { faultsFor, memberRegisters, printFaults } from './faults.ts';
 import { COMMON, parse } from './options.ts';
 import { bold, cyan, dim, green, json, out } from './print.ts';
 import { chooseKernel, NOT_VERIFIED, openFor, pickTable, splitMember, startSession } from './session.ts';
@@ -10,6 +11,12 @@ import { chooseKernel, NOT_VERIFIED, openFor, pickTable, splitMember, startSessi
 export const TRAMPOLINE_USAGE = `usage: trampet trampoline OBJ TABLE.MEMBER [--cfi MODE] [--json]
 
 The trampoline that the kernel puts into the ops table: preamble with the stub's hash, stack frame, body, annotated.`;
+
+/** Where our knowledge of a form comes from. */
+const FORM_TEXT = {
+  seen: 'form seen: compared with the memory of a running kernel',
+  'from source': 'form from source: not compared with a running kernel',
+} as const;
 
 /** `trampet trampoline`. */
 export function trampoline(args: string[]): number {
@@ -42,6 +49,7 @@ export function trampoline(args: string[]): number {
   const address = kernel.memory.address(image.address);
   const prototype = formatDecl(kernel.btf, field.type, member);
   const cfi = kernel.target.features.cfi;
+  const kernelFaults = faultsFor(kernel.target, memberRegisters(kernel.btf, ops.type, member));
   if (values.json) {
     json({
       schema: 1,
@@ -53,7 +61,8 @@ export function trampoline(args: string[]): number {
       cfi,
       stub,
       hash: cfi === 'off' ? null : hex32(hash),
-      bytesSeen: true,
+      form: kernel.target.era.form,
+      kernelFaults,
       address: `0x${address.toString(16)}`,
       entryOffset: image.entryOffset,
       hex: toHex(image.bytes),
@@ -65,10 +74,11 @@ export function trampoline(args: string[]): number {
   out(`${bold(`${ops.name}.${member}`)}  ${prototype}`);
   out(
     dim(
-      `Linux ${kernel.target.release}, cfi ${cfi} · stub ${stub}${cfi === 'off' ? '' : ` · hash ${hex32(hash)}`} · program ${program.name} · this form was seen in a running kernel`,
+      `Linux ${kernel.target.release}, cfi ${cfi} · stub ${stub}${cfi === 'off' ? '' : ` · hash ${hex32(hash)}`} · program ${program.name} · ${FORM_TEXT[kernel.target.era.form]}`,
     ),
   );
   out(dim(NOT_VERIFIED));
+  printFaults(kernelFaults);
   out(`\n${bold('frame')}  ${dim(`${image.frame.size} bytes below rbp`)}`);
   for (const { offset, what } of image.frame.slots)
     out(`  rbp${offset < 0 ? '-' : '+'}0x${Math.abs(offset).toString(16).padStart(2, '0')}  ${what}`);

@@ -59,6 +59,7 @@ export function emitAlu(state: JitState, insn: Insn): boolean {
   }
   switch (op) {
     case ALU.MOV:
+      if ((insn.off === 1 || insn.off === -1) && !state.ctx.era.arenas) return false;
       if (fromRegister) emitMov(state, insn, size, dst, src);
       else movImm32(e, size === 8, dst, imm);
       return true;

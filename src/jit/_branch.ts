@@ -115,41 +115,55 @@ function emitExit(state: JitState, index: number): void {
   emitReturn(e, ctx, state.image);
 }
 
-/** rbp-relative place of the pointer to the tail call counter. */
-const counterPlace = (stackDepth: number) => -16 - roundUp8(stackDepth);
+/** rbp-relative place of the tail call counter, or of the pointer to it. */
+const counterPlace = ({ ctx, fn }: JitState) => (ctx.era.tailCallByPointer ? -16 : -8) - roundUp8(fn.stackDepth);
 
 function emitBpfCall(state: JitState, insn: Insn): boolean {
   const { e, ctx, fn } = state;
   if (insn.imm === 0) return false;
   const reloads = ctx.era.counterReload === 'calls' || insn.src === PSEUDO_CALL;
-  if (fn.tailCallReachable && reloads) e.mem(X.mov_GvEv, 8, REG.rbp, counterPlace(fn.stackDepth), REG.rax, 4);
+  if (fn.tailCallReachable && reloads) e.mem(X.mov_GvEv, 8, REG.rbp, counterPlace(state), REG.rax, 4);
   if (fn.privateStack !== undefined) e.plus(X.push_Zq, 8, REG.r9);
   emitCall(e, ctx, ctx.symbols.callBase + insn.imm, state.image);
   if (fn.privateStack !== undefined) e.plus(X.pop_Zq, 8, REG.r9);
   return true;
 }
 
-/** Loads the counter's address and jumps to the end (`label` bytes from `start`) if the limit is reached. */
-function emitLimitCheck({ e, fn }: JitState, start: number, label: number): void {
-  e.mem(X.mov_GvEv, 8, REG.rbp, counterPlace(fn.stackDepth), REG.rax, 4);
-  e.mem(X.cmp_EvIb, 8, REG.rax, 0);
-  e.u8(MAX_TAIL_CALL_CNT);
-  e.rel8(X.jcc_Jb[3]!, label - (e.length + 2 - start));
+/** Jumps to the end (`label` bytes from `start`) if the limit is reached. A counter by value is counted up here. */
+function emitLimitCheck(state: JitState, start: number, label: number): void {
+  const { e, ctx } = state;
+  const out = () => e.rel8(X.jcc_Jb[3]!, label - (e.length + 2 - start));
+  if (ctx.era.tailCallByPointer) {
+    e.mem(X.mov_GvEv, 8, REG.rbp, counterPlace(state), REG.rax, 4);
+    e.mem(X.cmp_EvIb, 8, REG.rax, 0);
+    e.u8(MAX_TAIL_CALL_CNT);
+    out();
+    return;
+  }
+  // The upper half of the pushed rax.
+  const place = counterPlace(state) + 4;
+  e.mem(X.mov_GvEv, 4, REG.rbp, place, REG.rax, 4);
+  e.regImm8(X.cmp_EvIb, 4, REG.rax, MAX_TAIL_CALL_CNT);
+  out();
+  e.regImm8(X.add_EvIb, 4, REG.rax, 1);
+  e.mem(X.mov_EvGv, 4, REG.rbp, place, REG.rax, 4);
 }
 
-/** Counts the call and takes down the frame. */
+/** Counts the call by the pointer, and takes down the frame. */
 function emitLeaveForTailCall(state: JitState): void {
-  const { e, fn } = state;
-  e.mem(X.add_EvIb, 8, REG.rax, 0);
-  e.u8(1);
+  const { e, fn, ctx } = state;
+  if (ctx.era.tailCallByPointer) {
+    e.mem(X.add_EvIb, 8, REG.rax, 0);
+    e.u8(1);
+  }
   popSaved(state);
   e.plus(X.pop_Zq, 8, REG.rax);
-  e.plus(X.pop_Zq, 8, REG.rax);
+  if (ctx.era.tailCallByPointer) e.plus(X.pop_Zq, 8, REG.rax);
   if (fn.stackDepth > 0) e.regImm32(X.add_EvIz, 8, REG.rsp, roundUp8(fn.stackDepth));
 }
 
-/** Bytes of a callee that a tail call skips: nop5, nop3 or xor, push rbp, mov rbp rsp, and the entry's ENDBR. */
-const skippedByTailCall = (state: JitState) => 12 + (state.ctx.features.ibt ? 4 : 0);
+/** Bytes of a callee that a tail call skips: nop5, nop or xor of 3 or 2, push rbp, mov rbp rsp, and the entry's ENDBR. */
+const skippedByTailCall = ({ ctx }: JitState) => (ctx.era.tailCallByPointer ? 12 : 11) + (ctx.features.ibt ? 4 : 0);
 
 /** bpf_tail_call with an index known only at run time: rdi ctx, rsi array, rdx index. */
 function emitTailCallIndirect(state: JitState): void {

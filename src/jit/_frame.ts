@@ -57,8 +57,9 @@ export function emitPrologue(state: JitState): void {
   mark('patch site for fentry and fexit', start);
   const frame = e.length;
   if (!fn.fromClassic) {
-    if (fn.tailCallReachable && !fn.isSubprogram) e.reg(X.xor_EvGv, 8, REG.rax, REG.rax);
-    else e.nops(3);
+    const pointer = ctx.era.tailCallByPointer;
+    if (fn.tailCallReachable && !fn.isSubprogram) e.reg(X.xor_EvGv, pointer ? 8 : 4, REG.rax, REG.rax);
+    else e.nops(pointer ? 3 : 2);
   }
   if (fn.exceptionCallback) {
     // rsp and rbp of the frame to return to come as arguments 2 and 3.
@@ -73,7 +74,10 @@ export function emitPrologue(state: JitState): void {
   }
   emitEndbr(e, ctx);
   if (fn.stackDepth > 0 && fn.privateStack === undefined) e.regImm32(X.sub_EvIz, 8, REG.rsp, roundUp8(fn.stackDepth));
-  if (fn.tailCallReachable) emitTailCallCounter(e, fn.isSubprogram);
+  if (fn.tailCallReachable) {
+    if (ctx.era.tailCallByPointer) emitTailCallCounter(e, fn.isSubprogram);
+    else e.plus(X.push_Zq, 8, REG.rax);
+  }
   if (fn.exceptionBoundary) {
     e.plus(X.push_Zq, 8, REG.r12);
     pushCalleeSaved(e, ALL);
@@ -81,7 +85,7 @@ export function emitPrologue(state: JitState): void {
     if (fn.arena !== undefined) e.plus(X.push_Zq, 8, REG.r12);
     pushCalleeSaved(e, state.used);
   }
-  if (fn.arena !== undefined) movImm64(e, REG.r12, fn.arena.kernel.lo, fn.arena.kernel.hi);
+  if (fn.arena !== undefined) movImm64(e, ctx.era, REG.r12, fn.arena.kernel.lo, fn.arena.kernel.hi);
   if (fn.privateStack !== undefined) emitPrivateStack(state, fn.privateStack);
   mark('prologue', frame);
 }
@@ -89,7 +93,7 @@ export function emitPrologue(state: JitState): void {
 /** r9 = top of this CPU's private stack, above its lower guard word (emit_priv_frame_ptr). */
 function emitPrivateStack({ e, fn, ctx }: JitState, stack: Wide): void {
   const low = (stack.lo >>> 0) + PRIVATE_STACK_GUARD + roundUp8(fn.stackDepth);
-  movImm64(e, REG.r9, low | 0, (stack.hi + Math.floor(low / 0x1_0000_0000)) | 0);
+  movImm64(e, ctx.era, REG.r9, low | 0, (stack.hi + Math.floor(low / 0x1_0000_0000)) | 0);
   e.u8(0x65);
   e.memAbsolute(X.add_GvEv, 8, ctx.symbols.thisCpuOffset, REG.r9);
 }

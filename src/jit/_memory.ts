@@ -33,7 +33,7 @@ export function emitLoad(state: JitState, insn: Insn): boolean {
     case MODE.MEM:
     case MODE.PROBE_MEM: {
       const [row, width] = loadRow(size);
-      if (mode === MODE.PROBE_MEM) emitProbe(state, insn, dst, src, () => e.mem(row, width, src, insn.off, dst, 1));
+      if (mode === MODE.PROBE_MEM) emitProbe(state, insn, dst, src, (off) => e.mem(row, width, src, off, dst, 1));
       else e.mem(row, width, src, insn.off, dst, 1);
       return true;
     }
@@ -41,7 +41,7 @@ export function emitLoad(state: JitState, insn: Insn): boolean {
     case MODE.PROBE_MEMSX:
       if (size === 8) return false;
       if (mode === MODE.PROBE_MEMSX)
-        emitProbe(state, insn, dst, src, () => e.mem(signedLoadRow(size), 8, src, insn.off, dst, 1));
+        emitProbe(state, insn, dst, src, (off) => e.mem(signedLoadRow(size), 8, src, off, dst, 1));
       else e.mem(signedLoadRow(size), 8, src, insn.off, dst, 1);
       return true;
     case MODE.PROBE_MEM32SX: {
@@ -52,6 +52,7 @@ export function emitLoad(state: JitState, insn: Insn): boolean {
       return true;
     }
     case MODE.PROBE_MEM32: {
+      if (!state.ctx.era.arenas) return false;
       const start = e.length;
       const row = size === 1 ? X.movzx_GvEb : size === 2 ? X.movzx_GvEw : X.mov_GvEv;
       e.memIndex(row, size === 8 ? 8 : 4, src, REG.r12, 1, insn.off, dst, 1, true);
@@ -70,25 +71,52 @@ export function emitLoad(state: JitState, insn: Insn): boolean {
  *     mov r10, VSYSCALL_ADDR ; mov r11, src ; add r11, off ; sub r11, r10 ; mov r10, limit ; cmp r11, r10 ; ja load
  *     xor dst, dst ; jmp end ; load: mov dst, [src+off] ; end:
  */
-function emitProbe(state: JitState, insn: Insn, dst: number, src: number, load: () => void): void {
+function emitProbe(state: JitState, insn: Insn, dst: number, src: number, load: (off: number) => void): void {
   const { e, ctx } = state;
+  if (ctx.era.probeCheck === 'user end') {
+    emitProbeInPlace(state, insn, dst, src, load);
+    return;
+  }
   const { vsyscall, taskSizeMax } = ctx;
-  movImm64(e, AX, vsyscall.lo, vsyscall.hi);
+  movImm64(e, ctx.era, AX, vsyscall.lo, vsyscall.hi);
   movReg(e, 8, AUX, src);
   if (insn.off !== 0) e.regImm32(X.add_EvIz, 8, AUX, insn.off);
   e.reg(X.sub_EvGv, 8, AUX, AX);
   const low = (taskSizeMax.lo >>> 0) + PAGE_SIZE - (vsyscall.lo >>> 0);
-  movImm64(e, AX, low | 0, (taskSizeMax.hi - vsyscall.hi + Math.floor(low / 0x1_0000_0000)) | 0);
+  movImm64(e, ctx.era, AX, low | 0, (taskSizeMax.hi - vsyscall.hi + Math.floor(low / 0x1_0000_0000)) | 0);
   e.reg(X.cmp_EvGv, 8, AUX, AX);
-  e.rel8(X.jcc_Jb[7]!, 0);
-  const afterJa = e.length;
+  emitGuardedLoad(state, X.jcc_Jb[7]!, dst, () => load(insn.off));
+}
+
+/** `jcc load ; xor dst, dst ; jmp end ; load: … ; end:` */
+function emitGuardedLoad(state: JitState, jump: Row, dst: number, load: () => void): void {
+  const { e } = state;
+  e.rel8(jump, 0);
+  const afterJump = e.length;
   movImm32(e, false, dst, 0);
   e.rel8(X.jmp_Jb, 0);
   const start = e.length;
-  e.bytes[afterJa - 1] = start - afterJa;
+  e.bytes[afterJump - 1] = start - afterJump;
   load();
   e.bytes[start - 1] = e.length - start;
   addExtable(state, start, dst);
+}
+
+/**
+ * The probing load of 6.8: the offset is added to the pointer itself and taken off again afterwards. r11 = end of user
+ * space and a page:
+ *
+ *     movabs r11, limit ; add src, off ; cmp src, r11 ; jae load ; xor dst, dst ; jmp end ; load: mov dst, [src] ; end:
+ *     sub src, off
+ */
+function emitProbeInPlace(state: JitState, insn: Insn, dst: number, src: number, load: (off: number) => void): void {
+  const { e, ctx } = state;
+  const low = (ctx.taskSizeMax.lo >>> 0) + PAGE_SIZE;
+  e.movImm64(AUX, low | 0, (ctx.taskSizeMax.hi + Math.floor(low / 0x1_0000_0000)) | 0);
+  if (insn.off !== 0) e.regImm32(X.add_EvIz, 8, src, insn.off);
+  e.reg(X.cmp_EvGv, 8, src, AUX);
+  emitGuardedLoad(state, X.jcc_Jb[3]!, dst, () => load(0));
+  if (insn.off !== 0 && src !== dst) e.regImm32(X.sub_EvIz, 8, src, insn.off);
 }
 
 function addExtable(state: JitState, start: number, register: number, arena?: ExtableEntry['arena']): void {
@@ -110,7 +138,8 @@ export function emitStore(state: JitState, insn: Insn): boolean {
   const src = immediate ? 0 : state.regs[insn.src]!;
   const start = e.length;
   if (mode === MODE.MEM) e.mem(row, size, dst, insn.off, src, 1);
-  else if (mode === MODE.PROBE_MEM32) e.memIndex(row, size, dst, REG.r12, 1, insn.off, src, 1, true);
+  else if (mode === MODE.PROBE_MEM32 && state.ctx.era.arenas)
+    e.memIndex(row, size, dst, REG.r12, 1, insn.off, src, 1, true);
   else return false;
   if (immediate) {
     if (size === 1) e.u8(insn.imm & 0xff);
@@ -150,6 +179,7 @@ export function emitAtomic(state: JitState, insn: Insn): boolean {
   const dst = state.regs[insn.dst]!;
   const src = state.regs[insn.src]!;
   const probe = (insn.code & 0xe0) === MODE.PROBE_ATOMIC;
+  if (probe && !ctx.era.arenas) return false;
   const loop =
     insn.imm === (ALU.AND | ATOMIC.FETCH) ||
     insn.imm === (ALU.OR | ATOMIC.FETCH) ||

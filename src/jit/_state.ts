@@ -1,3 +1,4 @@
+import type { Era } from '../target/index.ts';
 import { type Emitter, REG, X } from '../x86/index.ts';
 import type { ExtableEntry, JitContext, JitFunction, Poke, Segment } from './types.ts';
 
@@ -68,8 +69,8 @@ export function movImm32(e: Emitter, signExtend: boolean, register: number, imm:
 }
 
 /** A 64-bit constant given as halves (emit_mov_imm64). */
-export function movImm64(e: Emitter, register: number, lo: number, hi: number): void {
+export function movImm64(e: Emitter, era: Era, register: number, lo: number, hi: number): void {
   if ((hi | 0) === 0) movImm32(e, false, register, lo | 0);
-  else if ((hi | 0) === -1 && (lo | 0) < 0) movImm32(e, true, register, lo | 0);
+  else if (era.shortKernelAddresses && (hi | 0) === -1 && (lo | 0) < 0) movImm32(e, true, register, lo | 0);
   else e.movImm64(register, lo, hi);
 }

@@ -22,8 +22,6 @@ const MAX_INSN_SIZE = 128;
  * @throws JitError for an instruction that the kernel's JIT does not know, or a program that does not converge.
  */
 export function jitFunction(fn: JitFunction, ctx: JitContext, place: (size: number) => number): JitImage {
-  if (!ctx.era.jit)
-    throw new JitError(`the JIT of Linux ${ctx.era.release} is not modelled yet`, 'JIT_ERA', undefined, 'unsupported');
   const count = fn.insns.length;
   const state: JitState = {
     e: new Emitter(),
@@ -91,7 +89,7 @@ function runPass(state: JitState): number {
     if (insn.code === LD_IMM64) {
       const second = fn.insns[i + 1];
       if (second === undefined) throw new JitError('64-bit load has no second half', 'EINVAL', `insn ${i}`);
-      movImm64(e, state.regs[insn.dst]!, insn.imm, second.imm);
+      movImm64(e, state.ctx.era, state.regs[insn.dst]!, insn.imm, second.imm);
       addrs[++i] = e.length;
     } else if (!emitInsn(state, insn, i)) {
       throw new JitError(`bpf_jit: unknown opcode ${insn.code.toString(16).padStart(2, '0')}`, 'EINVAL', `insn ${i}`);

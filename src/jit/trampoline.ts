@@ -81,10 +81,10 @@ class TrampolineWriter {
     this.#store(REG.rbx, -layout.rbx);
     this.#mark('frame', start);
     start = e.length;
-    movImm64(e, REG.rax, layout.nrRegs, 0);
+    movImm64(e, this.#ctx.era, REG.rax, layout.nrRegs, 0);
     this.#store(REG.rax, -layout.nregs);
     if ((flags & TRAMP_F.IP_ARG) !== 0) {
-      movImm64(e, REG.rax, this.#spec.func.lo, this.#spec.func.hi);
+      movImm64(e, this.#ctx.era, REG.rax, this.#spec.func.lo, this.#spec.func.hi);
       this.#store(REG.rax, -layout.ip);
     }
     this.#saveArguments(layout.regs, false);
@@ -129,7 +129,7 @@ class TrampolineWriter {
 
   #callWithImage(symbol: '__bpf_tramp_enter' | '__bpf_tramp_exit'): void {
     const start = this.e.length;
-    movImm64(this.e, REG.rdi, this.#spec.image.lo, this.#spec.image.hi);
+    movImm64(this.e, this.#ctx.era, REG.rdi, this.#spec.image.lo, this.#spec.image.hi);
     this.#call(this.#ctx.symbols[symbol]!);
     this.#mark(symbol, start);
   }
@@ -193,9 +193,9 @@ class TrampolineWriter {
     const { runCtx, regs } = this.#layout;
     const lea = (register: number, disp: number) => e.mem(X.lea_GvM, 8, REG.rbp, disp, register, 1);
     let start = e.length;
-    movImm64(e, REG.rdi, link.cookie.lo, link.cookie.hi);
+    movImm64(e, this.#ctx.era, REG.rdi, link.cookie.lo, link.cookie.hi);
     this.#store(REG.rdi, -runCtx + this.#ctx.offsets.trampRunCtxCookie);
-    movImm64(e, REG.rdi, link.prog.lo, link.prog.hi);
+    movImm64(e, this.#ctx.era, REG.rdi, link.prog.lo, link.prog.hi);
     lea(REG.rsi, -runCtx);
     this.#call(link.enter);
     movReg(e, 8, REG.rbx, REG.rax);
@@ -210,7 +210,7 @@ class TrampolineWriter {
     this.#mark('the program: a direct call, without hash', start);
     start = e.length;
     e.bytes[branch - 1] = e.length - branch;
-    movImm64(e, REG.rdi, link.prog.lo, link.prog.hi);
+    movImm64(e, this.#ctx.era, REG.rdi, link.prog.lo, link.prog.hi);
     movReg(e, 8, REG.rsi, REG.rbx);
     lea(REG.rdx, -runCtx);
     this.#call(link.exit);
@@ -271,13 +271,6 @@ export function emitTrampoline(
   ctx: JitContext,
   place: (allocated: number) => number,
 ): TrampolineImage {
-  if (!ctx.era.jit)
-    throw new JitError(
-      `trampolines of Linux ${ctx.era.release} are not modelled yet`,
-      'JIT_ERA',
-      undefined,
-      'unsupported',
-    );
   if ((spec.flags & TRAMP_F.INDIRECT) !== 0 && (spec.flags & ~(TRAMP_F.INDIRECT | TRAMP_F.RET_FENTRY_RET)) !== 0) {
     throw new JitError(`BPF_TRAMP_F_INDIRECT does not go with flags 0x${spec.flags.toString(16)}`, 'EINVAL');
   }

@@ -1,7 +1,7 @@
 import { kcfiHash } from '../btf/index.ts';
 import type { JitContext, JitSymbols } from '../jit/index.ts';
 import { GuestMemory, type GuestPtr, Machine } from '../machine/index.ts';
-import { cfiHashes, type Target } from '../target/index.ts';
+import { CFI_HASHES, seedHash, type Target } from '../target/index.ts';
 import { REG } from '../x86/index.ts';
 import { Allocator } from './alloc.ts';
 import { bootCallSite, bootPreamble, CALL_SITE_SIZE, sealPreamble } from './cfi.ts';
@@ -45,7 +45,6 @@ export interface BootOptions {
 export function bootKernel(options: BootOptions): Kernel {
   const { target } = options;
   const { features, era } = target;
-  if (!era.boot) throw new UnsupportedError(`Linux ${target.release} cannot be booted yet (6.12 can)`);
   const memory = new GuestMemory(TEXT_SIZE + IMAGES_SIZE + HEAP_SIZE + VMALLOC_SIZE + PERCPU_SIZE + STACK_SIZE);
   const machine = new Machine(memory, { ibt: target.cpu.ibt && features.ibt });
   const textRegion = memory.mapRegion('text', TEXT_BASE, TEXT_SIZE, 'none');
@@ -106,7 +105,10 @@ export function bootKernel(options: BootOptions): Kernel {
     percpuBase: percpu.start,
     seed: options.seed ?? 1,
   });
-  kernel.printk(era.bootLine[features.cfi]);
+  const words = { rehashed: target.hashSeed !== 0, paranoid: features.cfiParanoid };
+  kernel.printk(
+    era.bootLine[features.cfi].replace(/\{(\w+) \}/, (_, word: keyof typeof words) => (words[word] ? `${word} ` : '')),
+  );
   return kernel;
 }
 
@@ -204,12 +206,12 @@ function jitContext(target: Target, symbols: Symbols): JitContext {
     named[name] = symbols.find(name)!.start;
   named['__bpf_tramp_enter'] = symbols.find('__bpf_tramp_enter')!.start;
   named['__bpf_tramp_exit'] = symbols.find('__bpf_tramp_exit')!.start;
-  const hashes = cfiHashes(target.hashSeed);
+  const seeded = (hash: number) => seedHash(hash, target.hashSeed, target.era);
   return {
     features: target.features,
     era: target.era,
     offsets: target.offsets,
-    hashes,
+    hashes: { program: seeded(CFI_HASHES.program), subprogram: seeded(CFI_HASHES.subprogram) },
     symbols: {
       ...named,
       callBase: symbols.find('__bpf_call_base')!.start,

@@ -34,7 +34,7 @@ export function compiledPreamble(hash: number, build: CfiBuild): Uint8Array {
 export function bootPreamble(compiled: Uint8Array, build: CfiBuild, era: Era, seed: number): Uint8Array {
   const bytes = compiled.slice();
   if (build.cfi === 'off') return bytes;
-  const hash = seedHash(read32(bytes, 1), seed);
+  const hash = seedHash(read32(bytes, 1), seed, era);
   if (build.cfi === 'kcfi') {
     write32(bytes, 1, hash);
     return bytes;
@@ -116,7 +116,7 @@ export function bootCallSite(
   const bytes = compiled.slice();
   const kind: BranchKind = compiled[CALL_SITE_CHECK + 1] === JMP_REL32 ? 'jump' : 'call';
   bootBranch(bytes, kind, address, features, era, thunks);
-  const hash = seedHash(-read32(bytes, 2) >>> 0, seed);
+  const hash = seedHash(-read32(bytes, 2) >>> 0, seed, era);
   if (features.cfi === 'off') bytes.set([0xeb, 0x0c], 0);
   else if (features.cfi === 'kcfi') write32(bytes, 2, -hash >>> 0);
   else {

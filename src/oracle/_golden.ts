@@ -1,6 +1,6 @@
 import type { JitContext, JitSymbols, Wide } from '../jit/index.ts';
 import type { Release } from '../target/index.ts';
-import { cfiHashes, ERAS, type Features, type StructOffsets } from '../target/index.ts';
+import { CFI_HASHES, ERAS, type Features, type StructOffsets } from '../target/index.ts';
 import { fromFlat, isFlat } from './_flat.ts';
 import { calledDirectly } from './_vmlinux.ts';
 import type { OracleDirectory } from './types.ts';
@@ -135,14 +135,16 @@ export function contextOf(golden: Golden, release: Release, directory: OracleDir
   const features = featuresOf(golden);
   const hash = (name: string, fallback: number) =>
     typeof golden.features[name] === 'string' ? low(golden.features[name] as string) : fallback;
-  const plain = cfiHashes(0);
   const named: Record<string, number> = {};
   for (const [name, address] of Object.entries(symbols)) named[name] = low(address);
   return {
     features,
     era: ERAS[release],
     offsets: offsetsOf(golden),
-    hashes: { program: hash('cfiBpfHash', plain.program), subprogram: hash('cfiBpfSubprogHash', plain.subprogram) },
+    hashes: {
+      program: hash('cfiBpfHash', CFI_HASHES.program),
+      subprogram: hash('cfiBpfSubprogHash', CFI_HASHES.subprogram),
+    },
     symbols: {
       ...named,
       callBase: low(symbols['bpfCallBase']),

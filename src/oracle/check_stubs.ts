@@ -1,6 +1,6 @@
 import { toHex } from '../base/index.ts';
 import { bootPreamble, compiledPreamble } from '../kernel/index.ts';
-import { cfiHashes, ERAS, seedHash } from '../target/index.ts';
+import { CFI_HASHES, ERAS, seedHash } from '../target/index.ts';
 import { compareCode } from './_compare.ts';
 import { featuresOf, type Golden, low, releaseOf } from './_golden.ts';
 import type { Checker } from './types.ts';
@@ -8,7 +8,7 @@ import type { Checker } from './types.ts';
 /** The seed of a golden's kernel: what its program hash was mixed with. */
 export function seedOf(golden: Golden): number {
   const hash = golden.features['cfiBpfHash'];
-  return typeof hash === 'string' ? (low(hash) ^ cfiHashes(0).program) >>> 0 : 0;
+  return typeof hash === 'string' ? (low(hash) ^ CFI_HASHES.program) >>> 0 : 0;
 }
 
 /** Preambles of the ops' stub functions: the compiler's, from the type hash, rewritten as boot does; and the hash in them. */
@@ -27,7 +27,7 @@ export const checkStubs: Checker = {
         continue;
       }
       // The function behind test_run has no member, hence no prototype in the golden.
-      const hash = typeof stub.typeHash === 'string' ? low(stub.typeHash) : cfiHashes(0).dummyTest;
+      const hash = typeof stub.typeHash === 'string' ? low(stub.typeHash) : CFI_HASHES.dummyTest;
       const prefix = 5 + build.callPadding;
       const booted = bootPreamble(compiledPreamble(hash, build), build, ERAS[release], seed);
       const want = stub.preambleHex.slice(2 * (16 - prefix), 2 * (16 - prefix + booted.length));
@@ -37,7 +37,7 @@ export const checkStubs: Checker = {
         build.cfi === 'off'
           ? undefined
           : readAt === undefined
-            ? seedHash(hash, seed)
+            ? seedHash(hash, seed, ERAS[release])
             : new DataView(booted.buffer).getUint32(readAt, true);
       if (wantHash !== undefined && low(stub.hash ?? undefined) !== wantHash)
         yield { name, status: 'failed', at: 'hash', want: String(stub.hash), got: `0x${wantHash.toString(16)}` };

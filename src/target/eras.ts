@@ -1,4 +1,24 @@
-import type { Era, Release } from './types.ts';
+import type { Era, KernelFault, Release } from './types.ts';
+
+const STUB_HASH: KernelFault = {
+  id: 'stub-hash',
+  what: "cfi_get_func_hash reads a stub's hash at preamble+7, where it stood until 6.14; since then it stands at +5",
+  consequence:
+    'under FineIBT every trampoline carries (hash >> 16) | 0x0f2e0000, so that each indirect call of a struct_ops member traps',
+  kernels: '6.18.32 as shipped',
+};
+const PARANOID_ITS: KernelFault = {
+  id: 'paranoid-its',
+  what: "with paranoid FineIBT and ITS thunks the JIT's indirect jump enters the thunk at the `jne` of a caller's hash check",
+  consequence: 'no comparison stands before a tail call, so that every tail call of a BPF program traps',
+  kernels: '6.18.32',
+};
+const STACK_ARGUMENTS: KernelFault = {
+  id: 'stack-arguments',
+  what: 'indirect trampolines copy arguments beyond the sixth register from rbp+0x18, as traced functions need; theirs lie at rbp+0x10',
+  consequence: 'programs of members with more than six argument registers get arguments 7 and on from 8 bytes too high',
+  kernels: '6.8 to 6.18',
+};
 
 /**
  * FineIBT preamble of 6.8 … 6.14 (apply_fineibt in arch/x86/kernel/alternative.c, emit_fineibt in bpf_jit_comp.c):
@@ -18,8 +38,7 @@ const NOP_POISON = [0x66, 0x0f, 0x1f, 0x00] as const;
 
 const V6_12: Era = {
   release: '6.12',
-  jit: true,
-  boot: true,
+  form: 'seen',
   endbrPoison: NOP_POISON,
   fineibtStatic: R10_STATIC,
   fineibtJit: R10_JIT,
@@ -36,7 +55,13 @@ const V6_12: Era = {
   arenaSignedLoads: false,
   arenaFaultReports: false,
   accountedByPadding: ['__bpf_prog_enter_sleepable_recur', '__bpf_prog_exit_sleepable_recur', 'tcp_slow_start'],
+  shortKernelAddresses: true,
+  probeCheck: 'vsyscall',
+  arenas: true,
+  lacks: [],
   tailCallByPointer: true,
+  faults: [STACK_ARGUMENTS],
+  oopsWords: 'PREEMPT SMP',
   bootLine: {
     off: 'SMP alternatives: Disabling CFI',
     kcfi: 'SMP alternatives: Using kCFI',
@@ -72,29 +97,52 @@ const EAX_PARANOID = {
   jump: [0x75, 0xfd, 0x41, 0xff, 0xe3, 0xcc],
 } as const;
 
+const V6_18: Era = {
+  ...V6_12,
+  release: '6.18',
+  counterReload: 'bpf calls',
+  acquireRelease: true,
+  arenaSignedLoads: true,
+  arenaFaultReports: true,
+  endbrPoison: [0x0f, 0x1f, 0x40, 0xd6],
+  fineibtStatic: EAX_PREAMBLE,
+  fineibtJit: EAX_PREAMBLE,
+  fineibtHashOffset: 5,
+  fineibtTrapOffset: 19,
+  fineibtHashRegister: 0,
+  fineibtCall: EAX_CALL,
+  fineibtCallHashOffset: 1,
+  fineibtParanoid: EAX_PARANOID,
+  bareBranch: { call: [0x2e, 0x2e, 0x2e, 0x41, 0xff, 0xd3], jump: [0x41, 0xff, 0xe3, 0xcc, 0xcc, 0xcc] },
+  faults: [STUB_HASH, PARANOID_ITS, STACK_ARGUMENTS],
+  fineibtStubReadOffset: 7,
+  oopsWords: 'SMP NOPTI',
+  bootLine: {
+    off: 'SMP alternatives: CFI: disabled',
+    kcfi: 'SMP alternatives: CFI: Using {rehashed }retpoline kCFI',
+    fineibt: 'SMP alternatives: Using {paranoid }FineIBT CFI',
+  },
+};
+
 /** Every era, by release. */
 export const ERAS: Readonly<Record<Release, Era>> = {
-  '6.8': { ...V6_12, release: '6.8', jit: false, boot: false, shortJumpMax: 127, tailCallByPointer: false },
-  '6.12': V6_12,
-  '6.18': {
+  '6.8': {
     ...V6_12,
-    release: '6.18',
-    boot: false,
-    counterReload: 'bpf calls',
-    acquireRelease: true,
-    arenaSignedLoads: true,
-    arenaFaultReports: true,
-    endbrPoison: [0x0f, 0x1f, 0x40, 0xd6],
-    fineibtStatic: EAX_PREAMBLE,
-    fineibtJit: EAX_PREAMBLE,
-    fineibtHashOffset: 5,
-    fineibtTrapOffset: 19,
-    fineibtHashRegister: 0,
-    fineibtCall: EAX_CALL,
-    fineibtCallHashOffset: 1,
-    fineibtParanoid: EAX_PARANOID,
-    bareBranch: { call: [0x2e, 0x2e, 0x2e, 0x41, 0xff, 0xd3], jump: [0x41, 0xff, 0xe3, 0xcc, 0xcc, 0xcc] },
-    fineibtStubReadOffset: 7,
-    bootLine: { off: 'CFI: disabled', kcfi: 'CFI: Using retpoline kCFI', fineibt: 'CFI: Using FineIBT CFI' },
+    release: '6.8',
+    form: 'from source',
+    shortJumpMax: 127,
+    shortKernelAddresses: false,
+    probeCheck: 'user end',
+    arenas: false,
+    lacks: ['its', 'callDepth', 'clearBhbLoop'],
+    tailCallByPointer: false,
+  },
+  '6.12': V6_12,
+  '6.18': V6_18,
+  '6.18+hashfix': {
+    ...V6_18,
+    release: '6.18+hashfix',
+    fineibtStubReadOffset: 5,
+    faults: V6_18.faults.filter((fault) => fault !== STUB_HASH),
   },
 };

@@ -1,7 +1,7 @@
 import type { Btf } from '../btf/index.ts';
 import { ERAS } from './eras.ts';
 import { TargetError } from './error.ts';
-import type { CfiMode, CpuFeatures, Features, Release, StructOffsets, Target } from './types.ts';
+import type { CfiMode, CpuFeatures, Era, Features, KernelFault, Release, StructOffsets, Target } from './types.ts';
 
 /**
  * A distribution kernel on a CPU with IBT and enhanced IBRS: indirect branches stay bare, as a retpoline's `ret` would hide
@@ -33,24 +33,44 @@ export interface TargetOptions {
   hashSeed?: number;
 }
 
-/** @throws TargetError for a release that we know nothing of. */
+/** The era of `6.12`, `6.12.117`, `6.18+hashfix`, … @throws TargetError for a release that we know nothing of */
+export function eraOf(kernel: string): Era {
+  const release = kernel.replace(/^(\d+\.\d+)[^+]*/, '$1');
+  if (!Object.hasOwn(ERAS, release))
+    throw new TargetError(`kernel ${kernel} is not known (known: ${Object.keys(ERAS).join(', ')})`, 'TARGET_RELEASE');
+  return ERAS[release as Release];
+}
+
+/** @throws TargetError for a release that we know nothing of, or features that do not go together */
 export function makeTarget(options: TargetOptions): Target {
-  const release = options.release.split('.').slice(0, 2).join('.');
-  if (!Object.hasOwn(ERAS, release)) {
-    throw new TargetError(
-      `kernel ${options.release} is not known (known: ${Object.keys(ERAS).join(', ')})`,
-      'TARGET_RELEASE',
-    );
-  }
+  const era = eraOf(options.release);
+  const features: Features = { ...DEFAULT_FEATURES, ...options.features, cfi: options.cfi };
+  if (options.cfi === 'fineibt' && !(features.ibt && features.callPadding === 11))
+    throw new TargetError('FineIBT needs a kernel with IBT and 11 bytes of call padding', 'TARGET_FINEIBT', 'usage');
+  const lacking = era.lacks.find((name) => features[name]);
+  if (lacking !== undefined)
+    throw new TargetError(`'${lacking}' is not modelled for Linux ${era.release}`, 'TARGET_FEATURE');
+  if (options.features?.cfiParanoid === true && (era.fineibtParanoid === undefined || options.cfi !== 'fineibt'))
+    throw new TargetError(`there is no paranoid ${options.cfi} in Linux ${era.release}`, 'TARGET_PARANOID', 'usage');
   return {
-    release: release as Release,
-    era: ERAS[release as Release],
-    features: { ...DEFAULT_FEATURES, ...options.features, cfi: options.cfi },
+    release: era.release,
+    era,
+    features,
     cpu: { ibt: true, ...options.cpu },
     offsets: structOffsets(options.btf),
     btf: options.btf,
     hashSeed: (options.hashSeed ?? 0) >>> 0,
   };
+}
+
+/** The era's faults that this configuration brings out. */
+export function faultsOf({ era, features }: Pick<Target, 'era' | 'features'>): KernelFault[] {
+  const shows: Record<KernelFault['id'], boolean> = {
+    'stub-hash': features.cfi === 'fineibt',
+    'paranoid-its': features.cfiParanoid && features.its,
+    'stack-arguments': true,
+  };
+  return era.faults.filter(({ id }) => shows[id]);
 }
 
 /** Layout of the structs that emitted code reads. */
@@ -77,31 +97,23 @@ export function cfiOffset(features: Pick<Features, 'cfi' | 'callPadding'>): numb
   }
 }
 
-/** Type ids of what is called indirectly in BPF: programs, subprograms, and the dummy ops' test_run (see facts in docs/parity/cfi.md). */
-const PROGRAM_HASH = 0xd9421881;
-const SUBPROGRAM_HASH = 0x9e4709a9;
-const DUMMY_TEST_HASH = 0xb456af0c;
-
-/** The hashes that this kernel puts in front of BPF functions, seed applied. */
-export function cfiHashes(hashSeed: number): { program: number; subprogram: number; dummyTest: number } {
-  return {
-    program: seedHash(PROGRAM_HASH, hashSeed),
-    subprogram: seedHash(SUBPROGRAM_HASH, hashSeed),
-    dummyTest: seedHash(DUMMY_TEST_HASH, hashSeed),
-  };
-}
+/**
+ * Type ids of what is called indirectly in BPF, as the compiler makes them: programs, subprograms, and the variadic function
+ * behind the dummy ops' test runs.
+ */
+export const CFI_HASHES = { program: 0xd9421881, subprogram: 0x9e4709a9, dummyTest: 0xb456af0c } as const;
 
 const ENDBR_WORD = 0xfa1e0ff3;
-const ENDBR_POISON_WORD = 0x001f0f66;
 
 /**
- * A type hash under the boot-time seed, `cfi_rehash` (arch/x86/kernel/alternative.c, 6.12): hashes that look like ENDBR, or
- * whose negation does, are stepped by a shift register.
+ * A type hash under the boot-time seed, `cfi_rehash` (arch/x86/kernel/alternative.c, 6.12): hashes that look like ENDBR or
+ * its poison, or whose negation does, are stepped by a shift register.
  */
-export function seedHash(hash: number, seed: number): number {
+export function seedHash(hash: number, seed: number, { endbrPoison }: Pick<Era, 'endbrPoison'>): number {
   if (seed === 0) return hash >>> 0;
+  const poison = endbrPoison.reduce((word, byte, i) => (word | (byte << (8 * i))) >>> 0, 0);
   let mixed = (hash ^ seed) >>> 0;
-  const looksLikeEndbr = (value: number) => value === ENDBR_WORD || value === ENDBR_POISON_WORD;
+  const looksLikeEndbr = (value: number) => value === ENDBR_WORD || value === poison;
   while (looksLikeEndbr(mixed) || looksLikeEndbr(-mixed >>> 0))
     mixed = (mixed >>> 1) ^ ((mixed & 1) === 1 ? 0x80200003 : 0);
   return mixed >>> 0;

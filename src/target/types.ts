@@ -1,7 +1,19 @@
 import type { Btf } from '../btf/index.ts';
 
 export type CfiMode = 'off' | 'kcfi' | 'fineibt';
-export type Release = '6.8' | '6.12' | '6.18';
+/** A kernel that we can pretend to be: a release as shipped, or with a named repair of one of its faults. */
+export type Release = '6.8' | '6.12' | '6.18' | '6.18+hashfix';
+
+/** A fault of a kernel as shipped, which we reproduce byte for byte and name where it shows. */
+export interface KernelFault {
+  id: 'stub-hash' | 'paranoid-its' | 'stack-arguments';
+  /** What the kernel does wrong. */
+  what: string;
+  /** What a user sees of it. */
+  consequence: string;
+  /** Which kernels have it. */
+  kernels: string;
+}
 
 /**
  * What the kernel's configuration, boot options and CPU decide about emitted bytes. The names follow the goldens'
@@ -45,10 +57,8 @@ export interface CpuFeatures {
 /** Everything that depends on the kernel's version. `if (release >= …)` stands in `src/target` alone. */
 export interface Era {
   release: Release;
-  /** Whether the JIT and trampolines are modelled; loading objects works for every era with a BTF. */
-  jit: boolean;
-  /** Whether a guest of this era can be booted. */
-  boot: boolean;
+  /** Whether emitted forms were compared with the memory of a running kernel, or follow from its source alone. */
+  form: 'seen' | 'from source';
   /** The bytes that replace ENDBR where indirect calls must not land any more ("sealed", "poisoned"). */
   endbrPoison: readonly number[];
   /** FineIBT preambles, 16 bytes, of compiled functions and of JIT output; the hash goes to `fineibtHashOffset`. */
@@ -83,9 +93,24 @@ export interface Era {
    * padding does the accounting (is_callthunk), so that images do not. A vmlinux tells exactly; these are the ones seen.
    */
   accountedByPadding: readonly string[];
+  /** 64-bit constants that fit are moved sign-extended from 32 bits (6.10). */
+  shortKernelAddresses: boolean;
+  /**
+   * What a probing load compares its address with: the upper end of user space by changing the pointer itself, or (6.10)
+   * the range up to the vsyscall page in scratch registers.
+   */
+  probeCheck: 'user end' | 'vsyscall';
+  /** Arenas and per-CPU address moves exist (6.9, 6.10). */
+  arenas: boolean;
+  /** Mitigations that this kernel does not have, or whose bytes are not modelled for it. */
+  lacks: readonly ('its' | 'callDepth' | 'clearBhbLoop')[];
   /** The tail call counter goes by pointer (6.11) rather than by value. */
   tailCallByPointer: boolean;
-  /** Boot log line by mode. */
+  /** What this kernel does wrong, whether or not the configuration brings it out; see faultsOf. */
+  faults: readonly KernelFault[];
+  /** What stands behind `[#1]` in an oops. */
+  oopsWords: string;
+  /** Boot log line by mode; `{rehashed }` and `{paranoid }` stand where those words may. */
   bootLine: Record<CfiMode, string>;
 }
 

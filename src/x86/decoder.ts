@@ -38,6 +38,23 @@ export interface Undecodable {
 }
 
 const LIMIT = 15;
+/** What may carry a LOCK prefix, with a destination in memory; anywhere else it is #UD. */
+const LOCKABLE = new Set([
+  'add',
+  'adc',
+  'and',
+  'cmpxchg',
+  'dec',
+  'inc',
+  'neg',
+  'not',
+  'or',
+  'sbb',
+  'sub',
+  'xadd',
+  'xchg',
+  'xor',
+]);
 /** Forms by map and opcode; those that share one are told apart by prefix, digit or ModRM. */
 const groups = new Map<number, Row[]>();
 
@@ -156,6 +173,7 @@ export function decode(bytes: Uint8Array, offset: number): X86Insn | Undecodable
         ? size
         : row.immediate;
   if (at + immediate > end) return bad();
+  if (lock && !(LOCKABLE.has(row.mnemonic) && insn.memory && row.operands[0]?.place === 'E')) return bad();
   insn.imm = readSigned(bytes, at, Math.min(immediate, 4));
   if (immediate === 8) insn.immHigh = readSigned(bytes, at + 4, 4);
   insn.length = at + immediate - offset;

@@ -18,14 +18,15 @@ describe('boot', () => {
   it.each(MODES)('%s, seed %i: stubs carry the seeded hash, sealed functions none', (cfi, seed) => {
     const kernel = boot(cfi, seed);
     const hash = kernel.cfiFuncHash(kernel.symbol('bpf_tcp_ca_ssthresh'));
-    expect(hash).toBe(cfi === 'off' ? 0 : seedHash(SSTHRESH, seed));
+    expect(hash).toBe(cfi === 'off' ? 0 : seedHash(SSTHRESH, seed, kernel.target.era));
     if (cfi !== 'off') expect(kernel.cfiFuncHash(kernel.symbol('sealed_tcp_congestion_ops_ssthresh'))).toBe(0);
     expect(kernel.cfiFuncHash(0x1000)).toBe(0);
     expect(kernel.log).toHaveLength(1);
   });
 
-  it('refuses what it does not model', () => {
-    expect(() => boot('kcfi', 0, { retpoline: true })).toThrow("no thunks for 'retpoline'");
+  it('refuses what no such kernel can have', () => {
+    expect(() => boot('fineibt', 0, { callPadding: 0 })).toThrow('FineIBT needs');
+    expect(() => boot('fineibt', 0, { cfiParanoid: true })).toThrow('no paranoid fineibt in Linux 6.12');
   });
 
   it('text cannot be written by the guest', () => {

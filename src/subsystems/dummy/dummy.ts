@@ -8,7 +8,7 @@ import {
   type Subsystem,
 } from '../../kernel/index.ts';
 import type { GuestPtr } from '../../machine/index.ts';
-import { cfiHashes, cfiOffset } from '../../target/index.ts';
+import { CFI_HASHES, cfiOffset } from '../../target/index.ts';
 
 const TYPE = 'bpf_dummy_ops';
 /** `int (struct bpf_dummy_ops_state *, ...)`: the function type through which test_run calls every member. */
@@ -35,8 +35,8 @@ export const dummySubsystem: Subsystem = {
       unreg: () => {},
     },
   ],
-  stubs: [{ name: TEST_STUB, hash: cfiHashes(0).dummyTest }],
-  callSites: [{ name: TEST_CALL, hash: cfiHashes(0).dummyTest }],
+  stubs: [{ name: TEST_STUB, hash: CFI_HASHES.dummyTest }],
+  callSites: [{ name: TEST_CALL, hash: CFI_HASHES.dummyTest }],
 };
 
 export interface TestRunResult {

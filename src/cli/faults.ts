@@ -1,0 +1,36 @@
+import type { Btf } from '../btf/index.ts';
+import { funcModel, registerCount } from '../jit/index.ts';
+import type { ResolvedObject } from '../object/index.ts';
+import { faultsOf, type KernelFault, type Target } from '../target/index.ts';
+import { dim, out, yellow } from './print.ts';
+
+const REGISTER_ARGUMENTS = 6;
+
+/** Argument registers of an ops member; 0 for one that is no function. */
+export function memberRegisters(btf: Btf, type: string, member: string): number {
+  const field = btf.struct(type).members.find(({ name }) => name === member);
+  const pointer = field === undefined ? undefined : btf.resolve(field.type);
+  const proto = pointer?.kind === 'ptr' ? btf.resolve(pointer.type) : undefined;
+  return proto?.kind === 'func_proto' ? registerCount(funcModel(btf, proto.id)) : 0;
+}
+
+/** The faults of this kernel, in this configuration, that a member with so many argument registers meets. */
+export function faultsFor(target: Pick<Target, 'era' | 'features'>, registers: number): KernelFault[] {
+  return faultsOf(target).filter(({ id }) => id !== 'stack-arguments' || registers > REGISTER_ARGUMENTS);
+}
+
+/** The same for all members of an object's tables that programs implement. */
+export function faultsForObject(target: Pick<Target, 'era' | 'features'>, object: ResolvedObject): KernelFault[] {
+  const registers = object.structOps.flatMap(({ type, programs }) =>
+    programs.map(({ member }) => memberRegisters(object.target.btf, type, member)),
+  );
+  return faultsFor(target, Math.max(0, ...registers));
+}
+
+/** Names each fault, what it leads to, and who has it. */
+export function printFaults(faults: readonly KernelFault[]): void {
+  for (const { id, what, consequence, kernels } of faults) {
+    out(yellow(`fault of this kernel (${id}): ${what};`));
+    out(yellow(`  ${consequence}`) + dim(`  — ${kernels}; docs/kernel-faults.md`));
+  }
+}
