@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { TrampetError } from '../base/index.ts';
 import { breakCommand } from './break.ts';
+import { conformance } from './conformance.ts';
 import { CliError } from './error.ts';
 import { hash } from './hash.ts';
 import { inspect } from './inspect.ts';
@@ -19,6 +20,7 @@ const COMMANDS: Record<string, (args: string[]) => number> = {
   trampoline,
   hash,
   break: breakCommand,
+  conformance,
 };
 
 const help = () => `${bold('trampet')}: Linux's bpf_struct_ops under kCFI and FineIBT, in user space
@@ -30,6 +32,7 @@ const help = () => `${bold('trampet')}: Linux's bpf_struct_ops under kCFI and Fi
   trampoline OBJ TABLE.MEMBER  the annotated trampoline
   hash 'PROTOTYPE'             kCFI type id of a C function type
   break OBJ TABLE.MEMBER       call it wrongly: what traps in which CFI mode
+  conformance DIR              instruction tests, in an interpreter and on the machine
 
   trampet run cubic.bpf.o --all-cfi
   trampet trampoline cubic.bpf.o cubic.ssthresh --cfi kcfi

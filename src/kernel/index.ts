@@ -17,8 +17,9 @@ export {
 } from './cfi.ts';
 export { KernelError, KernelOops, type Report, UnsupportedError } from './error.ts';
 export { callSiteName, HZ, Kernel } from './kernel.ts';
-export { type LoadedFunction, type LoadedObject, type LoadedProgram, loadObject } from './load.ts';
+export { type LoadedObject, type LoadedProgram, loadObject } from './load.ts';
 export { type BpfMap, MAP_TYPE, RingbufMap } from './maps.ts';
+export { type LoadedFunction, type PreparedFunction, placeFunctions } from './place.ts';
 export {
   buildTrampoline,
   StructOpsLink,

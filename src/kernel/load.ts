@@ -1,5 +1,4 @@
 import { CALL, type Insn, LD_IMM64, MODE, PSEUDO, PSEUDO_CALL, PSEUDO_KFUNC_CALL } from '../bpf/index.ts';
-import { type JitFunction, type JitImage, jitFunction } from '../jit/index.ts';
 import type { GuestPtr } from '../machine/index.ts';
 import {
   encodeForLoad,
@@ -11,6 +10,7 @@ import {
 import {
   applyReplacements,
   checkStructure,
+  extendExchange,
   type FunctionRange,
   followTypes,
   guardDivision,
@@ -22,19 +22,7 @@ import { UnsupportedError } from './error.ts';
 import { helperSymbol, mapOperation } from './helpers.ts';
 import type { Kernel } from './kernel.ts';
 import { type BpfMap, createMap } from './maps.ts';
-
-/** A function of a loaded program: the main one, or a subprogram. */
-export interface LoadedFunction {
-  name: string;
-  /** Final instructions, as the JIT got them. */
-  insns: Insn[];
-  /** Slot in the resolved program of each final instruction. */
-  origin: Int32Array;
-  stackDepth: number;
-  image: JitImage;
-  /** The address that is called. */
-  entry: GuestPtr;
-}
+import { type LoadedFunction, type PreparedFunction, placeFunctions } from './place.ts';
 
 export interface LoadedProgram {
   id: number;
@@ -109,14 +97,6 @@ function loadProgram(kernel: Kernel, program: ResolvedProgram, maps: BpfMap[], u
   return placeProgram(kernel, program, prepare(kernel, program, insns, ranges, maps), undo);
 }
 
-interface Prepared {
-  name: string;
-  range: FunctionRange;
-  insns: Insn[];
-  origin: Int32Array;
-  stackDepth: number;
-}
-
 /** The kernel's rewrites: addresses, calls, probes, inlined helpers, guarded divisions; then each function by itself. */
 function prepare(
   kernel: Kernel,
@@ -124,7 +104,7 @@ function prepare(
   insns: Insn[],
   ranges: FunctionRange[],
   maps: BpfMap[],
-): Prepared[] {
+): PreparedFunction[] {
   const mapRef = new Map(
     program.references.filter((r) => r.kind === 'map' || r.kind === 'map_value').map((r) => [r.insn, r.map]),
   );
@@ -146,7 +126,7 @@ function prepare(
         if (replacement !== undefined) replacements.push(replacement);
       } else if (insn.code === CALL && insn.src === PSEUDO_KFUNC_CALL) settleKfunc(kernel, insn, kfuncs.get(at), where);
       else {
-        const guard = guardDivision(at, insn);
+        const guard = guardDivision(at, insn) ?? extendExchange(at, insn);
         if (guard !== undefined) replacements.push(guard);
       }
     }
@@ -256,83 +236,26 @@ function settleHelper(
   return undefined;
 }
 
-/** Compiles the functions, gives them places in BPF text, and makes `struct bpf_prog`. */
+/** Places the functions, and makes `struct bpf_prog`. */
 function placeProgram(
   kernel: Kernel,
   program: ResolvedProgram,
-  prepared: Prepared[],
+  prepared: PreparedFunction[],
   undo: (() => void)[],
 ): LoadedProgram {
   const { memory } = kernel;
-  // A first pass tells every image's size; calls between functions have the same length whatever their distance.
-  const somewhere = new Map(prepared.map(({ range }) => [range.start, kernel.jit.symbols.callBase + 1]));
-  const entries = prepared.map((part, i) => {
-    const sized = jitFunction(
-      jitInput(withCallees(part, somewhere, kernel), part, i),
-      kernel.jit,
-      () => kernel.jit.symbols.callBase,
-    );
-    const address = kernel.images.alloc(sized.bytes.length, 64);
-    undo.push(() => kernel.images.free(address));
-    return { address, entry: address + sized.entryOffset };
-  });
-  const callees = new Map(prepared.map(({ range }, i) => [range.start, entries[i]!.entry]));
-  const functions = prepared.map((part, i): LoadedFunction => {
-    const insns = withCallees(part, callees, kernel);
-    const image = jitFunction(jitInput(insns, part, i), kernel.jit, () => entries[i]!.address);
-    memory.poke(image.address, image.bytes);
-    const symbol = `bpf_prog_${part.name}`;
-    kernel.symbols.add(symbol, entries[i]!.entry, image.bytes.length - image.entryOffset);
-    undo.push(() => kernel.symbols.remove(symbol));
-    for (const entry of image.extable) {
-      const at = image.address + entry.offset;
-      kernel.extable.set(at, { resume: at + entry.length, register: entry.register });
-      undo.push(() => kernel.extable.delete(at));
-    }
-    return {
-      name: part.name,
-      insns,
-      origin: part.origin,
-      stackDepth: part.stackDepth,
-      image,
-      entry: entries[i]!.entry,
-    };
-  });
+  const functions = placeFunctions(kernel, prepared, undo);
   const pointer = kernel.vmalloc.alloc(kernel.btf.struct('bpf_prog').size, 4096);
   undo.push(() => kernel.vmalloc.free(pointer));
-  memory.setPtr(pointer + kernel.target.offsets.bpfProgBpfFunc, entries[0]!.entry);
+  memory.setPtr(pointer + kernel.target.offsets.bpfProgBpfFunc, functions[0]!.entry);
   memory.setU32(pointer + kernel.field('bpf_prog', 'len').offset, functions[0]!.insns.length);
   return {
     id: kernel.nextId(),
     name: program.name,
     resolved: program,
     pointer,
-    bpfFunc: entries[0]!.entry,
+    bpfFunc: functions[0]!.entry,
     functions,
     verified: false,
-  };
-}
-
-/** The function's instructions with the addresses of those it calls. */
-function withCallees(part: Prepared, targets: ReadonlyMap<number, number>, kernel: Kernel): Insn[] {
-  return part.insns.map((insn, i, all) => {
-    if (insn.code === CALL && insn.src === PSEUDO_CALL)
-      return { ...insn, src: 0, imm: (targets.get(insn.imm)! - kernel.jit.symbols.callBase) | 0 };
-    if (insn.code === LD_IMM64 && insn.src === PSEUDO.FUNC) return { ...insn, src: 0, imm: targets.get(insn.imm)! | 0 };
-    const before = all[i - 1];
-    return before?.code === LD_IMM64 && before.src === PSEUDO.FUNC ? { ...insn, imm: -1 } : insn;
-  });
-}
-
-function jitInput(insns: Insn[], part: Prepared, index: number): JitFunction {
-  return {
-    insns,
-    stackDepth: part.stackDepth,
-    isSubprogram: index > 0,
-    tailCallReachable: false,
-    exceptionCallback: false,
-    exceptionBoundary: false,
-    fromClassic: false,
-    unprivileged: false,
   };
 }

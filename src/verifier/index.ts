@@ -6,6 +6,6 @@
 export { VerifierError } from './error.ts';
 export { followTypes, MAX_BPF_STACK, type TypeFlow } from './flow.ts';
 export { applyReplacements, type Replacement } from './patch.ts';
-export { guardDivision, type InlineFacts, type InlineMap, inlineHelper } from './rewrite.ts';
+export { extendExchange, guardDivision, type InlineFacts, type InlineMap, inlineHelper } from './rewrite.ts';
 export { checkStructure, type FunctionRange, jumpDistance } from './structure.ts';
 export type { ProgramContext, RegType } from './types.ts';

@@ -1,4 +1,4 @@
-import { ALU, CLASS, type Insn, JMP, LD_IMM64, MODE, SIZE, SRC_X } from '../bpf/index.ts';
+import { ALU, ATOMIC, CLASS, type Insn, JMP, LD_IMM64, MODE, SIZE, SRC_X } from '../bpf/index.ts';
 import type { Replacement } from './patch.ts';
 
 /** Shape of a map, as far as inlined look-ups need it. */
@@ -96,6 +96,15 @@ function guardSigned(index: number, original: Insn, wide: boolean, isDivision: b
   ];
   if (!wide) insns.push(insn(CLASS.JMP | JMP.JA, 0, 0, 1, 0), insn(CLASS.ALU | ALU.MOV | SRC_X, dst, dst, 0, 0));
   return { at: index, insns };
+}
+
+/**
+ * x86's 32-bit compare-and-exchange leaves the upper half of rax alone where it succeeds: R0 is zero-extended after it
+ * (bpf_opt_subreg_zext_lo32_rnd_hi32, 6.12, which does so where the upper half is read).
+ */
+export function extendExchange(index: number, original: Insn): Replacement | undefined {
+  const isExchange = original.code === (CLASS.STX | MODE.ATOMIC | SIZE.W) && original.imm === ATOMIC.CMPXCHG;
+  return isExchange ? { at: index, insns: [original, insn(CLASS.ALU | ALU.MOV | SRC_X, R0, R0, 0, 1)] } : undefined;
 }
 
 const MAP_HASH = 1;
