@@ -67,9 +67,9 @@ function printNotes(findings: readonly Finding[]): void {
   const failures = findings.filter(({ status }) => status === 'failed');
   if (failures.length > 0) console.log(`\n${failures.length} failed`);
   for (const failure of failures.slice(0, SHOWN_FAILURES)) {
-    console.log(
-      `  ${failure.kind} · ${failure.mode} · ${failure.object} · ${failure.name} at ${failure.at}\n    kernel  ${failure.want}\n    trampet ${failure.got}`,
-    );
+    console.log(`  ${failure.kind} · ${failure.mode} · ${failure.object} · ${failure.name} at ${failure.at}`);
+    for (const line of failure.listing ?? [`kernel  ${failure.want}`, `trampet ${failure.got}`])
+      console.log(`    ${line}`);
   }
   if (failures.length > SHOWN_FAILURES)
     console.log(`  … and ${failures.length - SHOWN_FAILURES} more (--json lists all)`);

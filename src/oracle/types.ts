@@ -7,6 +7,8 @@ export interface Outcome {
   at?: string;
   want?: string;
   got?: string;
+  /** Failed in code: the instructions around the difference, kernel's to the left, ours to the right. */
+  listing?: string[];
   /** Unsupported: what is not modelled. */
   why?: string;
 }

@@ -41,6 +41,16 @@ describe('goldens of real kernels', () => {
     expect(count(findings)).toEqual({ 'relocated insns': { passed: 11 } });
   });
 
+  it('Linux 6.18 with CFI: seven modes, as shipped and with the hash repaired', () => {
+    const findings = [...runOracle(openOracle(join(root, 'test/golden/linux-6.18-cfi')))];
+    expect(findings.filter(({ status }) => status !== 'passed')).toEqual([]);
+    const kinds = count(findings);
+    expect(kinds['images']!['passed']).toBeGreaterThan(60);
+    expect(kinds['trampolines']!['passed']).toBeGreaterThan(60);
+    expect(kinds['stubs']!['passed']).toBeGreaterThan(100);
+    expect(kinds['call sites']!['passed']).toBe(410);
+  });
+
   it('one changed byte fails, and is named in assembly', () => {
     const copy = mkdtempSync(join(tmpdir(), 'trampet-oracle-'));
     try {
@@ -66,6 +76,11 @@ describe('goldens of real kernels', () => {
         got: 'b8811842d9 mov eax, 0xd9421881',
       });
       expect(failed[1]!.want).toContain('nop');
+      expect(failed[0]!.listing?.slice(0, 3)).toEqual([
+        expect.stringMatching(/^kernel +trampet$/),
+        '+000 b8001842d9 mov eax, 0xd9421800 | +000 b8811842d9 mov eax, 0xd9421881',
+        expect.stringMatching(/^\+005 90 nop +\+005 90 nop$/),
+      ]);
       writeFileSync(path, JSON.stringify({ ...golden, programs: [{ name: 'x', subprogs: [{}] }] }));
       const malformed = [...runOracle(openOracle(copy), { mode: 'kcfi-norand', only: 'images' })].find(
         ({ object }) => object === 'cc_renoish',
