@@ -71,8 +71,8 @@ export interface CommonValues {
 export function chooseKernel(values: CommonValues): KernelChoice {
   const [mode = '', ...words] = values.cfi.split(',');
   const cfi = oneOf('cfi', mode, CFI_MODES);
-  for (const word of words) oneOf('cfi', word, ['paranoid']);
-  const features: Partial<Features> = { cfiParanoid: words.length > 0 };
+  for (const word of words) oneOf('cfi', word, ['paranoid', 'warn']);
+  const features: Partial<Features> = { cfiParanoid: words.includes('paranoid'), cfiWarn: words.includes('warn') };
   for (const word of values.mitigations.split(',').filter((text) => text !== ''))
     Object.assign(features, MITIGATIONS[oneOf('mitigations', word, Object.keys(MITIGATIONS))]);
   const era = eraOf(values.kernel);

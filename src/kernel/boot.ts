@@ -80,7 +80,7 @@ export function bootKernel(options: BootOptions): Kernel {
   symbols.add('jiffies', jiffies, 8);
   symbols.add('pcpu_hot', percpu.start + PCPU_HOT, 64);
   memory.setPtr(percpu.start + THIS_CPU_OFF, percpu.start);
-  machine.setGsBase(percpu.start);
+  machine.setGs(percpu.start, memory.high(percpu.start));
   machine.hostReturn = symbols.find('host_return')!.start + (features.ibt ? 4 : 0);
   machine.setStack(stack.start + stack.size - 64);
   const call = gateCall(machine);

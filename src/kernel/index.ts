@@ -16,7 +16,7 @@ export {
   sealPreamble,
 } from './cfi.ts';
 export { KernelError, KernelOops, type Report, UnsupportedError } from './error.ts';
-export { callSiteName, HZ, Kernel } from './kernel.ts';
+export { callSiteName, gateCall, HZ, Kernel } from './kernel.ts';
 export { type LoadedObject, type LoadedProgram, loadObject } from './load.ts';
 export { type BpfMap, MAP_TYPE, RingbufMap } from './maps.ts';
 export { type LoadedFunction, type PreparedFunction, placeFunctions } from './place.ts';

@@ -7,7 +7,7 @@ import type { Allocator } from './alloc.ts';
 import { hashPlace } from './cfi.ts';
 import { KernelError } from './error.ts';
 import type { BpfMap } from './maps.ts';
-import { toOops } from './report.ts';
+import { toOops, warnOfCfi } from './report.ts';
 import type { StructOpsMap } from './struct_ops.ts';
 import type { Symbols } from './symbols.ts';
 import type { TextCallSite } from './text.ts';
@@ -85,6 +85,11 @@ export class Kernel {
     this.random = new Random(parts.seed);
     this.#jiffies = parts.jiffies;
     this.machine.onFault = (machine, fault) => {
+      const resume = warnOfCfi(this, fault);
+      if (resume !== undefined) {
+        machine.rip = resume;
+        return true;
+      }
       const entry = this.extable.get(Number(fault.rip & 0xffffffffn));
       if (entry === undefined || (fault.vector !== '#PF' && fault.vector !== '#GP')) return false;
       if (entry.register >= 0) {

@@ -1,5 +1,5 @@
 import { hex32 } from '../base/index.ts';
-import { GuestFault, type GuestPtr } from '../machine/index.ts';
+import { type FaultInfo, GuestFault, type GuestPtr } from '../machine/index.ts';
 import { KernelOops, type Report } from './error.ts';
 import type { Kernel } from './kernel.ts';
 import { ITS_PARANOID } from './thunks.ts';
@@ -16,6 +16,21 @@ export function toOops(kernel: Kernel, error: unknown): unknown {
   return new KernelOops(report, error);
 }
 
+/** cfi=warn: reports a mismatch and tells where execution goes on; undefined for anything else. */
+export function warnOfCfi(kernel: Kernel, fault: FaultInfo): GuestPtr | undefined {
+  if (fault.vector !== '#UD' || !kernel.target.features.cfiWarn) return undefined;
+  const rip = Number(fault.rip & 0xffffffffn);
+  const failure = cfiFailure(kernel, rip);
+  if (failure === undefined) return undefined;
+  const where = kernel.symbols.format(rip, fault.rip);
+  kernel.printk(cfiLine(where, failure));
+  kernel.printk(`WARNING: CPU: 0 PID: 1 at ${where}`);
+  return failure.resume;
+}
+
+const cfiLine = (where: string, { target, expected }: CfiFailure): string =>
+  `CFI failure at ${where} (target: ${target}; expected type: ${hex32(expected)})`;
+
 /** What the kernel's handlers make of a fault: handle_cfi_failure, exc_control_protection, die (arch/x86/kernel, 6.12 and 6.18). */
 function explain(kernel: Kernel, error: GuestFault): Report {
   const { fault } = error;
@@ -26,8 +41,9 @@ function explain(kernel: Kernel, error: GuestFault): Report {
       const cfi = cfiFailure(kernel, rip);
       if (cfi === undefined)
         return { kind: 'invalid opcode', where, lines: oops(kernel, 'invalid opcode: 0000', rip, where) };
-      const line = `CFI failure at ${where} (target: ${cfi.target}; expected type: ${hex32(cfi.expected)})`;
-      return { kind: 'cfi', where, ...cfi, lines: [line, ...oops(kernel, 'invalid opcode: 0000', rip, where)] };
+      const { target, expected } = cfi;
+      const lines = [cfiLine(where, cfi), ...oops(kernel, 'invalid opcode: 0000', rip, where)];
+      return { kind: 'cfi', where, target, expected, lines };
     }
     case '#CP':
       return {
@@ -81,6 +97,8 @@ const PARANOID_TRAP = 13;
 interface CfiFailure {
   target: string;
   expected: number;
+  /** Where execution goes on under cfi=warn. */
+  resume: GuestPtr;
 }
 
 /** handle_cfi_failure: kCFI and paranoid FineIBT trap in the caller, FineIBT in the callee's preamble, ITS in a thunk. */
@@ -91,7 +109,7 @@ function cfiFailure(kernel: Kernel, rip: GuestPtr): CfiFailure | undefined {
     const site = kernel.callSites.find(({ start }) => start + KCFI_TRAP === rip);
     if (site === undefined) return undefined;
     const negated = kernel.memory.i32(site.start + 2);
-    return { target: fromR11(kernel, 0), expected: -negated >>> 0 };
+    return { target: fromR11(kernel, 0), expected: -negated >>> 0, resume: rip + 2 };
   }
   return paranoidFailure(kernel, rip) ?? preambleFailure(kernel, rip);
 }
@@ -101,7 +119,11 @@ function paranoidFailure(kernel: Kernel, rip: GuestPtr): CfiFailure | undefined 
   if (!kernel.target.features.cfiParanoid) return undefined;
   const inThunk = kernel.memory.copyNofault(rip, ITS_PARANOID.length)?.every((byte, i) => byte === ITS_PARANOID[i]);
   if (inThunk !== true && !kernel.callSites.some(({ start }) => start + PARANOID_TRAP === rip)) return undefined;
-  return { target: fromR11(kernel, PREAMBLE_SIZE), expected: kernel.machine.lo[0]! >>> 0 };
+  return {
+    target: fromR11(kernel, PREAMBLE_SIZE),
+    expected: kernel.machine.lo[0]! >>> 0,
+    resume: inThunk === true ? rip + ITS_PARANOID.length : rip + 3,
+  };
 }
 
 function preambleFailure(kernel: Kernel, rip: GuestPtr): CfiFailure | undefined {
@@ -115,6 +137,7 @@ function preambleFailure(kernel: Kernel, rip: GuestPtr): CfiFailure | undefined 
   return {
     target: at(kernel, preamble + PREAMBLE_SIZE, memory.high(preamble)),
     expected: (machine.lo[fineibtHashRegister]! + hash) >>> 0,
+    resume: preamble + PREAMBLE_SIZE,
   };
 }
 

@@ -104,10 +104,16 @@ export class Machine {
     this.#cpu.limit = this.#cpu.instructions + count;
   }
 
-  /** Base address of the gs segment: this CPU's per-CPU area. */
-  setGsBase(pointer: GuestPtr): void {
-    this.#cpu.gsLo = pointer >>> 0;
-    this.#cpu.gsHi = this.memory.high(pointer);
+  /** Base address of the gs segment, as halves: this CPU's per-CPU area, less where its symbols start. */
+  setGs(lo: number, hi: number): void {
+    this.#cpu.gsLo = lo >>> 0;
+    this.#cpu.gsHi = hi;
+  }
+
+  /** From inside of a hypercall: execution goes on at `address` instead of behind the `vmcall`. */
+  jump(address: GuestPtr): void {
+    this.#cpu.rip = address;
+    this.#dropCode();
   }
 
   /** Calls `hook` with the address of each instruction before it runs; undefined ends tracing. */

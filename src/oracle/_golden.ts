@@ -18,7 +18,8 @@ export interface Golden {
   stubs?: GoldenStub[];
   callSites?: GoldenCallSite[];
   runs?: unknown[];
-  maps?: unknown[];
+  maps?: { name: string; type: string; value: string }[];
+  pokes?: unknown[];
 }
 export interface GoldenProgram {
   name: string;
@@ -39,6 +40,8 @@ export interface GoldenSubprogram {
   exceptionCb: boolean;
   exceptionBoundary: boolean;
   fromCbpf: boolean;
+  hexFinal?: string;
+  pokes?: { tailcallTarget: string; key: string }[];
   extable?: { addr: string; hex: string };
   privStack?: boolean;
   privStackPtr?: string;
@@ -52,6 +55,8 @@ export interface GoldenTrampoline {
   symbol: string;
   addr: string;
   hex: string;
+  /** The image was still there when memory was read again. */
+  kcoreMatches?: boolean | null;
   codeLen: number;
   allocLen: number;
   flags: string;
@@ -95,12 +100,19 @@ export function readGolden(directory: OracleDirectory, mode: string, object: str
 /** `6.12.117` → `6.12`; undefined for a kernel that we know nothing of. */
 export function releaseOf(golden: Golden): Release | undefined {
   const release = /^(\d+\.\d+)/.exec(golden.version.replace(/^\D*/, ''))?.[1] ?? '';
-  return release in ERAS ? (release as Release) : undefined;
+  // A kernel whose stub hash is read where it stands is the repaired one.
+  const repaired = release === '6.18' && golden.features['stubHashReadOffset'] === 5 ? '+hashfix' : '';
+  return release + repaired in ERAS ? ((release + repaired) as Release) : undefined;
 }
 
 export function featuresOf(golden: Golden): Features {
   const raw = golden.features as unknown as Features;
-  return { ...raw, retpolineConfig: raw.retpolineConfig ?? true, cfiParanoid: raw.cfiParanoid ?? false };
+  return {
+    ...raw,
+    retpolineConfig: raw.retpolineConfig ?? true,
+    cfiParanoid: raw.cfiParanoid ?? false,
+    cfiWarn: raw.cfiWarn ?? false,
+  };
 }
 
 export function offsetsOf(golden: Golden): StructOffsets {

@@ -6,3 +6,10 @@ export class OracleError extends TrampetError {
     super(why, { kind: 'unreadable', code: 'ORACLE', where });
   }
 }
+
+/** A recorded run that needs what is not recorded, or not played. */
+export class UnsupportedReplay extends TrampetError {
+  constructor(why: string) {
+    super(why, { kind: 'unsupported', code: 'ORACLE_REPLAY' });
+  }
+}

@@ -61,6 +61,7 @@ const V6_12: Era = {
   lacks: [],
   tailCallByPointer: true,
   faults: [STACK_ARGUMENTS],
+  cfiWarn: false,
   oopsWords: 'PREEMPT SMP',
   bootLine: {
     off: 'SMP alternatives: Disabling CFI',
@@ -116,6 +117,7 @@ const V6_18: Era = {
   bareBranch: { call: [0x2e, 0x2e, 0x2e, 0x41, 0xff, 0xd3], jump: [0x41, 0xff, 0xe3, 0xcc, 0xcc, 0xcc] },
   faults: [STUB_HASH, PARANOID_ITS, STACK_ARGUMENTS],
   fineibtStubReadOffset: 7,
+  cfiWarn: true,
   oopsWords: 'SMP NOPTI',
   bootLine: {
     off: 'SMP alternatives: CFI: disabled',

@@ -16,6 +16,7 @@ export const DEFAULT_FEATURES: Omit<Features, 'cfi'> = {
   rethunk: false,
   its: false,
   cfiParanoid: false,
+  cfiWarn: false,
   callDepth: false,
   sls: false,
   bmi2: true,
@@ -47,6 +48,8 @@ export function makeTarget(options: TargetOptions): Target {
   const features: Features = { ...DEFAULT_FEATURES, ...options.features, cfi: options.cfi };
   if (options.cfi === 'fineibt' && !(features.ibt && features.callPadding === 11))
     throw new TargetError('FineIBT needs a kernel with IBT and 11 bytes of call padding', 'TARGET_FINEIBT', 'usage');
+  if (options.features?.cfiWarn === true && !era.cfiWarn)
+    throw new TargetError(`there is no cfi=warn in Linux ${era.release}`, 'TARGET_WARN', 'usage');
   const lacking = era.lacks.find((name) => features[name]);
   if (lacking !== undefined)
     throw new TargetError(`'${lacking}' is not modelled for Linux ${era.release}`, 'TARGET_FEATURE');

@@ -37,6 +37,8 @@ export interface Features {
   its: boolean;
   /** Paranoid FineIBT: the caller checks the callee's hash too. */
   cfiParanoid: boolean;
+  /** cfi=warn (6.15): a mismatch is reported, and the call goes on. */
+  cfiWarn: boolean;
   /** Call depth tracking. */
   callDepth: boolean;
   /** Straight-line speculation: `int3` after `ret`. */
@@ -108,6 +110,8 @@ export interface Era {
   tailCallByPointer: boolean;
   /** What this kernel does wrong, whether or not the configuration brings it out; see faultsOf. */
   faults: readonly KernelFault[];
+  /** cfi=warn exists (6.15). */
+  cfiWarn: boolean;
   /** What stands behind `[#1]` in an oops. */
   oopsWords: string;
   /** Boot log line by mode; `{rehashed }` and `{paranoid }` stand where those words may. */
