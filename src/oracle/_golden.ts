@@ -18,12 +18,14 @@ export interface Golden {
   stubs?: GoldenStub[];
   callSites?: GoldenCallSite[];
   runs?: unknown[];
+  tracedFunctions?: { symbol: string; addr: string; bytesFromMinus16: string }[];
   maps?: { name: string; type: string; value: string }[];
   pokes?: unknown[];
 }
 export interface GoldenProgram {
   name: string;
   type: string;
+  expectedAttach?: string;
   subprogs: GoldenSubprogram[];
 }
 export interface GoldenSubprogram {

@@ -26,7 +26,7 @@ export const checkRuns: Checker = {
     );
     if (golden === undefined || lines.length === 0) return;
     if (!lines.some((line) => /^RUN test_\w+ null=/.test(line))) {
-      yield* replayLines(directory, golden, object, lines);
+      yield* replayLines(directory, golden, object, lines, mode);
       return;
     }
     const guest = startGuest(directory, golden, object);

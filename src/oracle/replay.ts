@@ -1,11 +1,12 @@
 import { fromHex, Random } from '../base/index.ts';
 import { LD_IMM64, readInsns } from '../bpf/index.ts';
 import type { Btf } from '../btf/index.ts';
-import { type GateCall, gateCall } from '../kernel/index.ts';
+import { type Argument, type GateCall, gateCall } from '../kernel/index.ts';
 import { type Access, GuestMemory, type GuestPtr, Machine, PAGE_SIZE } from '../machine/index.ts';
 import { featuresOf, type Golden, type GoldenSubprogram, low } from './_golden.ts';
 import { UnsupportedReplay } from './error.ts';
 import { type ReplayHelper, replayHelpers } from './replay_helpers.ts';
+import { type KernelFunctions, playedFunctions } from './replay_kernel.ts';
 
 // The recorded images, at the addresses that they had, executed: kernel functions that they call are gates, and what they
 // point to is mapped where their constants say.
@@ -22,7 +23,18 @@ const GATE = [0x0f, 0x01, 0xc1, 0xc3];
 const RETURN = [0xc3, 0xcc];
 const JUMP_RCX = [0xff, 0xe1, 0xcc];
 const PACKET_SIZE = 64;
+const BUDGET = 10_000_000;
 const HIGH_HALF = 0xffff800000000000n;
+
+export interface ReplayOptions {
+  golden: Golden;
+  btf: Btf;
+  seed: number;
+  /** The packet's bytes behind its first, which are not recorded. */
+  filler: number;
+  /** Kernel text, where there is a vmlinux. */
+  kernel: KernelFunctions | undefined;
+}
 
 /** What a recorded program needs of its surroundings. */
 export class Replay {
@@ -31,6 +43,8 @@ export class Replay {
   readonly golden: Golden;
   readonly btf: Btf;
   readonly packet: GuestPtr;
+  /** The current task: init, of which only the pid is known. */
+  readonly task: GuestPtr;
   /** What programs get where they ask for random numbers. */
   readonly random: Random;
   readonly #filler: number;
@@ -38,11 +52,11 @@ export class Replay {
   readonly #gates = new Map<GuestPtr, ReplayHelper>();
   #scratch: GuestPtr;
 
-  /**
-   * @param filler the packet's bytes behind its first, which are not recorded
-   * @throws UnsupportedReplay where recorded addresses cannot be mapped together
-   */
-  constructor(golden: Golden, btf: Btf, seed: number, filler: number) {
+  /** Lines that kernel functions printed. */
+  readonly printed: string[] = [];
+
+  /** @throws UnsupportedReplay where recorded addresses cannot be mapped together */
+  constructor({ golden, btf, seed, filler, kernel }: ReplayOptions) {
     this.random = new Random(seed);
     this.#filler = filler;
     this.golden = golden;
@@ -51,7 +65,9 @@ export class Replay {
     const need = (address: bigint, length: number, access: Access) => {
       for (let page = address & -4096n; page < address + BigInt(length); page += 4096n) pages.set(page, access);
     };
-    const code = codeOf(golden);
+    const code = [...codeOf(golden), ...(kernel?.code ?? [])];
+    const played = (kernel?.played ?? []).map((name) => ({ name, address: kernel!.symbols.get(name)! }));
+    for (const { address } of played) code.push({ address, bytes: Uint8Array.from(GATE) });
     for (const { address, bytes } of code) need(address, bytes.length, 'rx');
     const data = pointedTo(golden).filter((address) => pages.get(address & -4096n) === undefined);
     for (const address of data) need(address, 2 * PAGE_SIZE, 'rw');
@@ -70,10 +86,16 @@ export class Replay {
       };
       this.#gates.set(low(address), helpers[name] ?? unknown);
     }
+    if (kernel !== undefined) {
+      const functions = playedFunctions(() => this, kernel, this.printed);
+      for (const { name, address } of played) this.#gates.set(Number(address & 0xffffffffn), functions[name]);
+    }
     this.call = gateCall(this.machine);
     this.machine.onHypercall = (_, address) => this.#gates.get(address)?.(this.call);
     this.machine.hostReturn = HOST_RETURN;
     this.machine.setStack(Number(STACK & 0xffffffffn) + STACK_SIZE - 64);
+    this.task = this.alloc(btf.struct('task_struct').size);
+    this.memory.setU32(this.task + btf.member('task_struct', 'pid').offset, 1);
     this.#setPerCpu();
     this.packet = this.alloc(PACKET_SIZE);
     this.#fillTailCallMaps();
@@ -95,9 +117,36 @@ export class Replay {
     this.memory.bytes(this.packet, PACKET_SIZE).fill(this.#filler);
     this.memory.setU8(this.packet, 1);
     this.machine.setArgPtr(0, program.type === 'xdp' ? this.#xdpBuff() : this.#skBuff());
-    this.machine.setBudget(10_000_000);
+    this.machine.setBudget(BUDGET);
     this.machine.call(entryOf(main));
     return this.machine.resultLo >>> 0;
+  }
+
+  /** Calls a kernel function of the recorded vmlinux; its return value's low half. */
+  callKernel(kernel: KernelFunctions, name: string, args: readonly Argument[]): number {
+    const { machine, memory } = this;
+    const address = kernel.symbols.get(name);
+    if (address === undefined) throw new UnsupportedReplay(`no kernel function '${name}'`);
+    const set = (value: Argument): [lo: number, hi: number] =>
+      typeof value === 'number'
+        ? [value | 0, Math.floor(value / 0x1_0000_0000) | 0]
+        : 'ptr' in value
+          ? [value.ptr | 0, memory.high(value.ptr)]
+          : [value.lo, value.hi];
+    const before = machine.lo[4]!;
+    const behind = args.slice(6);
+    machine.lo[4] = ((before & ~15) - ((8 * behind.length + 15) & ~15)) | 0;
+    args.slice(0, 6).forEach((value, i) => machine.setArg(i, ...set(value)));
+    behind.forEach((value, i) => {
+      const [lo, hi] = set(value);
+      const at = memory.offset((machine.lo[4]! >>> 0) + 8 * i, 8);
+      memory.view.setInt32(at, lo, true);
+      memory.view.setInt32(at + 4, hi, true);
+    });
+    machine.setBudget(BUDGET);
+    machine.call(Number(address & 0xffffffffn));
+    machine.lo[4] = before;
+    return machine.resultLo;
   }
 
   /** The program's function that is called when it throws. */
@@ -120,8 +169,10 @@ export class Replay {
     const origin = thisCpuOff > HIGH_HALF ? thisCpuOff & -0x200000n : 0n;
     const base = BigInt.asUintN(64, PERCPU - origin);
     this.machine.setGs(Number(BigInt.asIntN(32, base)), Number(BigInt.asIntN(32, base >> 32n)));
-    const at = Number((PERCPU + thisCpuOff - origin) & 0xffffffffn);
-    this.memory.view.setBigUint64(this.memory.offset(at, 8), base, true);
+    const place = (symbol: bigint) => Number((PERCPU + symbol - origin) & 0xffffffffn);
+    this.memory.view.setBigUint64(this.memory.offset(place(thisCpuOff), 8), base, true);
+    if (kernelSymbols['pcpuHot'] === undefined) return;
+    this.memory.setPtr(place(BigInt(kernelSymbols['pcpuHot'])), this.task);
   }
 
   #skBuff(): GuestPtr {

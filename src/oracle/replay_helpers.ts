@@ -35,6 +35,9 @@ export function replayHelpers(replay: Replay): Readonly<Record<string, ReplayHel
     bpf_ringbuf_reserve: (call) => call.retPtr(replay.alloc(call.lo(1))),
     bpf_ringbuf_submit: nothing,
     bpf_get_smp_processor_id: (call) => call.ret(0),
+    // No process has memory here: -EFAULT.
+    bpf_copy_from_user: (call) => call.ret(-14, -1),
+    bpf_get_current_task_btf: (call) => call.retPtr(replay.task),
     // Keys and values of the recorded hash maps have 4 and 8 bytes.
     htab_map_update_elem: (call) => {
       const key = replay.alloc(4);

@@ -6,15 +6,16 @@ import { openObject, type ResolvedObject, resolveObject } from '../object/index.
 import type { Golden } from './_golden.ts';
 import { UnsupportedReplay } from './error.ts';
 import { constantsOf, Replay } from './replay.ts';
+import { callAllOps, type KernelFunctions, kernelFunctions, runTracing } from './replay_kernel.ts';
 import type { OracleDirectory, Outcome } from './types.ts';
 
 /** What the recorder did not write down, in the ways that it is tried: random numbers, and the packet behind its first byte. */
 const VARIANTS = [1, 2, 3, 4, 5, 6].map((seed) => ({ seed, filler: seed % 2 === 0 ? 0 : 0x5a }));
 const REPLAYED = new Set(['sched_cls', 'xdp', 'socket_filter']);
-const WHY_NOT: Record<string, string> = {
-  FLOW: 'a TCP flow in the real time of the machine that recorded it',
-  TRIG: 'the bodies of the traced kernel functions are not recorded',
-};
+const WHY_NOT = {
+  flow: 'a TCP flow in the real time of the machine that recorded it',
+  bodies: 'kernel functions that run here are not recorded: no vmlinux of this build',
+} as const;
 
 /** Executes the recorded images of an object, line by line as the recorder ran them. */
 export function* replayLines(
@@ -22,13 +23,16 @@ export function* replayLines(
   golden: Golden,
   object: string,
   lines: readonly string[],
+  mode: string,
 ): Generator<Outcome> {
-  const refused = whyNot(golden, lines);
-  const variants = refused === undefined ? VARIANTS.map((variant) => start(directory, golden, object, variant)) : [];
+  const kernel = kernelFunctions(directory, mode, golden);
+  const refused = whyNot(golden, lines, kernel !== undefined);
+  const variants =
+    refused === undefined ? VARIANTS.map((variant) => start(directory, golden, object, variant, kernel)) : [];
   let unplayed: string | undefined;
   for (const line of lines) {
     const name = line.split(' ').slice(0, 2).join(' ');
-    const why = WHY_NOT[line.split(' ')[0]!] ?? refused;
+    const why = line.startsWith('FLOW') ? WHY_NOT.flow : refused;
     if (why !== undefined) {
       unplayed ??= why;
       yield { name, status: 'unsupported', why };
@@ -49,7 +53,7 @@ export function* replayLines(
 }
 
 /** Why none of the object's lines can be replayed. */
-function whyNot(golden: Golden, lines: readonly string[]): string | undefined {
+function whyNot(golden: Golden, lines: readonly string[], hasKernel: boolean): string | undefined {
   if (BigInt(golden.structOffsets['taskSizeMax'] ?? 0) >= 1n << 48n)
     return 'five levels of paging; the machine has four';
   if (lines.some((line) => line.startsWith('FLOW')))
@@ -57,17 +61,18 @@ function whyNot(golden: Golden, lines: readonly string[]): string | undefined {
   if (lines.some((line) => /^RUN attach_filter/.test(line)))
     return 'says that a filter was attached; nothing was executed';
   if (lines.some((line) => line.startsWith('RUN skipped'))) return 'skipped by the recorder: the kernel would trap';
-  if ((golden.programs ?? []).some(({ type }) => type === 'struct_ops'))
-    return 'called by a test module that is not recorded';
+  if (hasKernel) return undefined;
+  if ((golden.programs ?? []).some(({ type }) => type === 'struct_ops')) return WHY_NOT.bodies;
   const ran = lines.flatMap((line) => /^RUN (\w+) err/.exec(line)?.[1] ?? []);
   const types = ran.map((name) => golden.programs?.find((program) => program.name === name)?.type ?? '');
-  return types.length > 0 && types.every((type) => !REPLAYED.has(type)) ? WHY_NOT['TRIG'] : undefined;
+  return types.length > 0 && types.every((type) => !REPLAYED.has(type)) ? WHY_NOT.bodies : undefined;
 }
 
 interface Variant {
   replay: Replay;
   /** Addresses of the global data by map name. */
   globals: ReadonlyMap<string, { address: GuestPtr; size: number }>;
+  kernel: KernelFunctions | undefined;
 }
 
 function start(
@@ -75,15 +80,18 @@ function start(
   golden: Golden,
   object: string,
   { seed, filler }: (typeof VARIANTS)[number],
+  kernel: KernelFunctions | undefined,
 ): Variant | string {
   try {
     const btf = btfOf(directory);
-    const replay = new Replay(golden, btf, seed, filler);
+    const replay = new Replay({ golden, btf, seed, filler, kernel });
     const resolved = resolveObject(openObject(directory.object(object), `${object}.bpf.o`), {
       btf,
       release: golden.version,
     });
-    return { replay, globals: placeGlobals(replay, resolved) };
+    const globals = placeGlobals(replay, resolved);
+    if (kernel !== undefined && golden.programs?.some(({ type }) => type === 'struct_ops')) callAllOps(replay, kernel);
+    return { replay, globals, kernel };
   } catch (error) {
     if (error instanceof TrampetError && error.kind === 'unsupported') return error.message;
     throw error;
@@ -127,22 +135,33 @@ function placeGlobals(replay: Replay, resolved: ResolvedObject): Variant['global
 
 function play(variant: Variant | string, line: string): { text?: string; why?: string } {
   if (typeof variant === 'string') return { why: variant };
-  const { replay, globals } = variant;
-  const [kind, name = ''] = line.split(' ');
-  if (kind === 'GLOBALS') {
-    const place = globals.get(name);
-    return place === undefined
-      ? { why: 'the address of this data is not recorded' }
-      : { text: `GLOBALS ${name} ${toHex(replay.memory.bytes(place.address, place.size))}` };
-  }
-  const type = replay.golden.programs?.find((program) => program.name === name)?.type;
-  if (type === undefined || !REPLAYED.has(type)) return { why: WHY_NOT['TRIG']! };
   try {
-    return { text: `RUN ${name} err=0 retval=${replay.run(name)}` };
+    return playLine(variant, line);
   } catch (error) {
     if (error instanceof UnsupportedReplay) return { why: error.message };
     if (error instanceof MachineError || (error instanceof GuestFault && error.fault.vector === '#PF'))
       return { why: 'reads kernel data that is not recorded' };
     throw error;
   }
+}
+
+function playLine({ replay, globals, kernel }: Variant, line: string): { text?: string; why?: string } {
+  const [kind, name = ''] = line.split(' ');
+  if (kind === 'TRIG') {
+    if (kernel === undefined) return { why: WHY_NOT.bodies };
+    replay.callKernel(kernel, 'trig_read', [0, 0, 0, 0]);
+    return { text: replay.printed.pop() ?? '' };
+  }
+  if (kind === 'GLOBALS') {
+    const place = globals.get(name);
+    return place === undefined
+      ? { why: 'the address of this data is not recorded' }
+      : { text: `GLOBALS ${name} ${toHex(replay.memory.bytes(place.address, place.size))}` };
+  }
+  const program = replay.golden.programs?.find((candidate) => candidate.name === name);
+  const tracing = program?.type === 'tracing';
+  if (program === undefined || !(tracing || REPLAYED.has(program.type)) || (tracing && kernel === undefined))
+    return { why: WHY_NOT.bodies };
+  const result = tracing ? runTracing(replay, kernel!, program.expectedAttach ?? '') : replay.run(name);
+  return { text: `RUN ${name} err=0 retval=${result}` };
 }
