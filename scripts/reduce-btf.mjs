@@ -14,7 +14,7 @@ const STRUCTS = `
   bpf_tramp_image bpf_spin_lock bpf_timer bpf_list_head bpf_list_node bpf_rb_root bpf_rb_node bpf_refcount bpf_dynptr
   bpf_iter_num bpf_cpumask cpumask list_head hlist_node dst_entry net_device tcp_info tcp_bbr_info tcp_dctcp_info
   tcpvegas_info inet_timewait_sock sockaddr_in in6_addr bictcp dctcp bbr __sk_buff xdp_md bpf_sock bpf_sock_ops
-  pt_regs task_struct
+  pt_regs task_struct bpf_skb_data_end xdp_buff xdp_rxq_info
 `;
 const UNIONS = 'tcp_cc_info bpf_attr';
 const ENUMS = `

@@ -26,9 +26,23 @@ export function link(file: ObjectFile, main: CodeBlueprint): Linked {
     for (const insn of code.insns) linked.insns.push({ ...insn });
     return start;
   };
-  // An explicit stack keeps the kernel's depth-first order without recursing on the input's call graph.
+  follow(file, linked, placed, append, main);
+  // Nobody calls the exception callback: it comes last, unless something took its address.
+  const callback = exceptionCallback(file, main);
+  if (callback !== undefined && !placed.has(callback)) follow(file, linked, placed, append, callback);
+  return linked;
+}
+
+/** Appends `root` and what it reaches; an explicit stack keeps depth-first order without recursing on the input's call graph. */
+function follow(
+  file: ObjectFile,
+  linked: Linked,
+  placed: ReadonlyMap<CodeBlueprint, number>,
+  append: (code: CodeBlueprint) => number,
+  root: CodeBlueprint,
+): void {
   const stack: Cursor[] = [
-    { code: main, start: append(main), at: 0, relocations: new Map(main.relocations.map((r) => [r.insn, r])) },
+    { code: root, start: append(root), at: 0, relocations: new Map(root.relocations.map((r) => [r.insn, r])) },
   ];
   for (let cursor = stack.at(-1); cursor !== undefined; cursor = stack.at(-1)) {
     if (cursor.at >= cursor.code.insns.length) {
@@ -61,7 +75,34 @@ export function link(file: ObjectFile, main: CodeBlueprint): Linked {
     }
     cursor.at++;
   }
-  return linked;
+}
+
+const EXCEPTION_TAG = 'exception_callback:';
+
+/** The subprogram that a declaration tag of the program names as its exception callback. */
+function exceptionCallback(file: ObjectFile, main: CodeBlueprint): CodeBlueprint | undefined {
+  const { btf } = file;
+  const own = typeIdOf(file, main);
+  if (btf === undefined || own === 0) return undefined;
+  for (let id = 1; id < btf.typeCount; id++) {
+    if (btf.kind(id) !== 'decl_tag' || !btf.name(id).startsWith(EXCEPTION_TAG)) continue;
+    const tag = btf.type(id);
+    if (tag.kind !== 'decl_tag' || tag.type !== own || tag.component >= 0) continue;
+    const name = tag.name.slice(EXCEPTION_TAG.length);
+    const found = file.subprograms.find((code) => code.name === name);
+    if (found === undefined)
+      throw new ObjectError(`cannot find the exception callback '${name}'`, {
+        where: `program '${main.name}'`,
+        code: 'OBJECT_RELOCATION',
+      });
+    return found;
+  }
+  return undefined;
+}
+
+/** BTF id of a function, 0 without. */
+export function typeIdOf(file: ObjectFile, code: CodeBlueprint): number {
+  return within(file.ext?.funcs.get(code.section), code).find(({ offset }) => offset === code.start * 8)?.type ?? 0;
 }
 
 interface Cursor {

@@ -1,7 +1,7 @@
 import { type Insn, LD_IMM64, PSEUDO, PSEUDO_KFUNC_CALL, sectionMeaning } from '../bpf/index.ts';
 import { CoreResolver } from '../btf/index.ts';
 import { fillKconfig } from './_kconfig.ts';
-import { type Linked, link, linkLines, within } from './_link.ts';
+import { type Linked, link, linkLines, typeIdOf, within } from './_link.ts';
 import { patchCore } from './_patch.ts';
 import { resolveStructOps } from './_struct_ops.ts';
 import { ObjectError } from './error.ts';
@@ -81,8 +81,7 @@ function resolveProgram(
       name: part.name,
       start,
       end: start + part.insns.length,
-      typeId:
-        within(file.ext?.funcs.get(part.section), part).find(({ offset }) => offset === part.start * 8)?.type ?? 0,
+      typeId: typeIdOf(file, part),
     })),
     references: references(file, linked, target),
     lines: linkLines(file, linked),

@@ -99,12 +99,12 @@ export function readGolden(directory: OracleDirectory, mode: string, object: str
   return isFlat(raw) ? fromFlat(raw, directory) : (raw as Golden);
 }
 
-/** `6.12.117` → `6.12`; undefined for a kernel that we know nothing of. */
+/** The era of the golden's kernel: of several variants of a release the one that reads a stub's hash where this one does. */
 export function releaseOf(golden: Golden): Release | undefined {
   const release = /^(\d+\.\d+)/.exec(golden.version.replace(/^\D*/, ''))?.[1] ?? '';
-  // A kernel whose stub hash is read where it stands is the repaired one.
-  const repaired = release === '6.18' && golden.features['stubHashReadOffset'] === 5 ? '+hashfix' : '';
-  return release + repaired in ERAS ? ((release + repaired) as Release) : undefined;
+  const variants = Object.values(ERAS).filter((era) => era.release.split('+')[0] === release);
+  const readAt = golden.features['stubHashReadOffset'];
+  return (variants.find((era) => era.fineibtStubReadOffset === readAt) ?? variants[0])?.release;
 }
 
 export function featuresOf(golden: Golden): Features {

@@ -70,6 +70,14 @@ describe('resolving', () => {
     expect(call + 1 + program.insns[call]!.imm).toBe(program.functions[1]!.start);
   });
 
+  it('appends the exception callback that a declaration tag names', () => {
+    const object = resolve(file('test/golden/linux-6.12/obj/throwing.bpf.o'));
+    expect(object.programs.map(({ name, functions }) => [name, ...functions.map((fn) => fn.name)])).toEqual([
+      ['th_own', 'th_own', 'maybe', 'my_cb'],
+      ['th_def', 'th_def'],
+    ]);
+  });
+
   it('relocates the bitfield, and says so', () => {
     const program = resolve(example('cubic')).programs.find(({ name }) => name === 'cubic_cong_avoid')!;
     const kinds = program.core
