@@ -18,6 +18,7 @@ const ROOMS = [
   'kernel',
   'net',
   'subsystems',
+  'splat',
   'conformance',
   'oracle',
   'cli',

@@ -9,6 +9,7 @@ import { inspect } from './inspect.ts';
 import { jit } from './jit.ts';
 import { bold, out, progress, setColor } from './print.ts';
 import { run } from './run.ts';
+import { splat } from './splat.ts';
 import { test } from './test.ts';
 import { trampoline } from './trampoline.ts';
 
@@ -20,6 +21,7 @@ const COMMANDS: Record<string, (args: string[]) => number> = {
   trampoline,
   hash,
   break: breakCommand,
+  splat,
   conformance,
 };
 
@@ -32,6 +34,7 @@ const help = () => `${bold('trampet')}: Linux's bpf_struct_ops under kCFI and Fi
   trampoline OBJ TABLE.MEMBER  the annotated trampoline
   hash 'PROTOTYPE'             kCFI type id of a C function type
   break OBJ TABLE.MEMBER       call it wrongly: what traps in which CFI mode
+  splat [FILE]                 explain a CFI or "Missing ENDBR" report
   conformance DIR              instruction tests, in an interpreter and on the machine
 
   trampet run cubic.bpf.o --all-cfi

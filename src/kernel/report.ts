@@ -158,6 +158,6 @@ function oops(kernel: Kernel, title: string, rip: GuestPtr, where: string): stri
     const text = byte[0]!.toString(16).padStart(2, '0');
     code.push(at === rip ? `<${text}>` : text);
   }
-  const head = `${title.startsWith('Oops') ? '' : 'Oops: '}${title} [#1] ${kernel.target.era.oopsWords}`;
+  const head = `Oops: ${title} [#1] ${kernel.target.era.oopsWords}`;
   return [head, `RIP: 0010:${where}`, `Code: ${code.length === 0 ? 'Unable to access opcode bytes' : code.join(' ')}`];
 }

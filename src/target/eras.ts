@@ -62,7 +62,7 @@ const V6_12: Era = {
   tailCallByPointer: true,
   faults: [STACK_ARGUMENTS],
   cfiWarn: false,
-  oopsWords: 'PREEMPT SMP',
+  oopsWords: 'PREEMPT SMP NOPTI',
   bootLine: {
     off: 'SMP alternatives: Disabling CFI',
     kcfi: 'SMP alternatives: Using kCFI',
