@@ -3,18 +3,35 @@ import { disassemble, type Insn } from '../bpf/index.ts';
 import type { LoadedFunction, LoadedProgram } from '../kernel/index.ts';
 import { listX86, type Symbolize } from '../x86/index.ts';
 import { CliError } from './error.ts';
+import { normalise, printDifferences, readDump } from './jit_compare.ts';
 import { COMMON, parse } from './options.ts';
 import { bold, cyan, dim, green, json, out } from './print.ts';
-import { chooseKernel, NOT_VERIFIED, openFor, type Session, startSession } from './session.ts';
+import {
+  type CommonValues,
+  chooseKernel,
+  NOT_VERIFIED,
+  openFor,
+  readFile,
+  type Session,
+  startSession,
+} from './session.ts';
 
-export const JIT_USAGE = `usage: trampet jit OBJ PROGRAM [--cfi MODE] [--hex] [--json]
+export const JIT_USAGE = `usage: trampet jit OBJ PROGRAM [--cfi MODE] [--hex] [--compare DUMP] [--diff KERNEL|MODE] [--json]
 
 C lines, BPF instructions and the x86-64 bytes that the kernel's JIT makes of them.
-  --hex   only the bytes of each function`;
+  --hex            only the bytes of each function
+  --compare DUMP   against a kernel's: raw bytes ('bpftool prog dump jited … file DUMP') or JSON ('bpftool -j … opcodes');
+                   distances of calls and kernel addresses do not count; exit code 1 if anything else differs
+  --diff OTHER     against another kernel (6.12, 6.18, …) or CFI mode (off, kcfi, fineibt, or fineibt,paranoid)`;
 
 /** `trampet jit`. */
 export function jit(args: string[]): number {
-  const { values, positionals } = parse(args, { ...COMMON, hex: { type: 'boolean', default: false } });
+  const { values, positionals } = parse(args, {
+    ...COMMON,
+    hex: { type: 'boolean', default: false },
+    compare: { type: 'string' },
+    diff: { type: 'string' },
+  });
   if (values.help) {
     out(JIT_USAGE);
     return 0;
@@ -22,12 +39,15 @@ export function jit(args: string[]): number {
   const [path, name] = positionals;
   if (path === undefined || positionals.length > 2)
     throw new CliError('jit takes an object and a program', 'usage', JIT_USAGE.split('\n')[0]!);
-  const session = startSession(openFor(path, chooseKernel(values)), chooseKernel(values));
+  const choice = chooseKernel(values);
+  const session = startSession(openFor(path, choice), choice);
   const names = [...session.programs.keys()];
   const program =
     name === undefined && names.length === 1 ? session.programs.get(names[0]!) : session.programs.get(name ?? '');
   if (program === undefined)
     throw new CliError(`no program '${name ?? ''}' in this object (there are: ${names.join(', ') || 'none'})`);
+  if (values.compare !== undefined) return compareWithDump(program, values.compare);
+  if (values.diff !== undefined) return diffWith(path, program, { ...values }, values.diff);
   if (values.json) json(describe(session, program));
   else if (values.hex) for (const fn of program.functions) out(`${fn.name} ${toHex(fn.image.bytes)}`);
   else {
@@ -36,6 +56,44 @@ export function jit(args: string[]): number {
     );
     for (const fn of program.functions) printFunction(session, program, fn);
   }
+  return 0;
+}
+
+/** Against what a kernel has: its bytes begin at bpf_func, behind the CFI preamble. */
+function compareWithDump(program: LoadedProgram, path: string): number {
+  const dumped = readDump(
+    readFile(path),
+    program.functions.map(({ image }) => image),
+  );
+  if (dumped.length !== program.functions.length)
+    throw new CliError(`the dump has ${dumped.length} functions, the program ${program.functions.length}`, 'refused');
+  out(dim(`- ${path}   + this kernel; ${NOT_VERIFIED}`));
+  const same = program.functions.map(({ name, image }, i) =>
+    printDifferences(
+      name,
+      normalise(dumped[i]!.code, 0n),
+      normalise(image.bytes.subarray(image.entryOffset), 0n),
+      false,
+    ),
+  );
+  return same.every(Boolean) ? 0 : 1;
+}
+
+/** Against the same program under another kernel or CFI mode. */
+function diffWith(path: string, program: LoadedProgram, values: CommonValues, other: string): number {
+  const isMode = /^(off|kcfi|fineibt)\b/.test(other);
+  const choice = chooseKernel({ ...values, ...(isMode ? { cfi: other } : { kernel: other, btf: undefined }) });
+  const { kernel, programs } = startSession(openFor(path, choice), choice);
+  const theirs = programs.get(program.name);
+  out(
+    dim(
+      `- Linux ${values.kernel}, cfi ${values.cfi}   + Linux ${kernel.target.release}, cfi ${isMode ? other : values.cfi}`,
+    ),
+  );
+  program.functions.forEach(({ name, image }, i) => {
+    const to = theirs?.functions[i]?.image;
+    if (to !== undefined) printDifferences(name, normalise(image.bytes, 0n), normalise(to.bytes, 0n), true);
+  });
   return 0;
 }
 
