@@ -50,7 +50,7 @@ function integer(text: string, name: string): bigint {
 function rawInsns(lines: readonly string[], name: string): Insn[] {
   const bytes = new Uint8Array(8 * lines.length);
   const view = new DataView(bytes.buffer);
-  lines.forEach((line, i) => view.setBigUint64(8 * i, BigInt.asUintN(64, integer(line, name)), true));
+  for (const [i, line] of lines.entries()) view.setBigUint64(8 * i, BigInt.asUintN(64, integer(line, name)), true);
   return readInsns(bytes);
 }
 

@@ -136,7 +136,7 @@ export class Replay {
     const before = machine.lo[4]!;
     const behind = args.slice(6);
     machine.lo[4] = ((before & ~15) - ((8 * behind.length + 15) & ~15)) | 0;
-    args.slice(0, 6).forEach((value, i) => machine.setArg(i, ...set(value)));
+    for (const [i, value] of args.slice(0, 6).entries()) machine.setArg(i, ...set(value));
     behind.forEach((value, i) => {
       const [lo, hi] = set(value);
       const at = memory.offset((machine.lo[4]! >>> 0) + 8 * i, 8);

@@ -51,7 +51,7 @@ export function replayHelpers(replay: Replay): Readonly<Record<string, ReplayHel
     bpf_for_each_hash_elem: (call) => {
       const [map, callback, context] = [call.ptr(0), call.ptr(1), call.ptr(2)];
       for (const { key, value } of elements.values()) {
-        [map, key, value, context].forEach((pointer, i) => replay.machine.setArgPtr(i, pointer));
+        for (const [i, pointer] of [map, key, value, context].entries()) replay.machine.setArgPtr(i, pointer);
         replay.machine.call(callback);
       }
       call.ret(elements.size);
@@ -68,7 +68,8 @@ export function replayHelpers(replay: Replay): Readonly<Record<string, ReplayHel
     bpf_timer_start: (call) => {
       const due = timer;
       if (due !== undefined) {
-        [due.map, replay.alloc(4), due.value].forEach((pointer, i) => replay.machine.setArgPtr(i, pointer));
+        for (const [i, pointer] of [due.map, replay.alloc(4), due.value].entries())
+          replay.machine.setArgPtr(i, pointer);
         replay.machine.call(due.callback);
       }
       call.ret(0);
