@@ -18,6 +18,8 @@ export interface AckPacket {
   /** Segments that arrived twice, reported once (D-SACK). */
   dsack: boolean;
   ece: boolean;
+  /** The advertised window is another one than before. */
+  windowMoved: boolean;
   /** Echoed timestamp. */
   echo: number;
 }
@@ -25,6 +27,10 @@ export interface AckPacket {
 const DELAYED_ACK = 40e6;
 /** Acknowledge each segment at the start (tcp_enter_quickack_mode). */
 const QUICK_ACKS = 16;
+/** Bytes by which the window opens for a segment that came in order (tcp_grow_window: twice advmss), and where it ends. */
+const WINDOW_STEP = 2 * 1448;
+const WINDOW_START = 65535;
+const WINDOW_END = 4194304 / 2;
 
 /** The receiving end: cumulative and selective acknowledgments, delayed as Linux delays them, and ECN echoes. */
 export class Receiver {
@@ -39,6 +45,7 @@ export class Receiver {
   #quick = QUICK_ACKS;
   #ece = false;
   #echo = 0;
+  #window = 0;
   /** Segments that arrived in all, and first-time ones. */
   received = 0;
   distinct = 0;
@@ -105,6 +112,13 @@ export class Receiver {
     this.#ranges.unshift(range);
   }
 
+  /** Whether the window grew since the last acknowledgment. */
+  #growWindow(): boolean {
+    const before = this.#window;
+    this.#window = Math.min(WINDOW_END, WINDOW_START + WINDOW_STEP * this.distinct);
+    return before !== this.#window;
+  }
+
   #acknowledge(dsack: boolean): void {
     if (this.#timer !== undefined) this.#timer.cancelled = true;
     this.#timer = undefined;
@@ -114,6 +128,7 @@ export class Receiver {
       sacks: this.#ranges.slice(0, 3).map((range) => ({ ...range })),
       dsack,
       ece: this.#ece,
+      windowMoved: this.#growWindow(),
       echo: this.#echo,
     });
   }
