@@ -1,4 +1,4 @@
-import { Random } from '../base/index.ts';
+import { readBtf } from '../btf/index.ts';
 import { bootKernel, type Kernel, loadObject, StructOpsMap } from '../kernel/index.ts';
 import { Simulator } from '../net/index.ts';
 import { openObject, resolveObject } from '../object/index.ts';
@@ -36,12 +36,25 @@ function sourceOf(work: string): Burst[] {
   });
 }
 
+/** The emulator's random numbers, 0 to 1: xorshift of 64 bits. */
+function emulatorRandom(seed: number): () => number {
+  let state = BigInt.asUintN(64, BigInt(seed) * 0x9e3779b97f4a7c15n) ^ 0xd1b54a32d192ed03n;
+  const next = () => {
+    state = BigInt.asUintN(64, state ^ (state << 13n));
+    state ^= state >> 7n;
+    state = BigInt.asUintN(64, state ^ (state << 17n));
+    return Number(state >> 32n) / 2 ** 32;
+  };
+  for (let i = 0; i < 8; i++) next();
+  return next;
+}
+
 /** The emulator of the recorded runs (src/link.c there): a droptail queue and scripted losses. */
 function emulator(simulator: Simulator, scenario: TcpScenario, deliver: (packet: DataPacket) => void) {
   const drops = new Set((scenario.drop ?? '').split(',').filter(Boolean).map(Number));
   const again = new Map<number, number>();
   const [blackFrom = 0, blackUs = 0] = (scenario.blackout ?? '').split(':').map(Number);
-  const random = new Random(scenario.seed ?? 1);
+  const random = emulatorRandom(scenario.seed ?? 1);
   let blackUntil = -1;
   let ordinal = 0;
   let busy = 0;
@@ -49,6 +62,7 @@ function emulator(simulator: Simulator, scenario: TcpScenario, deliver: (packet:
   const counts = { dropped: 0, marked: 0 };
   const lost = (seq: number): boolean => {
     ordinal++;
+    const unlucky = scenario.loss_ppm !== undefined && random() * 1e6 < scenario.loss_ppm;
     if (drops.has(ordinal)) {
       again.set(seq, scenario.drop_rtx ?? 0);
       return true;
@@ -62,7 +76,7 @@ function emulator(simulator: Simulator, scenario: TcpScenario, deliver: (packet:
       if (blackUntil < 0) blackUntil = simulator.now + blackUs * 1000;
       if (simulator.now < blackUntil) return true;
     }
-    return random.unit() * 1e6 < (scenario.loss_ppm ?? 0);
+    return unlucky;
   };
   const send = (packet: DataPacket) => {
     while (departures.length > 0 && departures[0]! <= simulator.now) departures.shift();
@@ -84,9 +98,13 @@ function emulator(simulator: Simulator, scenario: TcpScenario, deliver: (packet:
 
 /** Boots a kernel with the traced controls registered. */
 export function bootTraced(btf: Uint8Array, object: Uint8Array): Kernel {
-  const target = makeTarget({ release: '6.18', cfi: 'off', btf });
+  const target = makeTarget({ release: '6.18', cfi: 'off', btf: readBtf(btf) });
   const kernel = bootKernel({ target, subsystems: [tcpSubsystem] });
-  const loaded = loadObject(kernel, resolveObject(openObject(object, 'tr'), target));
+  const resolved = resolveObject(openObject(object, 'tr'), target);
+  // The calls are seen at their sites; nobody reads the object's own 64 MB of records.
+  const maps = resolved.maps.map((map) => (map.name === 'rb' ? { ...map, maxEntries: 4096 } : map));
+  const controls = resolved.programs.filter(({ type }) => type === 'struct_ops');
+  const loaded = loadObject(kernel, { ...resolved, maps, programs: controls });
   const programs = new Map(loaded.programs.map((program) => [program.name, program]));
   for (const table of loaded.resolved.structOps) new StructOpsMap(kernel, table).update(table, programs);
   return kernel;
@@ -98,7 +116,7 @@ export function replayTcp(kernel: Kernel, scenario: TcpScenario, cc: string): Tc
   const simulator = new Simulator();
   const calls: TcpCall[] = [];
   const ops = new CongestionOps(kernel, kdata);
-  const rtt = (scenario.fwd_us + scenario.back_us) * 1000 + (60e9 / scenario.rate_Bps);
+  const rtt = (scenario.fwd_us + scenario.back_us) * 1000 + 60e9 / scenario.rate_Bps;
   const receiver = new Receiver(simulator, cc === 'dctcp', (ack) => {
     simulator.after(scenario.back_us * 1000, () => sender.onAck(ack));
   });

@@ -43,6 +43,7 @@ export class Output {
   #pacingFrom = 0;
   #sent = 0;
   #lastSmall = 0;
+  #lastSentAt = 0;
   retransmits = 0;
   /** Called after new data went out: the timers' part of tcp_event_new_data_sent, then that of tcp_write_xmit. */
   onNewData: (wasEmpty: boolean) => void = () => {};
@@ -186,9 +187,9 @@ export class Output {
     const { now } = this.#simulator;
     const again = segment.everRetransmitted || segment.lost || sock.get('snd_nxt') !== segment.start;
     sock.set('tcp_mstamp', Math.floor(now / 1000));
-    this.#board.stamp(segment, now);
-    if (sock.inFlight() === 0) this.#recovery.event(CA_EVENT.TX_START);
     const bytes = segment.end - segment.start - (fin ? 1 : 0);
+    this.#board.stamp(segment, now);
+    if (bytes > 0 && sock.inFlight() === 0) this.#recovery.event(CA_EVENT.TX_START);
     const cwr = this.#recovery.queueCwr && !again && bytes > 0;
     if (cwr) this.#recovery.queueCwr = false;
     if (sock.get('sk_pacing_status') === PACING_NEEDED && ++this.#sent > UNPACED)
@@ -204,8 +205,6 @@ export class Output {
       sentAt: now,
     });
   }
-
-  #lastSentAt = 0;
 
   /** When anything was sent last (lsndtime), nanoseconds. */
   get lastSentAt(): number {
