@@ -11,7 +11,7 @@ export const HEADERS = 66;
 const PACING_NEEDED = 1;
 /** `undo_retrans` before the first retransmission of an episode (−1). */
 const NO_RETRANS = 0xffffffff;
-/** Packets that go out before pacing begins (sk_pacing_status' initial quantum: TCP_INIT_CWND). */
+/** The packet with which pacing begins (TCP_INIT_CWND). */
 const UNPACED = 10;
 
 /** A segment that was written and not sent: its length in bytes; `fin` for the end of the stream. */
@@ -192,9 +192,8 @@ export class Output {
     if (bytes > 0 && sock.inFlight() === 0) this.#recovery.event(CA_EVENT.TX_START);
     const cwr = this.#recovery.queueCwr && !again && bytes > 0;
     if (cwr) this.#recovery.queueCwr = false;
-    if (sock.get('sk_pacing_status') === PACING_NEEDED && ++this.#sent > UNPACED)
-      this.#pacingFrom =
-        Math.max(now, this.#pacingFrom) + ((bytes + HEADERS - 14) * 1e9) / Math.max(1, sock.get('sk_pacing_rate'));
+    this.#sent++;
+    if (sock.get('sk_pacing_status') === PACING_NEEDED && this.#sent >= UNPACED) this.#pace(bytes, now);
     this.#lastSentAt = now;
     this.#options.send({
       seq: segment.seq,
@@ -204,6 +203,13 @@ export class Output {
       cwr,
       sentAt: now,
     });
+  }
+
+  /** tcp_update_skb_after_send: time that was left unused buys back up to half of a segment's. */
+  #pace(bytes: number, now: number): void {
+    const time = (bytes * 1e9) / Math.max(1, this.#sock.get('sk_pacing_rate'));
+    const credit = Math.max(0, now - this.#pacingFrom);
+    this.#pacingFrom = Math.max(now, this.#pacingFrom) + time - Math.min(time / 2, credit);
   }
 
   /** When anything was sent last (lsndtime), nanoseconds. */
