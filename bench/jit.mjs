@@ -1,6 +1,8 @@
-// BPF instructions compiled a second, by program length: npm run build && node bench/jit.mjs
+// BPF instructions compiled a second, by program length: npm run build && node bench/jit.mjs [GOLDEN.json …]
+// A golden's programs are compiled together, for the same target.
 
 import { readFileSync } from 'node:fs';
+import { readInsns } from '../dist/bpf/index.js';
 import { readBtf } from '../dist/btf/index.js';
 import { jitFunction } from '../dist/jit/index.js';
 import { CFI_HASHES, makeTarget } from '../dist/target/index.js';
@@ -35,30 +37,52 @@ const alternatives = [
   [0x67, 1, 0, 0, 3],
   [0xbf, 5, 4, 0, 0],
 ];
+const options = {
+  stackDepth: 8,
+  isSubprogram: false,
+  tailCallReachable: false,
+  exceptionCallback: false,
+  exceptionBoundary: false,
+  fromClassic: false,
+  unprivileged: false,
+};
+
+/** Million instructions a second over some 600,000 of them. */
+function rate(functions) {
+  const length = functions.reduce((sum, { insns }) => sum + insns.length, 0);
+  const rounds = Math.ceil(600_000 / length);
+  for (let i = 0; i < rounds; i++) for (const fn of functions) jitFunction(fn, ctx, () => 0xc0000000);
+  const start = performance.now();
+  for (let i = 0; i < rounds; i++) for (const fn of functions) jitFunction(fn, ctx, () => 0xc0000000);
+  return { length, perSecond: (rounds * length) / (performance.now() - start) / 1000 };
+}
+
+const exit = { code: 0x95, dst: 0, src: 0, off: 0, imm: 0 };
 let first;
+function report(label, functions) {
+  const { length, perSecond } = rate(functions);
+  first ??= perSecond;
+  console.log(
+    `${label}: ${length} instructions, ${perSecond.toFixed(2)} M/s, ${(perSecond / first).toFixed(2)} of the first rate`,
+  );
+}
+
 for (const length of [600, 6_000, 60_000]) {
   const insns = Array.from({ length }, (_, i) => {
     const [code, dst, src, off, imm] = alternatives[i % alternatives.length];
     return { code, dst, src, off, imm };
   });
-  insns.push({ code: 0x95, dst: 0, src: 0, off: 0, imm: 0 });
-  const fn = {
-    insns,
-    stackDepth: 8,
-    isSubprogram: false,
-    tailCallReachable: false,
-    exceptionCallback: false,
-    exceptionBoundary: false,
-    fromClassic: false,
-    unprivileged: false,
-  };
-  const rounds = Math.ceil(600_000 / length);
-  jitFunction(fn, ctx, () => 0xc0000000);
-  const start = performance.now();
-  for (let i = 0; i < rounds; i++) jitFunction(fn, ctx, () => 0xc0000000);
-  const rate = (rounds * length) / (performance.now() - start) / 1000;
-  first ??= rate;
-  console.log(
-    `${String(length).padStart(6)} instructions: ${rate.toFixed(2)} M/s, ${(rate / first).toFixed(2)} of the shortest's rate`,
+  report('straight line', [{ ...options, insns: [...insns, exit] }]);
+}
+for (const path of process.argv.slice(2)) {
+  const golden = JSON.parse(readFileSync(path, 'utf8'));
+  const functions = golden.programs.flatMap(({ subprogs }) => subprogs);
+  report(
+    golden.object,
+    functions.map(({ stackDepth, jitInsnsHex }) => ({
+      ...options,
+      stackDepth,
+      insns: readInsns(Buffer.from(jitInsnsHex, 'hex')),
+    })),
   );
 }
