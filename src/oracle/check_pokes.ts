@@ -1,15 +1,7 @@
 import { hex32, TrampetError, toHex } from '../base/index.ts';
 import { type JitContext, type JitImage, POKE_SIZE, pokeBytes, tailCallChanges } from '../jit/index.ts';
 import { compareCode } from './_compare.ts';
-import {
-  contextOf,
-  type Golden,
-  type GoldenPoke,
-  type GoldenSubprogram,
-  low,
-  readGolden,
-  releaseOf,
-} from './_golden.ts';
+import { contextOf, type Golden, type GoldenSubprogram, low, readGolden, releaseOf } from './_golden.ts';
 import { compileRecorded } from './check_images.ts';
 import type { Checker, Outcome } from './types.ts';
 
@@ -69,16 +61,16 @@ function* comparePart(golden: Golden, part: GoldenSubprogram, image: JitImage, c
       tailCallChanges(image, poke, ctx, callee, 0),
     ];
     const want = [
-      ...[site.tailcallTarget, site.tailcallBypass, site.bypassAddr].map(address).map(hex32),
+      ...[site.tailcallTarget, site.tailcallBypass, site.bypassAddr],
       `+${skip}`,
-      ...logged.map(textOf),
+      ...logged.map(({ ip, new: to }) => `${ip}→${to}`),
     ].join(' ');
     // A recording may end before the slot is emptied.
     const changes = [...filling, ...emptying].slice(0, Math.max(filling.length, logged.length));
     const got = [
-      ...[...ips, (ips[0]! + POKE_SIZE) >>> 0].map(hex32),
+      ...[...ips, (ips[0]! + POKE_SIZE) >>> 0].map(textOf),
       `+${callee === 0 ? skip : (filling[0]!.to.target - callee) >>> 0}`,
-      ...changes.map(({ ip, to }) => `${hex32(ip)}→${hex32(to.target)}`),
+      ...changes.map(({ ip, to }) => `${textOf(ip)}→${textOf(to.target)}`),
     ].join(' ');
     yield got === want ? { name, status: 'passed' } : { name, status: 'failed', at: 'pokes', want, got };
     for (const { ip, to } of filling) bytes.set(pokeBytes(to, ip), ip - image.address);
@@ -99,7 +91,8 @@ function* comparePart(golden: Golden, part: GoldenSubprogram, image: JitImage, c
   yield compareCode(`${part.name} in the end`, bytes, part.hexFinal, BigInt(part.image));
 }
 
-const textOf = ({ ip, new: to }: GoldenPoke): string => `${hex32(address(ip))}→${hex32(address(to))}`;
+/** A text address, or none, as the log has it. */
+const textOf = (pointer: number): string => `${pointer === 0 ? '00000000' : 'ffffffff'}${hex32(pointer).slice(2)}`;
 
 const entriesOf = (golden: Golden): number[] =>
   (golden.programs ?? []).flatMap(({ subprogs }) => subprogs.map((part) => (low(part.image) + part.entryOffset) >>> 0));
