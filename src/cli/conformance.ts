@@ -5,13 +5,14 @@ import { ConformanceError, Guest, generate, interpret, parseTest } from '../conf
 import { CliError } from './error.ts';
 import { COMMON, number, parse } from './options.ts';
 import { json, out } from './print.ts';
-import { chooseKernel } from './session.ts';
+import { CFI_MODES, chooseKernel, type KernelChoice, targetFor } from './session.ts';
 
-export const CONFORMANCE_USAGE = `usage: trampet conformance DIR [--cfi MODE] [--kernel K] [--json]
-       trampet conformance --generate COUNT [--seed N] [--cfi MODE] [--json]
+export const CONFORMANCE_USAGE = `usage: trampet conformance DIR [--cfi MODE | --all-cfi] [--kernel K] [--json]
+       trampet conformance --generate COUNT [--seed N] [--cfi MODE | --all-cfi] [--json]
 
 Runs the instruction tests of the bpf_conformance project (a folder of *.data files), or generated programs, twice: in a
-plain interpreter, and compiled by the JIT on the machine, called through a call site that checks CFI.`;
+plain interpreter, and compiled by the JIT on the machine, called through a call site that checks CFI. With --all-cfi in
+each of the modes off, kcfi and fineibt.`;
 
 const SHOWN = 20;
 
@@ -23,9 +24,19 @@ interface Row {
   why?: string;
 }
 
-/** `trampet conformance`. */
+interface ModeReport {
+  cfi: string;
+  engines: { engine: string; total: number; passed: number; failed: number; refused: number }[];
+  others: Row[];
+}
+
+/** `trampet conformance`: exit code 0, or 1 if a program went wrong in any mode. */
 export function conformance(args: string[]): number {
-  const { values, positionals } = parse(args, { ...COMMON, generate: { type: 'string' } });
+  const { values, positionals } = parse(args, {
+    ...COMMON,
+    generate: { type: 'string' },
+    'all-cfi': { type: 'boolean', default: false },
+  });
   if (values.help) {
     out(CONFORMANCE_USAGE);
     return 0;
@@ -34,13 +45,19 @@ export function conformance(args: string[]): number {
   if ((directory === undefined) === (values.generate === undefined) || positionals.length > 1)
     throw new CliError('conformance takes one folder, or --generate', 'usage', CONFORMANCE_USAGE.split('\n')[0]!);
   const choice = chooseKernel(values);
-  const guest = new Guest(choice);
-  const rows =
-    directory === undefined
-      ? [...generatedRows(guest, number('generate', values.generate!, 1), choice.seed)]
-      : testFiles(directory).flatMap(({ name, text }) => testRows(guest, name, text));
-  report(rows, { kernel: choice.era.release, cfi: values.cfi, seed: choice.seed }, values.json);
-  return rows.some(({ verdict }) => verdict === 'failed') ? 1 : 0;
+  const count = values.generate === undefined ? 0 : number('generate', values.generate, 1);
+  const files = directory === undefined ? [] : testFiles(directory);
+  const reports = (values['all-cfi'] ? CFI_MODES : [choice.cfi]).map((cfi) => {
+    const guest = new Guest(targetFor(choice, cfi));
+    return summarize(
+      cfi === choice.cfi ? values.cfi : cfi,
+      directory === undefined
+        ? [...generatedRows(guest, count, choice.seed)]
+        : files.flatMap(({ name, text }) => testRows(guest, name, text)),
+    );
+  });
+  report(reports, choice, values.json);
+  return reports.some(({ engines }) => engines.some(({ failed }) => failed > 0)) ? 1 : 0;
 }
 
 function testFiles(directory: string): { name: string; text: string }[] {
@@ -92,26 +109,38 @@ function* generatedRows(guest: Guest, count: number, seed: number): Generator<Ro
   }
 }
 
-function report(rows: readonly Row[], context: { kernel: string; cfi: string; seed: number }, asJson: boolean): void {
-  const count = (engine: string, verdict: Verdict) =>
-    rows.filter((row) => row.engine === engine && row.verdict === verdict).length;
-  const engines = [...new Set(rows.map(({ engine }) => engine))].map((engine) => ({
-    engine,
-    total: rows.filter((row) => row.engine === engine).length,
-    passed: count(engine, 'passed'),
-    failed: count(engine, 'failed'),
-    refused: count(engine, 'refused'),
-  }));
-  const others = rows.filter(({ verdict }) => verdict !== 'passed');
+function summarize(cfi: string, rows: readonly Row[]): ModeReport {
+  const engines = [...new Set(rows.map(({ engine }) => engine))].map((engine) => {
+    const count = (verdict?: Verdict) =>
+      rows.filter((row) => row.engine === engine && (verdict === undefined || row.verdict === verdict)).length;
+    return {
+      engine,
+      total: count(),
+      passed: count('passed'),
+      failed: count('failed'),
+      refused: count('refused'),
+    };
+  });
+  return { cfi, engines, others: rows.filter(({ verdict }) => verdict !== 'passed') };
+}
+
+function report(reports: readonly ModeReport[], { release: kernel, seed }: KernelChoice, asJson: boolean): void {
   if (asJson) {
-    json({ schema: 1, ...context, engines, others });
+    json(
+      reports.length === 1 ? { schema: 1, kernel, seed, ...reports[0] } : { schema: 1, kernel, seed, runs: reports },
+    );
     return;
   }
-  out(`Linux ${context.kernel}, cfi ${context.cfi}, seed ${context.seed}`);
-  for (const { engine, total, passed, failed, refused } of engines)
-    out(
-      `${engine.padEnd(12)} ${passed}/${total} passed${failed > 0 ? `, ${failed} failed` : ''}${refused > 0 ? `, ${refused} refused as the kernel does` : ''}`,
+  out(`Linux ${kernel}, seed ${seed}`);
+  for (const { cfi, engines } of reports) {
+    const figures = engines.map(
+      ({ engine, total, passed, failed, refused }) =>
+        `${engine} ${passed}/${total} passed${failed > 0 ? `, ${failed} failed` : ''}${refused > 0 ? `, ${refused} refused as the kernel does` : ''}`,
     );
-  for (const { name, engine, verdict, why } of others.slice(0, SHOWN)) out(`  ${verdict}  ${name} (${engine}): ${why}`);
+    out(`cfi ${cfi.padEnd(7)}  ${figures.join('; ')}`);
+  }
+  const others = reports.flatMap((mode) => mode.others.map((row) => ({ ...row, cfi: mode.cfi })));
+  for (const { name, engine, cfi, verdict, why } of others.slice(0, SHOWN))
+    out(`  ${verdict}  ${name} (${engine}, cfi ${cfi}): ${why}`);
   if (others.length > SHOWN) out(`  … and ${others.length - SHOWN} more (--json lists all)`);
 }

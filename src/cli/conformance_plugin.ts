@@ -5,6 +5,7 @@ import { fromHex, TrampetError } from '../base/index.ts';
 import { readInsns } from '../bpf/index.ts';
 import { readBtf } from '../btf/index.ts';
 import { Guest } from '../conformance/index.ts';
+import { makeTarget } from '../target/index.ts';
 
 // The plugin protocol of the bpf_conformance project: the program comes as base16 on standard input, memory as base16 in the
 // first argument; r0 goes out as hex, or a message and a non-zero exit code. Options are --cfi MODE and --program HEX.
@@ -28,7 +29,7 @@ function main(args: string[]): number {
   const btf = readBtf(
     new Uint8Array(readFileSync(fileURLToPath(new URL('../../data/btf/vmlinux-6.12.btf', import.meta.url)))),
   );
-  const { r0 } = new Guest({ release: '6.12', btf, cfi }).run(readInsns(bytes), base16(memory));
+  const { r0 } = new Guest(makeTarget({ release: '6.12', btf, cfi })).run(readInsns(bytes), base16(memory));
   process.stdout.write(`${r0.toString(16)}\n`);
   return 0;
 }

@@ -34,3 +34,10 @@ export function printFaults(faults: readonly KernelFault[]): void {
     out(yellow(`  ${consequence}`) + dim(`  — ${kernels}; docs/kernel-faults.md`));
   }
 }
+
+/** Names the members whose trampolines carry another hash than their prototype has: every checked call of them traps. */
+export function printMismatches(members: readonly { member: string; hash: string; typeId: string | null }[]): void {
+  for (const { member, hash, typeId } of members)
+    if (typeId !== null && hash !== typeId)
+      out(yellow(`${member}: the hash read from its stub is ${hash}, its prototype's ${typeId}: checked calls trap`));
+}

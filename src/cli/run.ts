@@ -5,7 +5,7 @@ import type { ResolvedObject } from '../object/index.ts';
 import { type FlowResult, type FlowSample, runFlow } from '../subsystems/index.ts';
 import type { CfiMode, KernelFault } from '../target/index.ts';
 import { CliError } from './error.ts';
-import { faultsForObject, printFaults } from './faults.ts';
+import { faultsForObject, printFaults, printMismatches } from './faults.ts';
 import { COMMON, parse, seconds } from './options.ts';
 import { bold, cyan, dim, green, json, out, plot, progress, red, table, yellow } from './print.ts';
 import {
@@ -45,7 +45,11 @@ interface RunDocument {
   hashSeed: number;
   verified: false;
   link: LinkSpec;
-  ops: { name: string; type: string; members: { member: string; program: string; hash: string; address: string }[] }[];
+  ops: {
+    name: string;
+    type: string;
+    members: { member: string; program: string; hash: string; typeId: string | null; address: string }[];
+  }[];
   calls: number;
   callsByMember: Record<string, number>;
   instructions: number;
@@ -168,10 +172,11 @@ function describeTable(kernel: Kernel, map: StructOpsMap): RunDocument['ops'][nu
   return {
     name: map.name,
     type: map.type,
-    members: map.members.map(({ member, program, hash, address }) => ({
+    members: map.members.map(({ member, program, hash, typeId, address }) => ({
       member,
       program: program.name,
       hash: hex32(hash),
+      typeId: typeId === undefined ? null : hex32(typeId),
       address: hex64(kernel.memory.address(address)),
     })),
   };
@@ -195,6 +200,7 @@ function printRuns(documents: readonly RunDocument[], time: number): void {
     ]);
     for (const line of table([['  member', 'program', 'type hash', 'in the table', 'calls'].map(dim), ...rows], [4]))
       out(line);
+    printMismatches(ops.members);
   }
   if (shown.samples.length > 0) printPlot(shown, time);
   out();

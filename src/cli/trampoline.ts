@@ -3,7 +3,7 @@ import { formatDecl } from '../btf/index.ts';
 import { buildTrampoline } from '../kernel/index.ts';
 import { listX86 } from '../x86/index.ts';
 import { CliError } from './error.ts';
-import { faultsFor, memberRegisters, printFaults } from './faults.ts';
+import { faultsFor, memberRegisters, printFaults, printMismatches } from './faults.ts';
 import { COMMON, parse } from './options.ts';
 import { bold, cyan, dim, green, json, out } from './print.ts';
 import { chooseKernel, NOT_VERIFIED, openFor, pickTable, splitMember, startSession } from './session.ts';
@@ -50,6 +50,8 @@ export function trampoline(args: string[]): number {
   const prototype = formatDecl(kernel.btf, field.type, member);
   const cfi = kernel.target.features.cfi;
   const kernelFaults = faultsFor(kernel.target, memberRegisters(kernel.btf, ops.type, member));
+  const computed = kernel.typeId(proto);
+  const typeId = computed === undefined ? null : hex32(computed);
   if (values.json) {
     json({
       schema: 1,
@@ -61,6 +63,7 @@ export function trampoline(args: string[]): number {
       cfi,
       stub,
       hash: cfi === 'off' ? null : hex32(hash),
+      typeId,
       form: kernel.target.era.form,
       kernelFaults,
       address: `0x${address.toString(16)}`,
@@ -79,6 +82,7 @@ export function trampoline(args: string[]): number {
   );
   out(dim(NOT_VERIFIED));
   printFaults(kernelFaults);
+  printMismatches([{ member, hash: hex32(hash), typeId }]);
   out(`\n${bold('frame')}  ${dim(`${image.frame.size} bytes below rbp`)}`);
   for (const { offset, what } of image.frame.slots)
     out(`  rbp${offset < 0 ? '-' : '+'}0x${Math.abs(offset).toString(16).padStart(2, '0')}  ${what}`);

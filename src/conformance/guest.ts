@@ -1,5 +1,4 @@
 import { ALU, CALL, CLASS, type Insn, LD_IMM64, PSEUDO, PSEUDO_CALL } from '../bpf/index.ts';
-import type { Btf } from '../btf/index.ts';
 import {
   bootKernel,
   type GateCall,
@@ -9,7 +8,7 @@ import {
   type Subsystem,
 } from '../kernel/index.ts';
 import type { GuestPtr } from '../machine/index.ts';
-import { CFI_HASHES, type CfiMode, type Features, makeTarget } from '../target/index.ts';
+import { CFI_HASHES, type Target } from '../target/index.ts';
 import { applyReplacements, extendExchange, guardDivision } from '../verifier/index.ts';
 import { ConformanceError } from './error.ts';
 import { HELPERS, type HelperMemory, UNWIND } from './helpers.ts';
@@ -28,7 +27,7 @@ export class Guest {
   /** Where the memory of programs lies. */
   readonly #memory: GuestPtr;
 
-  constructor(options: { release: string; btf: Btf; cfi: CfiMode; features?: Partial<Features> }) {
+  constructor(target: Target) {
     const subsystem: Subsystem = {
       name: 'conformance',
       structOps: [],
@@ -36,7 +35,7 @@ export class Guest {
       gates: (kernel) =>
         HELPERS.map((_, number) => ({ name: helperSymbol(number), handler: helperGate(kernel, number) })),
     };
-    this.kernel = bootKernel({ target: makeTarget(options), subsystems: [subsystem] });
+    this.kernel = bootKernel({ target, subsystems: [subsystem] });
     this.#memory = this.kernel.heap.alloc(MEMORY_SIZE, 4096);
   }
 

@@ -1,8 +1,8 @@
-import { Random } from '../base/index.ts';
-import type { Btf, MemberPlace } from '../btf/index.ts';
+import { Random, TrampetError } from '../base/index.ts';
+import { type Btf, kcfiHash, type MemberPlace } from '../btf/index.ts';
 import type { JitContext } from '../jit/index.ts';
 import type { GuestMemory, GuestPtr, Machine } from '../machine/index.ts';
-import type { Target } from '../target/index.ts';
+import { seedHash, type Target } from '../target/index.ts';
 import type { Allocator } from './alloc.ts';
 import type { Trampoline } from './attach.ts';
 import { hashPlace } from './cfi.ts';
@@ -171,6 +171,17 @@ export class Kernel {
     if (place === undefined) return 0;
     const bytes = this.memory.copyNofault((func - place.before) >>> 0, 4);
     return bytes === undefined ? 0 : (bytes[0]! | (bytes[1]! << 8) | (bytes[2]! << 16) | (bytes[3]! << 24)) >>> 0;
+  }
+
+  /** What callers check for a prototype of the kernel's BTF, seeded; undefined if CFI is off, or BTF cannot say the C type. */
+  typeId(proto: number): number | undefined {
+    if (this.target.features.cfi === 'off') return undefined;
+    try {
+      return seedHash(kcfiHash(this.btf, proto), this.target.hashSeed, this.target.era);
+    } catch (error) {
+      if (!(error instanceof TrampetError)) throw error;
+      return undefined;
+    }
   }
 
   /**

@@ -22,6 +22,8 @@ export interface StructOpsMember {
   /** The stub whose hash it carries, and that hash. */
   stub: string;
   hash: number;
+  /** What callers of the member check, computed from its prototype in BTF; where it is not `hash`, they trap. */
+  typeId: number | undefined;
   trampoline: TrampolineImage;
   /** What stands in the table: image + cfi offset. */
   address: GuestPtr;
@@ -164,7 +166,8 @@ export class StructOpsMap {
     const address = trampoline.address + cfiOffset(kernel.target.features);
     kernel.memory.setPtr(this.kdata + offset, address);
     new DataView(this.#userValue.buffer).setUint32(offset, program.id, true);
-    return { member, program, stub, hash: kernel.cfiFuncHash(kernel.symbol(stub)), trampoline, address };
+    const hash = kernel.cfiFuncHash(kernel.symbol(stub));
+    return { member, program, stub, hash, typeId: kernel.typeId(proto), trampoline, address };
   }
 
   /** Trampolines are packed into pages; a new page is taken when the last is full, up to MAX_TRAMP_IMAGE_PAGES. */

@@ -20,7 +20,12 @@ export interface Golden {
   runs?: unknown[];
   tracedFunctions?: { symbol: string; addr: string; bytesFromMinus16: string }[];
   maps?: { name: string; type: string; value: string }[];
-  pokes?: unknown[];
+  /** Text pokes in the order in which the kernel made them: where, and what the site branches to after it (0: nothing). */
+  pokes?: GoldenPoke[];
+}
+export interface GoldenPoke {
+  ip: string;
+  new: string;
 }
 export interface GoldenProgram {
   name: string;
@@ -43,7 +48,15 @@ export interface GoldenSubprogram {
   exceptionBoundary: boolean;
   fromCbpf: boolean;
   hexFinal?: string;
-  pokes?: { tailcallTarget: string; key: string }[];
+  /** Direct tail calls, of all functions of the program: `struct bpf_jit_poke_descriptor`; `own` is 1 for this function's. */
+  pokes?: {
+    tailcallTarget: string;
+    tailcallBypass: string;
+    bypassAddr: string;
+    adjOff: string;
+    key: string;
+    own: string;
+  }[];
   extable?: { addr: string; hex: string };
   privStack?: boolean;
   privStackPtr?: string;

@@ -22,7 +22,8 @@ export const checkImages: Checker = {
   },
 };
 
-function compareImage(name: string, part: GoldenSubprogram, type: string, object: string, ctx: JitContext): Outcome {
+/** A recorded function's final instructions, compiled for where the kernel put its image. @throws JitError */
+export function compileRecorded(part: GoldenSubprogram, type: string, object: string, ctx: JitContext): JitImage {
   const fn: JitFunction = {
     insns: readInsns(fromHex(part.jitInsnsHex)),
     stackDepth: part.stackDepth,
@@ -37,8 +38,12 @@ function compareImage(name: string, part: GoldenSubprogram, type: string, object
       ? {}
       : { arena: { kernel: wide(part.arenaKernel), userHigh: part.arenaUserHigh ?? 0 } }),
   };
+  return jitFunction(fn, ctx, () => low(part.image));
+}
+
+function compareImage(name: string, part: GoldenSubprogram, type: string, object: string, ctx: JitContext): Outcome {
   try {
-    const image = jitFunction(fn, ctx, () => low(part.image));
+    const image = compileRecorded(part, type, object, ctx);
     const extable = toHex(encodeExtable(image, ctx.era));
     if (extable !== (part.extable?.hex ?? ''))
       return { name, status: 'failed', at: 'exception table', want: part.extable?.hex ?? '(none)', got: extable };

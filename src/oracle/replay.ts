@@ -282,9 +282,10 @@ interface Slot {
 }
 
 function tailCallSlots(golden: Golden): Slot[] {
-  const pokes = (golden.pokes ?? []) as { ip: string; new: string }[];
   const targets = new Map(
-    pokes.map(({ ip, new: to }) => [low(`0x${ip}`), low(`0x${to}`)] as const).filter(([, to]) => to !== 0),
+    (golden.pokes ?? [])
+      .map(({ ip, new: to }) => [low(`0x${ip}`), low(`0x${to}`)] as const)
+      .filter(([, to]) => to !== 0),
   );
   const parts = (golden.programs ?? []).flatMap(({ subprogs }) => subprogs);
   const entries = parts.map(entryOf);

@@ -1,5 +1,6 @@
 import { checkCallSites } from './check_call_sites.ts';
 import { checkImages } from './check_images.ts';
+import { checkPokes } from './check_pokes.ts';
 import { checkRelocated } from './check_relocated.ts';
 import { checkRuns } from './check_runs.ts';
 import { checkStubs } from './check_stubs.ts';
@@ -12,6 +13,7 @@ export const CHECKERS: readonly Checker[] = [
   checkTypeIds,
   checkRelocated,
   checkImages,
+  checkPokes,
   checkTrampolines,
   checkStubs,
   checkCallSites,

@@ -1,5 +1,5 @@
 import type { Row } from './_row.ts';
-import { ROWS } from './x86.table.ts';
+import { ROWS, X } from './x86.table.ts';
 
 /** A decoded instruction: the form, and the fields of its encoding. */
 export interface X86Insn {
@@ -133,6 +133,14 @@ export function decode(bytes: Uint8Array, offset: number): X86Insn | Undecodable
   if (row === undefined || (row.modrm && modrm < 0)) return bad();
   const default64 = row.operands[0]?.size === 'q';
   const size = row.byte ? 1 : wide || default64 ? 8 : operand16 ? 2 : 4;
+  // xchg with r8 shares nop's opcode, cbw and cwd those of cwde and cdq, and a prefix
+  // makes something else of lfence and vmcall: no rows of ours.
+  if (
+    (row === X.nop && (rex & 1) !== 0) ||
+    (size === 2 && (row === X.cwde || row === X.cdq)) ||
+    (row.fixedModrm >= 0 && row.prefix === 0 && (operand16 || mandatory !== 0))
+  )
+    return bad();
   const insn: X86Insn = {
     row,
     length: 0,

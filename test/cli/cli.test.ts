@@ -76,6 +76,14 @@ describe('trampet', () => {
     expect(stdout).toMatch(/[⠁-⣿]/);
   });
 
+  it('run names members whose stub has not the hash of their prototype', () => {
+    const { status, stdout } = trampet('run', 'examples/reno.bpf.o', '--kernel', '6.18', '--for', '1s');
+    expect(status).toBe(1);
+    expect(stdout).toContain(
+      "cong_avoid: the hash read from its stub is 0x0f2e512a, its prototype's 0x512ae4fe: checked calls trap",
+    );
+  });
+
   it('run --json has everything', () => {
     const document = JSON.parse(
       trampet('run', 'examples/cubic.bpf.o', '--json', '--for', '2s', '--cfi', 'kcfi', '--hash-seed', '0x1234').stdout,
@@ -95,6 +103,7 @@ describe('trampet', () => {
       member: 'ssthresh',
       program: 'cubic_ssthresh',
       hash: '0x0d1aa2c6',
+      typeId: '0x0d1aa2c6',
       address: expect.stringMatching(/^0xffffffffc[0-9a-f]{7}$/),
     });
     expect(Object.values(document.callsByMember as Record<string, number>).reduce((a, b) => a + b)).toBe(

@@ -1,13 +1,15 @@
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { TrampetError, toHex } from '../../src/base/index.ts';
 import { assemble, Guest, generate, interpret, parseTest } from '../../src/conformance/index.ts';
-import type { CfiMode, Features } from '../../src/target/index.ts';
+import { type CfiMode, type Features, makeTarget } from '../../src/target/index.ts';
 import { btf, root } from '../support.ts';
 
 const guest = (release = '6.12', cfi: CfiMode = 'fineibt', features: Partial<Features> = {}) =>
-  new Guest({ release, btf: btf(release), cfi, features });
+  new Guest(makeTarget({ release, btf: btf(release), cfi, features }));
 const shared = guest();
 const lines = (text: string) =>
   text
@@ -97,6 +99,37 @@ describe('generated programs: interpreter against JIT and machine', () => {
   it.each([1648])('seed %i, which failed once', (seed) => {
     const { insns, memory } = generate(seed);
     expect(shared.run(insns, memory)).toEqual(interpret(insns, memory, shared.memoryBase));
+  });
+});
+
+describe('trampet conformance', () => {
+  it('runs a folder in every CFI mode, and fails if one file does', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'trampet-conformance-'));
+    const run = (...args: string[]) =>
+      spawnSync(process.execPath, [join(root, 'dist/cli/main.js'), 'conformance', folder, '--all-cfi', ...args], {
+        encoding: 'utf8',
+      });
+    try {
+      writeFileSync(join(folder, 'good.data'), '-- asm\nmov %r0, 7\nexit\n-- result\n7\n');
+      const lines = ['off', 'kcfi', 'fineibt'].map(
+        (mode) => `cfi ${mode.padEnd(7)}  interpreter 1/1 passed; jit 1/1 passed`,
+      );
+      expect(run()).toMatchObject({ status: 0, stdout: `Linux 6.12, seed 1\n${lines.join('\n')}\n` });
+      writeFileSync(join(folder, 'bad.data'), '-- asm\nmov %r0, 7\nexit\n-- result\n8\n');
+      const { status, stdout } = run('--json');
+      expect(status).toBe(1);
+      const { runs } = JSON.parse(stdout) as { runs: { cfi: string; engines: unknown[]; others: unknown[] }[] };
+      expect(runs.map(({ cfi }) => cfi)).toEqual(['off', 'kcfi', 'fineibt']);
+      for (const { engines, others } of runs) {
+        expect(engines).toMatchObject([
+          { passed: 1, failed: 1 },
+          { passed: 1, failed: 1 },
+        ]);
+        expect(others[1]).toMatchObject({ name: 'bad.data', engine: 'jit', why: 'r0 is 0x7, not 0x8' });
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
 

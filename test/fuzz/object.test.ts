@@ -13,13 +13,13 @@ const OBJECTS: [string, Uint8Array][] = [
 ];
 const MUTANTS = 10_000;
 
-/** What a mutant leads to: `fine`, or the code of our error. Anything else that is thrown passes through. */
-function outcome(work: () => void): string {
+/** What a mutant leads to: `fine`, or the code of our error. Anything else that is thrown passes, with the mutant's name. */
+function outcome(work: () => void, what: string): string {
   try {
     work();
     return 'fine';
   } catch (error) {
-    if (!(error instanceof TrampetError)) throw error;
+    if (!(error instanceof TrampetError)) throw new Error(`${what}: ${error}`, { cause: error });
     expect(error.message).toMatch(/^[^\n]+$/);
     return error.kind;
   }
@@ -50,7 +50,7 @@ describe('mutants of real objects', () => {
         } finally {
           loaded.unload();
         }
-      });
+      }, `${name}, seed ${i}`);
       slowest = Math.max(slowest, performance.now() - start);
       counts.set(result, (counts.get(result) ?? 0) + 1);
     }
@@ -63,6 +63,7 @@ describe('mutants of real objects', () => {
   });
 
   it('notices a foreign exception', () => {
-    expect(() => outcome(() => void (undefined as unknown as { x: number }).x)).toThrow(TypeError);
+    const work = () => void (undefined as unknown as { x: number }).x;
+    expect(() => outcome(work, 'reno, seed 7')).toThrow(/^reno, seed 7: TypeError/);
   });
 });

@@ -71,6 +71,21 @@ describe('ops tables', () => {
     );
   });
 
+  it.each(MODES)('%s, seed %i: the hash from the stub is checked against the prototype', (cfi, seed) => {
+    const { maps } = session(example('reno'), cfi, seed);
+    for (const { hash, typeId } of maps[0]!.members) expect(typeId).toBe(cfi === 'off' ? undefined : hash);
+    if (cfi === 'off') return;
+    const other = boot(cfi, seed);
+    const at = other.symbol('bpf_tcp_ca_cong_avoid') - (cfi === 'kcfi' ? 15 : 9);
+    other.memory.poke(at, Uint8Array.of(other.memory.u8(at) ^ 0x80));
+    const object = loadObject(other, resolve(example('reno')));
+    const table = object.resolved.structOps[0]!;
+    const map = new StructOpsMap(other, table);
+    map.update(table, new Map(object.programs.map((program) => [program.name, program])));
+    const wrong = map.members.filter(({ hash, typeId }) => hash !== typeId);
+    expect(wrong).toMatchObject([{ member: 'cong_avoid', typeId: maps[0]!.members[1]!.hash }]);
+  });
+
   it('registers once, deletes, and leaves nothing behind', () => {
     const kernel = boot('fineibt');
     const idle = [kernel.vmalloc.count, kernel.images.count];

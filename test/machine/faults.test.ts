@@ -146,6 +146,16 @@ describe('indirect branch tracking', () => {
     without.cpu.call(ENTRY);
   });
 
+  // Linux sets CET_ENDBR_EN alone in IA32_S_CET (setup_cet, arch/x86/kernel/cpu/common.c): without NO_TRACK_EN, 3e says nothing.
+  it.each([X.jmp_Eq, X.call_Eq])('a notrack prefix does not excuse $mnemonic', (row) => {
+    const { memory, cpu } = machine();
+    place(memory, (e) => (pointer(e, REG.rax, (START + 256) | 0, -1), e.u8(0x3e), e.reg(row, 8, REG.rax), e.op(X.ret)));
+    place(memory, (e) => (e.op(X.nop), e.op(X.ret)), START + 256);
+    expect(faultOf(() => cpu.call(ENTRY))).toEqual({ vector: '#CP', rip: TEXT + 256n });
+    place(memory, (e) => (e.op(X.endbr64), e.op(X.ret)), START + 256);
+    cpu.call(ENTRY);
+  });
+
   it('direct branches and returns may land anywhere', () => {
     const { memory, cpu } = machine();
     place(memory, (e) => (e.rel32(X.call_Jz, 256 - 64 - 5), e.op(X.ret)));

@@ -169,6 +169,18 @@ describe('the decoder, judged by iced-x86', () => {
     expect(seen).toBeGreaterThan(2000);
   });
 
+  it.each([
+    ['4190', 'xchg'],
+    ['6698', 'cbw'],
+    ['6699', 'cwd'],
+    ['f30faee8', 'incsspd'],
+    ['660faee8', 'invalid'],
+  ])('%s shares an opcode with an instruction of ours, but is %s', (hex, mnemonic) => {
+    const bytes = Uint8Array.from(hex.match(/../g)!, (byte) => Number.parseInt(byte, 16));
+    expect(iced(bytes).mnemonic).toBe(mnemonic);
+    expect(decode(bytes, 0).row).toBeUndefined();
+  });
+
   it('gives no row for what it does not know, and reads nothing outside', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 20 }), fc.nat(20), (bytes, offset) => {
