@@ -1,5 +1,4 @@
-import type { Kernel } from '../../kernel/index.ts';
-import type { GuestPtr } from '../../machine/index.ts';
+import type { GuestStruct } from './guest_struct.ts';
 import type { Segment } from './segments.ts';
 import type { TcpSock } from './sock.ts';
 
@@ -60,35 +59,29 @@ export interface AckFacts {
 }
 
 /** Fills `struct rate_sample` in the guest (tcp_rate_gen). */
-export function writeRateSample(kernel: Kernel, at: GuestPtr, sock: TcpSock, tally: RateTally, facts: AckFacts): void {
-  const put = (name: string, value: number) => {
-    const { offset, size } = kernel.field('rate_sample', name);
-    if (size === 8) kernel.memory.setU64(at + offset, value);
-    else if (size === 4) kernel.memory.setU32(at + offset, value | 0);
-    else kernel.memory.setU8(at + offset, value);
-  };
+export function writeRateSample(sample: GuestStruct, sock: TcpSock, tally: RateTally, facts: AckFacts): void {
   const us = (ns: number) => Math.floor(ns / 1000);
   const ackInterval = tally.any ? us(facts.now - tally.priorAt) : 0;
   const sendInterval = us(tally.sendInterval);
   const interval = Math.max(ackInterval, sendInterval);
   const valid = tally.any && interval >= facts.minRttUs;
   const delivered = tally.any ? sock.get('delivered') - tally.priorDelivered : -1;
-  put('prior_mstamp', us(tally.priorAt));
-  put('prior_delivered', tally.priorDelivered);
-  put('prior_delivered_ce', tally.priorDeliveredCe);
-  put('delivered', delivered);
-  put('delivered_ce', tally.any ? sock.get('delivered_ce') - tally.priorDeliveredCe : 0);
-  put('interval_us', valid ? interval : -1);
-  put('snd_interval_us', sendInterval);
-  put('rcv_interval_us', ackInterval);
-  put('rtt_us', facts.rttUs);
-  put('losses', facts.losses);
-  put('acked_sacked', facts.ackedSacked);
-  put('prior_in_flight', facts.priorInFlight);
-  put('last_end_seq', 0);
-  put('is_app_limited', tally.appLimited ? 1 : 0);
-  put('is_retrans', tally.isRetrans ? 1 : 0);
-  put('is_ack_delayed', facts.delayed ? 1 : 0);
+  sample.set('prior_mstamp', us(tally.priorAt));
+  sample.set('prior_delivered', tally.priorDelivered);
+  sample.set('prior_delivered_ce', tally.priorDeliveredCe);
+  sample.set('delivered', delivered);
+  sample.set('delivered_ce', tally.any ? sock.get('delivered_ce') - tally.priorDeliveredCe : 0);
+  sample.set('interval_us', valid ? interval : -1);
+  sample.set('snd_interval_us', sendInterval);
+  sample.set('rcv_interval_us', ackInterval);
+  sample.set('rtt_us', facts.rttUs);
+  sample.set('losses', facts.losses);
+  sample.set('acked_sacked', facts.ackedSacked);
+  sample.set('prior_in_flight', facts.priorInFlight);
+  sample.set('last_end_seq', 0);
+  sample.set('is_app_limited', tally.appLimited ? 1 : 0);
+  sample.set('is_retrans', tally.isRetrans ? 1 : 0);
+  sample.set('is_ack_delayed', facts.delayed ? 1 : 0);
   if (valid && !tally.appLimited) {
     sock.set('rate_delivered', delivered);
     sock.set('rate_interval_us', interval);

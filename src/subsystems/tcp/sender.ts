@@ -1,6 +1,6 @@
 import type { Kernel } from '../../kernel/index.ts';
-import type { GuestPtr } from '../../machine/index.ts';
 import type { Simulator } from '../../net/index.ts';
+import { GuestStruct } from './guest_struct.ts';
 import type { CongestionOps } from './ops.ts';
 import { Output, type OutputOptions } from './output.ts';
 import { expandSndbuf, INITIAL_CWND, updatePacingRate } from './pacing.ts';
@@ -36,7 +36,6 @@ export interface SenderOptions extends OutputOptions {
 export class Sender {
   readonly sock: TcpSock;
   readonly recovery: Recovery;
-  readonly #kernel: Kernel;
   readonly #ops: CongestionOps;
   readonly #simulator: Simulator;
   readonly #options: SenderOptions;
@@ -45,8 +44,8 @@ export class Sender {
   readonly #writer: Writer;
   readonly #timer: RetransmitTimer;
   /** struct ack_sample and struct rate_sample in the guest. */
-  readonly #ackSample: GuestPtr;
-  readonly #rateSample: GuestPtr;
+  readonly #ackSample: GuestStruct;
+  readonly #rateSample: GuestStruct;
   /** The stream's end was sent and acknowledged. */
   closed = false;
   rtos = 0;
@@ -55,7 +54,6 @@ export class Sender {
   rttCount = 0;
 
   constructor(kernel: Kernel, simulator: Simulator, ops: CongestionOps, options: SenderOptions) {
-    this.#kernel = kernel;
     this.#simulator = simulator;
     this.#ops = ops;
     this.#options = options;
@@ -73,8 +71,8 @@ export class Sender {
     this.#output.onBurst = () => void this.#scheduleProbe(false);
     this.#output.onPaced = () => this.#onPaced();
     this.#writer.onDone = () => this.#close();
-    this.#ackSample = kernel.heap.alloc(kernel.btf.struct('ack_sample').size);
-    this.#rateSample = kernel.heap.alloc(kernel.btf.struct('rate_sample').size);
+    this.#ackSample = new GuestStruct(kernel, 'ack_sample');
+    this.#rateSample = new GuestStruct(kernel, 'rate_sample');
   }
 
   get retransmits(): number {
@@ -112,9 +110,7 @@ export class Sender {
   stop(): void {
     for (const part of [this.#timer, this.#output, this.#writer]) part.stop();
     this.#ops.call('release', { ptr: this.sock.pointer });
-    this.#kernel.heap.free(this.#ackSample);
-    this.#kernel.heap.free(this.#rateSample);
-    this.sock.free();
+    for (const memory of [this.#ackSample, this.#rateSample, this.sock]) memory.free();
   }
 
   /** tcp_close: the end of the stream is sent. */
@@ -251,13 +247,11 @@ export class Sender {
 
   #callPktsAcked(count: number, rttUs: number, inFlight: number): void {
     if (!this.#ops.has('pkts_acked')) return;
-    const { memory } = this.#kernel;
-    const put = (name: string, value: number) =>
-      memory.setU32(this.#ackSample + this.#kernel.field('ack_sample', name).offset, value | 0);
-    put('pkts_acked', count);
-    put('rtt_us', rttUs);
-    put('in_flight', inFlight);
-    this.#ops.call('pkts_acked', { ptr: this.sock.pointer }, { ptr: this.#ackSample });
+    const sample = this.#ackSample;
+    sample.set('pkts_acked', count);
+    sample.set('rtt_us', rttUs);
+    sample.set('in_flight', inFlight);
+    this.#ops.call('pkts_acked', { ptr: this.sock.pointer }, { ptr: this.#ackSample.pointer });
   }
 
   #callControl(
@@ -272,8 +266,8 @@ export class Sender {
     const { now } = this.#simulator;
     const minRttUs = this.#board.minRtt.us;
     const facts: AckFacts = { now, minRttUs, rttUs, losses, ackedSacked, priorInFlight, delayed: false };
-    writeRateSample(this.#kernel, this.#rateSample, this.sock, tally, facts);
-    this.#ops.call('cong_control', { ptr: this.sock.pointer }, ack, flag, { ptr: this.#rateSample });
+    writeRateSample(this.#rateSample, this.sock, tally, facts);
+    this.#ops.call('cong_control', { ptr: this.sock.pointer }, ack, flag, { ptr: this.#rateSample.pointer });
   }
 
   /** tcp_xmit_recovery. */

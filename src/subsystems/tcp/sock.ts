@@ -75,12 +75,19 @@ const FIELDS = {
 } as const;
 export type SockField = keyof typeof FIELDS;
 
+/** Where a member lies: offset in the memory's data, bytes, and for a bit field its place in that byte. */
 interface Place {
-  /** Offset in the memory's data. */
   at: number;
   size: number;
   shift: number;
   mask: number;
+}
+
+function placeOf(kernel: Kernel, pointer: GuestPtr, name: SockField): Place {
+  const { offset, size, bitOffset, bitSize } = kernel.field(FIELDS[name], name);
+  const at = kernel.memory.offset(pointer + offset, 1);
+  if (bitSize === 0) return { at, size, shift: 0, mask: 0 };
+  return { at, size: 1, shift: bitOffset % 8, mask: (1 << bitSize) - 1 };
 }
 
 /**
@@ -90,41 +97,45 @@ interface Place {
 export class TcpSock {
   readonly pointer: GuestPtr;
   readonly #kernel: Kernel;
-  readonly #places = new Map<SockField, Place>();
+  readonly #view: DataView;
+  readonly #places: ReadonlyMap<SockField, Place>;
+  /** Members that inFlight adds up for each packet. */
+  readonly #packetsOut: number;
+  readonly #sackedOut: number;
+  readonly #lostOut: number;
+  readonly #retransOut: number;
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
+    this.#view = kernel.memory.view;
     this.pointer = kernel.heap.alloc(kernel.btf.struct('tcp_sock').size, 64);
-    for (const name of Object.keys(FIELDS) as SockField[]) {
-      const place = kernel.field(FIELDS[name], name);
-      const shift = place.bitSize > 0 ? place.bitOffset % 8 : 0;
-      this.#places.set(name, {
-        at: kernel.memory.offset(this.pointer + place.offset, 1),
-        size: place.bitSize > 0 ? 1 : place.size,
-        shift,
-        mask: place.bitSize > 0 ? (1 << place.bitSize) - 1 : 0,
-      });
-    }
+    const names = Object.keys(FIELDS) as SockField[];
+    this.#places = new Map(names.map((name) => [name, placeOf(kernel, this.pointer, name)]));
+    const u32 = (name: SockField) => this.#places.get(name)!.at;
+    this.#packetsOut = u32('packets_out');
+    this.#sackedOut = u32('sacked_out');
+    this.#lostOut = u32('lost_out');
+    this.#retransOut = u32('retrans_out');
   }
 
   get(name: SockField): number {
     const { at, size, shift, mask } = this.#places.get(name)!;
-    const { view } = this.#kernel.memory;
-    if (mask !== 0) return (view.getUint8(at) >> shift) & mask;
+    const view = this.#view;
     if (size === 4) return view.getUint32(at, true);
     if (size === 8) return view.getUint32(at + 4, true) * 0x1_0000_0000 + view.getUint32(at, true);
+    if (mask !== 0) return (view.getUint8(at) >> shift) & mask;
     return size === 2 ? view.getUint16(at, true) : view.getUint8(at);
   }
 
   set(name: SockField, value: number): void {
     const { at, size, shift, mask } = this.#places.get(name)!;
-    const { view } = this.#kernel.memory;
-    if (mask !== 0) view.setUint8(at, (view.getUint8(at) & ~(mask << shift)) | ((value & mask) << shift));
-    else if (size === 4) view.setUint32(at, value, true);
+    const view = this.#view;
+    if (size === 4) view.setUint32(at, value, true);
     else if (size === 8) {
       view.setUint32(at, value % 0x1_0000_0000, true);
       view.setUint32(at + 4, Math.floor(value / 0x1_0000_0000), true);
-    } else if (size === 2) view.setUint16(at, value, true);
+    } else if (mask !== 0) view.setUint8(at, (view.getUint8(at) & ~(mask << shift)) | ((value & mask) << shift));
+    else if (size === 2) view.setUint16(at, value, true);
     else view.setUint8(at, value);
   }
 
@@ -134,7 +145,9 @@ export class TcpSock {
 
   /** tcp_packets_in_flight. */
   inFlight(): number {
-    return this.get('packets_out') - this.get('sacked_out') - this.get('lost_out') + this.get('retrans_out');
+    const view = this.#view;
+    const left = view.getUint32(this.#sackedOut, true) + view.getUint32(this.#lostOut, true);
+    return view.getUint32(this.#packetsOut, true) - left + view.getUint32(this.#retransOut, true);
   }
 
   inSlowStart(): boolean {
