@@ -1,17 +1,11 @@
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { example, file, root } from '../support.ts';
+import { example, file } from '../support.ts';
+import { trampet } from './support.ts';
 
-const trampet = (...args: string[]) =>
-  spawnSync(process.execPath, [join(root, 'dist/cli/main.js'), ...args], {
-    encoding: 'utf8',
-    cwd: root,
-    env: { ...process.env, NO_COLOR: '1' },
-  });
 const folder = mkdtempSync(join(tmpdir(), 'trampet-cli-'));
 const temporary = (name: string, bytes: Uint8Array | string) => {
   writeFileSync(join(folder, name), bytes);
@@ -101,10 +95,10 @@ describe('trampet', () => {
       document.calls,
     );
     expect(document.instructions).toBeGreaterThan(10000);
-    expect(Object.keys(document.flow)).toEqual(
+    expect(Object.keys(document.flows[0].result)).toEqual(
       expect.arrayContaining(['goodputBps', 'rttMsMean', 'retransmits', 'rtos']),
     );
-    expect(Object.keys(document.samples[0])).toEqual([
+    expect(Object.keys(document.flows[0].samples[0])).toEqual([
       't',
       'cwnd',
       'ssthresh',

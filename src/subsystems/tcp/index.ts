@@ -6,7 +6,9 @@
 export { type FlowOptions, type FlowResult, type FlowSample, runFlow } from './flow.ts';
 export { CC_MEMBERS, type CcMember, CongestionOps } from './ops.ts';
 export { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
+export type { FlowSource, FlowSpec, OpCall, Scenario } from './scenario.types.ts';
 export { Sender, type SenderOptions } from './sender.ts';
 export { TcpSock } from './sock.ts';
 export { congestionControls, findCongestionControl, forgetSocket, registerSocket, tcpSubsystem } from './tcp_ca.ts';
+export { traceCalls } from './trace_calls.ts';
 export type { Burst } from './writer.ts';

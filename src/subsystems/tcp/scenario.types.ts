@@ -40,8 +40,8 @@ export interface OpCall {
   /** Simulated nanoseconds. */
   ns: number;
   member: CcMember;
-  /** Arguments after the socket, as u32; structures are pointers and given as 0. */
-  args: number[];
+  /** Arguments after the socket by the kernel's names; structures by their integer members. */
+  args: Record<string, number | Record<string, number>>;
   /** Packets; `ssthresh` as the kernel has it (0x7fffffff: infinite). */
   before: { cwnd: number; ssthresh: number };
   after: { cwnd: number; ssthresh: number };
