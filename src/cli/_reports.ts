@@ -1,6 +1,7 @@
 import type { OpCall } from '../subsystems/index.ts';
 import type { Verdict } from './_asserts.ts';
 import type { RunDocument } from './_simulate.ts';
+import { escaped } from './_svg.ts';
 
 const CSV_COLUMNS = ['cfi', 'flow', 't', 'cwnd', 'ssthresh', 'srtt_ms', 'in_flight', 'rate_bps', 'queue_packets'];
 const quoted = (text: string) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
@@ -19,9 +20,6 @@ export function csv(documents: readonly RunDocument[]): string {
 export function callLine(cfi: string, call: OpCall): string {
   return `${JSON.stringify({ cfi, ...call })}\n`;
 }
-
-const escaped = (text: string) =>
-  text.replace(/[<>&"]/g, (sign) => ({ '<': '&lt;', '>': '&gt;', '&': '&amp;', '"': '&quot;' })[sign]!);
 
 /** Verdicts as JUnit XML: a suite a run; its first case is that the guest lived. */
 export function junit(documents: readonly RunDocument[], verdicts: readonly (readonly Verdict[])[]): string {

@@ -1,9 +1,11 @@
 import { parseLink } from '../net/index.ts';
 import { judge, parseAssertion, type Verdict } from './_asserts.ts';
 import { TextFile } from './_files.ts';
+import { html } from './_html.ts';
 import { callLine, csv, junit } from './_reports.ts';
 import { printRuns } from './_run_print.ts';
 import { type RunDocument, simulate } from './_simulate.ts';
+import { svg } from './_svg.ts';
 import { CliError } from './error.ts';
 import { faultsForObject, printFaults } from './faults.ts';
 import { COMMON, parse, seconds } from './options.ts';
@@ -24,6 +26,8 @@ Loads the object, registers its ops tables and runs a bulk TCP flow with the con
   --assert 'A OP B' goodput > 18mbit, rtt < 60ms, faults == 0; may be given several times; exit code 1 if one fails
                     (goodput rtt retransmits rtos dropped lost marked segments calls calls.MEMBER instructions faults)
   --junit FILE      the verdicts as JUnit XML
+  --svg FILE        picture of window, round-trip time, goodput and queue on one time axis
+  --html FILE       the same as a page with tables, in one file that needs no network
   --csv FILE        the samples: cwnd, ssthresh, srtt, in flight, rate, queue
   --jsonl FILE      every call of a member: time, arguments, result, cwnd and ssthresh before and after
   --json            one JSON document`;
@@ -40,6 +44,8 @@ export function run(args: string[]): number {
     assert: { type: 'string', multiple: true, default: [] },
     junit: { type: 'string' },
     csv: { type: 'string' },
+    svg: { type: 'string' },
+    html: { type: 'string' },
     jsonl: { type: 'string' },
   });
   if (values.help) {
@@ -74,6 +80,8 @@ export function run(args: string[]): number {
   const verdicts = documents.map((document) => assertions.map((assertion) => judge(assertion, document)));
   for (const [file, text] of [
     [values.csv, () => csv(documents)],
+    [values.svg, () => svg(documents)],
+    [values.html, () => html(documents)],
     [values.junit, () => junit(documents, verdicts)],
   ] as const)
     if (file !== undefined) writeText(file, text());
