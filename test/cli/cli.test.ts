@@ -19,7 +19,7 @@ describe('trampet', () => {
         status: 0,
         stdout: expect.stringContaining('trampet run cubic.bpf.o --all-cfi'),
       });
-    for (const command of ['run', 'test', 'inspect', 'jit', 'trampoline', 'hash', 'break'])
+    for (const command of ['run', 'test', 'inspect', 'jit', 'trampoline', 'hash', 'break', 'sweep', 'merge'])
       expect(trampet(command, '--help')).toMatchObject({
         status: 0,
         stdout: expect.stringContaining(`usage: trampet ${command}`),
