@@ -4,6 +4,7 @@ import { TextFile } from './_files.ts';
 import { html } from './_html.ts';
 import { callLine, csv, junit } from './_reports.ts';
 import { printRuns } from './_run_print.ts';
+import { isScenario, readScenario, type ScenarioFile } from './_scenario.ts';
 import { type RunDocument, simulate } from './_simulate.ts';
 import { svg } from './_svg.ts';
 import { CliError } from './error.ts';
@@ -12,9 +13,10 @@ import { COMMON, parse, seconds } from './options.ts';
 import { green, json, out, progress } from './print.ts';
 import { CFI_MODES, chooseKernel, openFor, targetFor } from './session.ts';
 
-export const RUN_USAGE = `usage: trampet run OBJ [options]
+export const RUN_USAGE = `usage: trampet run OBJ|SCENARIO.yaml [options]
 
 Loads the object, registers its ops tables and runs a bulk TCP flow with the congestion control.
+A scenario is a YAML file of link, for, seed, assert (a list) and flows (a list of one: object, table); options go before it.
 
   --link SPEC       rate, round-trip time, buffer, loss, ECN threshold, stall
                     (default 20mbit,40ms,100p; e.g. 1gbit,10ms,500p,loss=0.1%,ecn=65p)
@@ -37,8 +39,9 @@ export function run(args: string[]): number {
   const { values, positionals } = parse(args, {
     ...COMMON,
     kernel: { type: 'string', default: '6.18+hashfix' },
-    link: { type: 'string', default: '20mbit,40ms,100p' },
-    for: { type: 'string', default: '30s' },
+    seed: { type: 'string' },
+    link: { type: 'string' },
+    for: { type: 'string' },
     table: { type: 'string' },
     'all-cfi': { type: 'boolean', default: false },
     assert: { type: 'string', multiple: true, default: [] },
@@ -55,11 +58,12 @@ export function run(args: string[]): number {
   const path = positionals[0];
   if (path === undefined || positionals.length > 1)
     throw new CliError('run takes one object', 'usage', RUN_USAGE.split('\n')[0]!);
-  const choice = chooseKernel(values);
-  const link = parseLink(values.link);
-  const time = seconds('for', values.for);
-  const assertions = values.assert.map(parseAssertion);
-  const resolved = openFor(path, choice);
+  const scenario: ScenarioFile = isScenario(path) ? readScenario(path) : { object: path, assert: [] };
+  const choice = chooseKernel({ ...values, seed: values.seed ?? scenario.seed ?? '1' });
+  const link = parseLink(values.link ?? scenario.link ?? '20mbit,40ms,100p');
+  const time = seconds('for', values.for ?? scenario.for ?? '30s');
+  const assertions = [...scenario.assert, ...values.assert].map(parseAssertion);
+  const resolved = openFor(scenario.object, choice);
   const calls = values.jsonl === undefined ? undefined : new TextFile(values.jsonl);
   const modes = values['all-cfi'] ? CFI_MODES : [choice.cfi];
   const documents = modes.map((cfi) =>
@@ -67,7 +71,7 @@ export function run(args: string[]): number {
       cfi,
       link,
       seconds: time,
-      table: values.table,
+      table: values.table ?? scenario.table,
       onSample: ({ t, cwnd }, share) =>
         progress(
           `${cfi.padEnd(7)} ${'█'.repeat(Math.round(share * 30)).padEnd(30, '░')} ${t.toFixed(1)} s  cwnd ${cwnd}`,

@@ -50,7 +50,9 @@ export function traceCalls(
     }
     return signature;
   };
+  const others = ops.onCall;
   ops.onCall = (member, args) => {
+    others?.(member, args);
     const named: OpCall['args'] = {};
     signatureOf(member).args.forEach(({ name, struct }, i) => {
       const argument = args[i + 1];
