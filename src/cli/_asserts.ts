@@ -16,18 +16,18 @@ interface Quantity {
 type FlowFigure = 'retransmits' | 'rtos' | 'dropped' | 'lost' | 'marked' | 'segments';
 const sum = (figure: FlowFigure): Quantity => ({
   units: NONE,
-  of: ({ flows }) => (flows.length === 0 ? undefined : flows.reduce((all, { result }) => all + result[figure], 0)),
+  of: ({ flows }) => (flows.length === 0 ? undefined : flows.reduce((all, flow) => all + flow[figure], 0)),
 });
 
 /** What can be asserted; of several flows the sum, of round-trip times the largest mean. */
 const QUANTITIES: Readonly<Record<string, Quantity>> = {
   goodput: {
     units: RATE,
-    of: ({ flows }) => (flows.length === 0 ? undefined : flows.reduce((all, { result }) => all + result.goodputBps, 0)),
+    of: ({ flows }) => (flows.length === 0 ? undefined : flows.reduce((all, flow) => all + flow.goodputBps, 0)),
   },
   rtt: {
     units: TIME,
-    of: ({ flows }) => (flows.length === 0 ? undefined : Math.max(...flows.map(({ result }) => result.rttMsMean))),
+    of: ({ flows }) => (flows.length === 0 ? undefined : Math.max(...flows.map(({ rttMsMean }) => rttMsMean))),
   },
   retransmits: sum('retransmits'),
   rtos: sum('rtos'),

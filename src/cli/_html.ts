@@ -73,7 +73,7 @@ ${body.text}
 </svg><div id="tip"></div></figure>
 <h2>Figures</h2>
 <div class="scroll"><table>
-<tr><th>flow</th><th class="text">cfi</th><th>goodput</th><th>mean RTT</th><th>retransmits</th><th>RTOs</th><th>dropped</th><th>lost</th><th>marked</th><th>guest instructions</th><th>faults</th></tr>
+<tr><th>flow</th><th class="text">cfi</th><th>goodput</th><th>mean RTT</th><th>95 % RTT</th><th>retransmits</th><th>RTOs</th><th>dropped</th><th>lost</th><th>marked</th><th>guest instructions</th><th>faults</th></tr>
 ${documents.map(figures).join('\n')}
 </table></div>
 <h2>Calls</h2>
@@ -96,15 +96,16 @@ function figures({ flows, cfi, instructions, faults, object }: RunDocument): str
       ? '<td class="good">0</td>'
       : `<td class="bad">${escaped(faults.map(({ kind }) => kind).join(', '))}</td>`;
   if (flows.length === 0)
-    return `<tr><td>${escaped(object)}</td><td class="text">${cfi}</td><td colspan="7"></td><td>${number(instructions)}</td>${health}</tr>`;
+    return `<tr><td>${escaped(object)}</td><td class="text">${cfi}</td><td colspan="8"></td><td>${number(instructions)}</td>${health}</tr>`;
   return flows
-    .map(({ name, result }, n) => {
+    .map((flow, n) => {
       const cells = [
-        `${(result.goodputBps / 1e6).toFixed(2)} Mbit/s`,
-        `${result.rttMsMean.toFixed(1)} ms`,
-        ...[result.retransmits, result.rtos, result.dropped, result.lost, result.marked, instructions].map(number),
+        `${(flow.goodputBps / 1e6).toFixed(2)} Mbit/s`,
+        `${flow.rttMsMean.toFixed(1)} ms`,
+        `${flow.rttMsP95.toFixed(1)} ms`,
+        ...[flow.retransmits, flow.rtos, flow.dropped, flow.lost, flow.marked, instructions].map(number),
       ];
-      return `<tr><td><span class="dot" style="background:var(--c${n % 6})"></span>${escaped(name)}</td><td class="text">${cfi}</td>${cells.map((cell) => `<td>${cell}</td>`).join('')}${health}</tr>`;
+      return `<tr><td><span class="dot" style="background:var(--c${n % 6})"></span>${escaped(flow.name)}</td><td class="text">${cfi}</td>${cells.map((cell) => `<td>${cell}</td>`).join('')}${health}</tr>`;
     })
     .join('\n');
 }

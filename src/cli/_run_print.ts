@@ -4,6 +4,9 @@ import type { RunDocument } from './_simulate.ts';
 import { bold, cyan, dim, green, out, plot, red, table, yellow } from './print.ts';
 import { NOT_VERIFIED } from './session.ts';
 
+/** Flows that are drawn in the terminal; the table has all. */
+const PLOTS = 4;
+
 /** The figures of runs of one object, for people. */
 export function printRuns(documents: readonly RunDocument[]): void {
   const [first] = documents as [RunDocument];
@@ -24,7 +27,8 @@ export function printRuns(documents: readonly RunDocument[]): void {
     for (const line of table([['  member', 'program', 'type hash', 'in the table', 'calls'].map(dim), ...rows], [4]))
       out(line);
   }
-  for (const { samples } of shown.flows) printPlot(samples, shown.seconds);
+  for (const { name, samples } of shown.flows.slice(0, PLOTS)) printPlot(name, samples, shown.seconds);
+  if (shown.flows.length > 1) printFlows(shown);
   out();
   for (const line of table(documents.map(summary), [1, 2, 3, 4, 5, 6, 7])) out(line);
   for (const { faults } of documents) for (const { lines } of faults) for (const line of lines) out(red(line));
@@ -32,15 +36,16 @@ export function printRuns(documents: readonly RunDocument[]): void {
 }
 
 function summary(document: RunDocument): string[] {
-  const [flow] = document.flows;
+  const { flows } = document;
+  const sum = (figure: 'goodputBps' | 'retransmits' | 'rtos') => flows.reduce((all, flow) => all + flow[figure], 0);
   const figures =
-    flow === undefined
+    flows.length === 0
       ? ['', '', '', '']
       : [
-          `${(flow.result.goodputBps / 1e6).toFixed(2)} Mbit/s`,
-          `RTT ${flow.result.rttMsMean.toFixed(1)} ms`,
-          `${flow.result.retransmits} retransmits`,
-          `${flow.result.rtos} RTOs`,
+          `${(sum('goodputBps') / 1e6).toFixed(2)} Mbit/s`,
+          `RTT ${(flows.reduce((all, { rttMsMean }) => all + rttMsMean, 0) / flows.length).toFixed(1)} ms`,
+          `${sum('retransmits')} retransmits`,
+          `${sum('rtos')} RTOs`,
         ];
   return [
     `cfi ${bold(document.cfi)}`,
@@ -52,10 +57,26 @@ function summary(document: RunDocument): string[] {
   ];
 }
 
-function printPlot(samples: readonly FlowSample[], time: number): void {
+/** Each flow of several, and how fairly they share. */
+function printFlows({ flows, fairness }: RunDocument): void {
+  const rows = flows.map(({ name, goodputBps, rttMsMean, rttMsP95, retransmits, rtos }) => [
+    bold(name),
+    (goodputBps / 1e6).toFixed(2),
+    rttMsMean.toFixed(1),
+    rttMsP95.toFixed(1),
+    `${retransmits}`,
+    `${rtos}`,
+  ]);
+  out();
+  const head = ['flow', 'Mbit/s', 'RTT ms', '95 %', 'retransmits', 'RTOs'].map(dim);
+  for (const line of table([head, ...rows], [1, 2, 3, 4, 5])) out(line);
+  out(dim(`fairness ${fairness!.toFixed(3)}`));
+}
+
+function printPlot(name: string, samples: readonly FlowSample[], time: number): void {
   const width = Math.max(40, Math.min(100, (process.stdout.columns ?? 100) - 10));
   const top = Math.max(...samples.map(({ cwnd }) => cwnd), 10);
-  out(`\n${'cwnd'.padStart(6)}   ${cyan('⣀⣀ cwnd')}  ${yellow('⣀⣀ ssthresh')}  ${dim('packets')}`);
+  out(`\n${'cwnd'.padStart(6)}   ${cyan('⣀⣀ cwnd')}  ${yellow('⣀⣀ ssthresh')}  ${dim(`packets · ${name}`)}`);
   const lines = plot(
     [
       { values: samples.map(({ cwnd }) => cwnd), color: cyan },

@@ -2,22 +2,13 @@ import { hex32, hex64 } from '../base/index.ts';
 import { type Kernel, KernelOops, type StructOpsMap } from '../kernel/index.ts';
 import type { LinkSpec } from '../net/index.ts';
 import type { ResolvedObject } from '../object/index.ts';
-import { type FlowResult, type FlowSample, type OpCall, runFlow } from '../subsystems/index.ts';
+import { type FlowReport, type FlowSample, type FlowSpec, type OpCall, runFlows } from '../subsystems/index.ts';
 import type { CfiMode, KernelFault } from '../target/index.ts';
 import { CliError } from './error.ts';
 import { faultsForObject } from './faults.ts';
-import { type KernelChoice, pickTable, registerTables, startSession } from './session.ts';
+import { type KernelChoice, loadMore, pickTable, registerTables, startSession } from './session.ts';
 
 const TCP = 'tcp_congestion_ops';
-
-/** One flow of a run. */
-export interface FlowDocument {
-  name: string;
-  /** The congestion control. */
-  congestion: string;
-  result: FlowResult['flow'];
-  samples: FlowSample[];
-}
 
 /** What a run gives, as --json prints it. */
 export interface RunDocument {
@@ -39,7 +30,9 @@ export interface RunDocument {
   faults: { kind: string; lines: string[] }[];
   kernelFaults: KernelFault[];
   /** Empty if the guest died. */
-  flows: FlowDocument[];
+  flows: FlowReport[];
+  /** Jain's index of the flows' goodputs: 1 if all are equal; null if the guest died. */
+  fairness: number | null;
   trace: string[];
 }
 
@@ -47,34 +40,43 @@ export interface SimulateOptions {
   cfi: CfiMode;
   link: LinkSpec;
   seconds: number;
-  /** The table to drive, if the object has several. */
+  /** Flows of each object (default 1); all begin at once. */
+  flows?: number;
+  /** The table to drive, if an object has several. */
   table?: string | undefined;
   onSample?: (sample: FlowSample, share: number) => void;
   onCall?: ((call: OpCall) => void) | undefined;
 }
 
-/** Boots a kernel, loads the object, registers its tables and runs its congestion control. @throws TrampetError */
-export function simulate(resolved: ResolvedObject, choice: KernelChoice, options: SimulateOptions): RunDocument {
+/**
+ * Boots a kernel, loads the objects, registers their tables and runs their congestion controls over one link.
+ * @throws TrampetError
+ */
+export function simulate(
+  objects: readonly ResolvedObject[],
+  choice: KernelChoice,
+  options: SimulateOptions,
+): RunDocument {
   const { cfi, link, seconds, onSample, onCall } = options;
-  const session = startSession(resolved, choice, cfi);
+  const session = startSession(objects[0]!, choice, cfi);
   const { kernel } = session;
-  if (!resolved.structOps.some(({ type }) => type === TCP))
-    throw new CliError(
-      'the object has no tcp_congestion_ops table to run',
-      'refused',
-      "bpf_dummy_ops are run by 'trampet test'",
-    );
-  const maps = registerTables(session);
-  const congestion = nameOf(
-    kernel,
-    pickTable(
-      maps.filter(({ type }) => type === TCP),
-      options.table,
-    ),
-  );
+  const maps: StructOpsMap[] = [];
+  const controls: string[] = [];
+  objects.forEach((resolved, i) => {
+    if (!resolved.structOps.some(({ type }) => type === TCP))
+      throw new CliError(
+        'the object has no tcp_congestion_ops table to run',
+        'refused',
+        "bpf_dummy_ops are run by 'trampet test'",
+      );
+    const own = registerTables(i === 0 ? session : loadMore(session, resolved));
+    maps.push(...own);
+    const tables = own.filter(({ type }) => type === TCP);
+    controls.push(nameOf(kernel, pickTable(tables, options.table)));
+  });
   const document: RunDocument = {
     schema: 1,
-    object: resolved.file.name,
+    object: objects.map(({ file }) => file.name).join(' vs '),
     kernel: kernel.target.release,
     cfi,
     seed: choice.seed,
@@ -88,22 +90,24 @@ export function simulate(resolved: ResolvedObject, choice: KernelChoice, options
     instructions: 0,
     mips: 0,
     faults: [],
-    kernelFaults: faultsForObject(kernel.target, resolved),
+    kernelFaults: objects.flatMap((resolved) => faultsForObject(kernel.target, resolved)),
     flows: [],
+    fairness: null,
     trace: kernel.trace,
   };
   const before = kernel.machine.instructions;
   const start = performance.now();
   try {
-    const { flow, samples } = runFlow(kernel, {
-      congestion,
-      link,
-      seconds,
-      seed: choice.seed,
-      ...(onSample === undefined ? {} : { onSample }),
-      ...(onCall === undefined ? {} : { onCall }),
-    });
-    document.flows.push({ name: congestion, congestion, result: flow, samples });
+    const { flows, fairness } = runFlows(
+      kernel,
+      { link, flows: specs(controls, options.flows ?? 1), seconds, seed: choice.seed },
+      {
+        ...(onSample === undefined ? {} : { onSample: (_flow, sample, share) => onSample(sample, share) }),
+        ...(onCall === undefined ? {} : { onCall }),
+      },
+    );
+    document.flows = flows;
+    document.fairness = fairness;
   } catch (error) {
     if (!(error instanceof KernelOops)) throw error;
     document.faults.push({ kind: error.report.kind, lines: error.report.lines });
@@ -115,6 +119,18 @@ export function simulate(resolved: ResolvedObject, choice: KernelChoice, options
     document.calls += count;
   }
   return document;
+}
+
+/** `count` bulk flows of each congestion control; where there are several they are numbered. */
+function specs(controls: readonly string[], count: number): FlowSpec[] {
+  return controls.flatMap((congestion) =>
+    Array.from({ length: count }, (_, i) => ({
+      name: count === 1 ? congestion : `${congestion} ${i + 1}`,
+      congestion,
+      source: { kind: 'bulk' } as const,
+      startNs: 0,
+    })),
+  );
 }
 
 function nameOf(kernel: Kernel, map: StructOpsMap): string {

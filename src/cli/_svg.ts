@@ -1,6 +1,6 @@
 import { formatLink, type LinkSpec } from '../net/index.ts';
-import type { FlowSample } from '../subsystems/index.ts';
-import type { FlowDocument, RunDocument } from './_simulate.ts';
+import type { FlowReport, FlowSample } from '../subsystems/index.ts';
+import type { RunDocument } from './_simulate.ts';
 
 /** Geometry in pixels; time runs from LEFT to LEFT + PLOT in every panel. */
 export const LEFT = 64;
@@ -183,7 +183,7 @@ function path(
 }
 
 /** Kinds of line, flushed right above a panel that has several; else the flows, if there are several. */
-function legend(traces: readonly Trace[], flows: readonly FlowDocument[], y: number): string {
+function legend(traces: readonly Trace[], flows: readonly FlowReport[], y: number): string {
   const entries =
     traces.length > 1
       ? traces.map(({ label, style }) => ({ label, style, colour: flows.length > 1 ? '--ink' : '--c0' })).reverse()

@@ -31,8 +31,8 @@ export function work({ run, values, seconds }: SweepTask): SweepAnswer {
       objects.set(run.path, resolved);
     }
     const { cfi } = choice;
-    const done = simulate(resolved, { ...choice, seed: run.seed }, { cfi, link: parseLink(run.link), seconds });
-    const result = done.flows[0]?.result;
+    const done = simulate([resolved], { ...choice, seed: run.seed }, { cfi, link: parseLink(run.link), seconds });
+    const result = done.flows[0];
     return {
       line: {
         schema: 1,

@@ -9,7 +9,7 @@ import { type RunDocument, simulate } from './_simulate.ts';
 import { svg } from './_svg.ts';
 import { CliError } from './error.ts';
 import { faultsForObject, printFaults } from './faults.ts';
-import { COMMON, parse, seconds } from './options.ts';
+import { COMMON, number, parse, seconds } from './options.ts';
 import { green, json, out, progress } from './print.ts';
 import { CFI_MODES, chooseKernel, openFor, targetFor } from './session.ts';
 
@@ -20,6 +20,8 @@ A scenario is a YAML file of link, for, seed, assert (a list) and flows (a list 
 
   --link SPEC       rate, round-trip time, buffer, loss, ECN threshold, stall
                     (default 20mbit,40ms,100p; e.g. 1gbit,10ms,500p,loss=0.1%,ecn=65p)
+  --vs OBJ2         runs against the congestion control of another object; may be given several times
+  --flows N         flows of each object (default 1)
   --for TIME        simulated time (default 30s)
   --table NAME      the ops table to drive, if the object has several
   --cfi MODE        off | kcfi | fineibt (default fineibt)   --all-cfi  all three
@@ -43,6 +45,8 @@ export function run(args: string[]): number {
     link: { type: 'string' },
     for: { type: 'string' },
     table: { type: 'string' },
+    vs: { type: 'string', multiple: true, default: [] },
+    flows: { type: 'string', default: '1' },
     'all-cfi': { type: 'boolean', default: false },
     assert: { type: 'string', multiple: true, default: [] },
     junit: { type: 'string' },
@@ -63,12 +67,14 @@ export function run(args: string[]): number {
   const link = parseLink(values.link ?? scenario.link ?? '20mbit,40ms,100p');
   const time = seconds('for', values.for ?? scenario.for ?? '30s');
   const assertions = [...scenario.assert, ...values.assert].map(parseAssertion);
-  const resolved = openFor(scenario.object, choice);
+  const flows = number('flows', values.flows, 1, 10_000);
+  const objects = [scenario.object, ...values.vs].map((name) => openFor(name, choice));
   const calls = values.jsonl === undefined ? undefined : new TextFile(values.jsonl);
   const modes = values['all-cfi'] ? CFI_MODES : [choice.cfi];
   const documents = modes.map((cfi) =>
-    simulate(resolved, choice, {
+    simulate(objects, choice, {
       cfi,
+      flows,
       link,
       seconds: time,
       table: values.table ?? scenario.table,
@@ -93,7 +99,7 @@ export function run(args: string[]): number {
   else {
     printRuns(documents);
     for (const { cfi, faults } of documents)
-      if (faults.length > 0) printFaults(faultsForObject(targetFor(choice, cfi), resolved));
+      if (faults.length > 0) for (const object of objects) printFaults(faultsForObject(targetFor(choice, cfi), object));
   }
   const failed = tellVerdicts(documents, verdicts, values.json);
   return failed || documents.some(({ faults }) => faults.length > 0) ? 1 : 0;

@@ -95,7 +95,7 @@ describe('trampet', () => {
       document.calls,
     );
     expect(document.instructions).toBeGreaterThan(10000);
-    expect(Object.keys(document.flows[0].result)).toEqual(
+    expect(Object.keys(document.flows[0])).toEqual(
       expect.arrayContaining(['goodputBps', 'rttMsMean', 'retransmits', 'rtos']),
     );
     expect(Object.keys(document.flows[0].samples[0])).toEqual([

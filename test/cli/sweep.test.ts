@@ -26,7 +26,7 @@ describe('sweep', () => {
     );
     const single = trampet('run', 'examples/reno.bpf.o', '--link', LINKS[3]!, '--seed', '2', '--for', '1s', '--json');
     const { flows, calls, instructions } = JSON.parse(single.stdout);
-    const { goodputBps, retransmits, lost } = flows[0].result;
+    const { goodputBps, retransmits, lost } = flows[0];
     expect(lines[4]).toMatchObject({ goodputBps, retransmits, lost, calls, instructions, faults: [] });
   });
 

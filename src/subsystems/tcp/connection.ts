@@ -3,11 +3,12 @@ import type { LinkSpec, Simulator } from '../../net/index.ts';
 import type { FlowReport, FlowSample } from './flows.ts';
 import { type CcMember, CongestionOps } from './ops.ts';
 import { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
-import type { FlowSource, FlowSpec } from './scenario.types.ts';
+import type { FlowSource, FlowSpec, OpCall } from './scenario.types.ts';
 import { MSS } from './scoreboard.ts';
 import { Sender } from './sender.ts';
 import { CA, type CaState } from './sock.ts';
 import { findCongestionControl, forgetSocket, registerSocket } from './tcp_ca.ts';
+import { traceCalls } from './trace_calls.ts';
 import type { Burst } from './writer.ts';
 
 /** TCP_CONG_NEEDS_ECN. */
@@ -74,6 +75,11 @@ export class Connection {
     });
     this.sender.recovery.onState = (state) => this.#enter(state);
     registerSocket(kernel, this.sender.sock);
+  }
+
+  /** Tells `listener` of every call of a member. */
+  trace(listener: (call: OpCall) => void): void {
+    traceCalls(this.#kernel, this.#ops, this.sender.sock, this.spec.name, () => this.#simulator.now, listener);
   }
 
   /** The connection is established, and the application begins to write. */

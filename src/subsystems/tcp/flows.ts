@@ -4,7 +4,7 @@ import { Bottleneck, Simulator } from '../../net/index.ts';
 import { Connection } from './connection.ts';
 import type { CcMember } from './ops.ts';
 import type { DataPacket } from './receiver.ts';
-import type { Scenario } from './scenario.types.ts';
+import type { OpCall, Scenario } from './scenario.types.ts';
 import type { CA } from './sock.ts';
 import { findCongestionControl } from './tcp_ca.ts';
 
@@ -60,6 +60,8 @@ export interface FlowsResult {
 export interface FlowsHooks {
   /** Called after each sample of a flow; `share` of the scenario is over. */
   onSample?: (flow: string, sample: FlowSample, share: number) => void;
+  /** Called after each call of a member. */
+  onCall?: (call: OpCall) => void;
 }
 
 /** (Σx)² / (n·Σx²); 1 if nothing flowed. */
@@ -100,6 +102,7 @@ export function runFlows(kernel: Kernel, scenario: Scenario, hooks: FlowsHooks =
         },
       });
       connections.push(connection);
+      if (hooks.onCall !== undefined) connection.trace(hooks.onCall);
       if (spec.startNs === 0) connection.start();
       else simulator.after(spec.startNs, () => connection.start());
       if (spec.stopNs !== undefined) simulator.after(spec.stopNs, () => connection.stop());
