@@ -5,8 +5,8 @@ import { readFile } from './session.ts';
 
 /** What a scenario file says; options on the command line go before it. */
 export interface ScenarioFile {
-  /** Path of the object, relative to the file that names it. */
-  object: string;
+  /** Paths of the objects, one a flow; in the file they are relative to it. */
+  objects: string[];
   table?: string;
   link?: string;
   for?: string;
@@ -19,11 +19,11 @@ export const isScenario = (path: string): boolean => /\.ya?ml$/i.test(path);
 const WORDS = ['link', 'for', 'seed'] as const;
 
 /**
- * Reads a scenario: `link`, `for`, `seed`, `assert` (a list), `flows` (a list of `object` and, if it has several,
- * `table`). @throws CliError naming the file and what is wrong in it
+ * Reads a scenario: `link`, `for`, `seed`, `assert` (a list), `flows` (a list of `object`; if there is one
+ * flow, with `table`). @throws CliError naming the file and what is wrong in it
  */
 export function readScenario(path: string): ScenarioFile {
-  const bad = (why: string, kind: 'unreadable' | 'unsupported' = 'unreadable') => new CliError(`${path}: ${why}`, kind);
+  const bad = (why: string) => new CliError(`${path}: ${why}`, 'unreadable');
   const document = parseDocument(new TextDecoder().decode(readFile(path)));
   const [error] = document.errors;
   if (error !== undefined) throw bad(error.message.split('\n')[0]!.replace(/:$/, ''));
@@ -34,16 +34,17 @@ export function readScenario(path: string): ScenarioFile {
     throw bad((cause as Error).message);
   }
   const top = mapping(root, ['link', 'for', 'seed', 'assert', 'flows'], 'a scenario', bad);
-  const scenario: ScenarioFile = { object: '', assert: [] };
+  const scenario: ScenarioFile = { objects: [], assert: [] };
   for (const name of WORDS) if (top[name] !== undefined) scenario[name] = word(top[name], name, bad);
   scenario.assert = list(top['assert'] ?? [], 'assert', bad).map((text) => word(text, 'assert', bad));
   const flows = list(top['flows'] ?? [], 'flows', bad);
   if (flows.length === 0) throw bad("'flows' names no flow");
-  if (flows.length > 1) throw bad(`${flows.length} flows on one link are not simulated, only one`, 'unsupported');
-  const flow = mapping(flows[0], ['object', 'table'], 'a flow', bad);
-  if (flow['object'] === undefined) throw bad("the flow has no 'object'");
-  scenario.object = resolve(dirname(path), word(flow['object'], 'object', bad));
-  if (flow['table'] !== undefined) scenario.table = word(flow['table'], 'table', bad);
+  for (const value of flows) {
+    const flow = mapping(value, flows.length === 1 ? ['object', 'table'] : ['object'], 'a flow', bad);
+    if (flow['object'] === undefined) throw bad("a flow has no 'object'");
+    scenario.objects.push(resolve(dirname(path), word(flow['object'], 'object', bad)));
+    if (flow['table'] !== undefined) scenario.table = word(flow['table'], 'table', bad);
+  }
   return scenario;
 }
 

@@ -15,8 +15,8 @@ import { CFI_MODES, chooseKernel, openFor, targetFor } from './session.ts';
 
 export const RUN_USAGE = `usage: trampet run OBJ|SCENARIO.yaml [options]
 
-Loads the object, registers its ops tables and runs a bulk TCP flow with the congestion control.
-A scenario is a YAML file of link, for, seed, assert (a list) and flows (a list of one: object, table); options go before it.
+Loads the object, registers its ops tables and runs bulk TCP flows with the congestion controls.
+A scenario is a YAML file of link, for, seed, assert (a list) and flows (a list of object, each another); options go before it.
 
   --link SPEC       rate, round-trip time, buffer, loss, ECN threshold, stall
                     (default 20mbit,40ms,100p; e.g. 1gbit,10ms,500p,loss=0.1%,ecn=65p)
@@ -62,13 +62,13 @@ export function run(args: string[]): number {
   const path = positionals[0];
   if (path === undefined || positionals.length > 1)
     throw new CliError('run takes one object', 'usage', RUN_USAGE.split('\n')[0]!);
-  const scenario: ScenarioFile = isScenario(path) ? readScenario(path) : { object: path, assert: [] };
+  const scenario: ScenarioFile = isScenario(path) ? readScenario(path) : { objects: [path], assert: [] };
   const choice = chooseKernel({ ...values, seed: values.seed ?? scenario.seed ?? '1' });
   const link = parseLink(values.link ?? scenario.link ?? '20mbit,40ms,100p');
   const time = seconds('for', values.for ?? scenario.for ?? '30s');
   const assertions = [...scenario.assert, ...values.assert].map(parseAssertion);
   const flows = number('flows', values.flows, 1, 10_000);
-  const objects = [scenario.object, ...values.vs].map((name) => openFor(name, choice));
+  const objects = [...scenario.objects, ...values.vs].map((name) => openFor(name, choice));
   const calls = values.jsonl === undefined ? undefined : new TextFile(values.jsonl);
   const modes = values['all-cfi'] ? CFI_MODES : [choice.cfi];
   const documents = modes.map((cfi) =>

@@ -7,6 +7,7 @@ import { trampet } from './support.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'trampet-scenario-'));
 copyFileSync(join(root, 'examples/reno.bpf.o'), join(folder, 'reno.bpf.o'));
+copyFileSync(join(root, 'examples/cubic.bpf.o'), join(folder, 'cubic.bpf.o'));
 let count = 0;
 const scenario = (text: string) => {
   const path = join(folder, `${count++}.yaml`);
@@ -25,6 +26,20 @@ flows:
 `;
 
 describe('run SCENARIO.yaml', () => {
+  it('flows of several objects share the link, as with --vs', () => {
+    const path = scenario('for: 2s\nflows:\n  - object: reno.bpf.o\n  - object: cubic.bpf.o\n');
+    const ours = JSON.parse(trampet('run', path, '--flows', '2', '--json').stdout);
+    const pair = ['run', 'examples/reno.bpf.o', '--vs', 'examples/cubic.bpf.o', '--flows', '2', '--for', '2s'];
+    const theirs = JSON.parse(trampet(...pair, '--json').stdout);
+    expect(ours.flows).toEqual(theirs.flows);
+    expect(ours.flows.map(({ name }: { name: string }) => name)).toEqual(
+      ['ex_reno', 'ex_cubic'].flatMap((name) => [`${name} 1`, `${name} 2`]),
+    );
+    expect(ours.fairness).toBeLessThanOrEqual(1);
+    expect(ours.object).toBe('reno vs cubic');
+    expect(trampet(...pair).stdout).toContain('fairness');
+  });
+
   it('is what the options say, and options go before it', () => {
     const path = scenario(GOOD);
     const same = ['run', 'examples/reno.bpf.o', '--link', '10mbit,20ms,50p,loss=1%', '--for', '1s', '--json'];
@@ -46,9 +61,10 @@ describe('run SCENARIO.yaml', () => {
     [`${GOOD}color: red\n`, 3, "'color' is no part of a scenario"],
     ['flows: []', 3, 'names no flow'],
     ['flows: 3', 3, "'flows' is no list"],
-    ['flows: [{table: x}]', 3, "the flow has no 'object'"],
+    ['flows: [{table: x}]', 3, "a flow has no 'object'"],
     ['flows: [{object: reno.bpf.o, speed: 3}]', 3, "'speed' is no part of a flow"],
-    ['flows: [{object: reno.bpf.o}, {object: reno.bpf.o}]', 3, '2 flows on one link are not simulated'],
+    ['flows: [{object: reno.bpf.o}, {object: reno.bpf.o}]', 1, 'reg: -EEXIST'],
+    ['flows: [{object: reno.bpf.o}, {object: reno.bpf.o, table: x}]', 3, "'table' is no part of a flow"],
     ['flows: [{object: nosuch.bpf.o}]', 3, 'no such file'],
     ['link: {}\nflows: [{object: reno.bpf.o}]', 3, "'link' is no text"],
     ['link: 0mbit,1ms\nflows: [{object: reno.bpf.o}]', 2, 'out of bounds'],
