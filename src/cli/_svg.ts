@@ -152,7 +152,7 @@ function drawPanel(panel: Panel, run: RunDocument, x: (t: number) => number, y: 
   ];
   if (inSight)
     parts.push(
-      `<path class="level" d="M${LEFT} ${px(at(line.value))}h${PLOT}"/><text x="${LEFT + PLOT}" y="${px(at(line.value) - 4)}" text-anchor="end">${line.label} ${short(line.value)}</text>`,
+      `<path class="level" d="M${LEFT} ${px(at(line.value))}h${PLOT}"/><text x="${LEFT + PLOT}" y="${px(at(line.value) + (line.value > 0.9 * most ? 14 : -4))}" text-anchor="end">${line.label} ${short(line.value)}</text>`,
     );
   run.flows.forEach(({ samples }, n) => {
     traces.forEach(({ style }, i) => {
