@@ -19,7 +19,7 @@ describe('the package', () => {
     console.log(`${filename}: ${size} bytes, ${unpackedSize} unpacked`);
     const installed = run(
       'npm',
-      ['install', '--offline', '--no-audit', '--no-fund', '--prefix', folder, join(folder, filename)],
+      ['install', '--prefer-offline', '--no-audit', '--no-fund', '--prefix', folder, join(folder, filename)],
       folder,
     );
     expect(installed.status, installed.stderr).toBe(0);

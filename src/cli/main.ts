@@ -10,11 +10,14 @@ import { jit } from './jit.ts';
 import { bold, out, progress, setColor } from './print.ts';
 import { run } from './run.ts';
 import { splat } from './splat.ts';
+import { merge, sweep } from './sweep.ts';
 import { test } from './test.ts';
 import { trampoline } from './trampoline.ts';
 
-const COMMANDS: Record<string, (args: string[]) => number> = {
+const COMMANDS: Record<string, (args: string[]) => number | Promise<number>> = {
   run,
+  sweep,
+  merge,
   test,
   inspect,
   jit,
@@ -28,6 +31,7 @@ const COMMANDS: Record<string, (args: string[]) => number> = {
 const help = () => `${bold('trampet')}: Linux's bpf_struct_ops under kCFI and FineIBT, in user space
 
   run OBJ                      load, register, and drive a congestion control over a simulated link
+  sweep OBJ…                   objects × links × seeds on all cores; merge FILE… joins what several machines did
   test OBJ [CASES]             BPF_PROG_TEST_RUN of bpf_dummy_ops programs
   inspect OBJ                  ops tables, programs, maps, CO-RE relocations
   jit OBJ PROGRAM              C, BPF and x86-64 side by side
@@ -52,7 +56,7 @@ function version(): string {
   return text;
 }
 
-function main(args: string[]): number {
+async function main(args: string[]): Promise<number> {
   setColor(args.includes('--no-color') ? false : args.includes('--color') ? true : undefined);
   const rest = args.filter((arg) => arg !== '--color' && arg !== '--no-color');
   const [name, ...own] = rest;
@@ -74,7 +78,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 try {
-  process.exitCode = main(process.argv.slice(2));
+  process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   progress('');
   if (error instanceof TrampetError) {

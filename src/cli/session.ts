@@ -144,6 +144,12 @@ export function startSession(resolved: ResolvedObject, choice: KernelChoice, cfi
   return { kernel, resolved, loaded, programs: new Map(loaded.programs.map((program) => [program.name, program])) };
 }
 
+/** Loads a further object into a session's kernel. */
+export function loadMore({ kernel }: Session, resolved: ResolvedObject): Session {
+  const loaded = loadObject(kernel, resolved);
+  return { kernel, resolved, loaded, programs: new Map(loaded.programs.map((program) => [program.name, program])) };
+}
+
 /** Registers every ops table of the object that is to be created, with a link where it asks for one. */
 export function registerTables({ kernel, resolved, programs }: Session): StructOpsMap[] {
   return resolved.structOps

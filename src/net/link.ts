@@ -100,6 +100,8 @@ export interface WirePacket {
   size: number;
   ecnCapable: boolean;
   ce: boolean;
+  /** Which of several flows it belongs to. */
+  flow?: number;
 }
 
 /** The bottleneck: a droptail queue, served at the link's rate, then half of the propagation delay. */
@@ -116,6 +118,10 @@ export class Bottleneck<P extends WirePacket> {
   dropped = 0;
   lost = 0;
   marked = 0;
+  /** Called for each of them. */
+  onDrop: (packet: P) => void = () => {};
+  onLoss: (packet: P) => void = () => {};
+  onMark: (packet: P) => void = () => {};
 
   constructor(simulator: Simulator, spec: LinkSpec, random: Random, deliver: (packet: P) => void) {
     this.#simulator = simulator;
@@ -132,16 +138,19 @@ export class Bottleneck<P extends WirePacket> {
   send(packet: P): void {
     if (this.#spec.loss > 0 && this.#random.unit() < this.#spec.loss) {
       this.lost++;
+      this.onLoss(packet);
       return;
     }
     if (this.queued >= this.#spec.bufferPackets) {
       this.dropped++;
+      this.onDrop(packet);
       return;
     }
     const threshold = this.#spec.ecnPackets;
     if (threshold !== undefined && packet.ecnCapable && this.queued >= threshold) {
       packet.ce = true;
       this.marked++;
+      this.onMark(packet);
     }
     this.#queue.push(packet);
     if (!this.#busy) this.#serve();

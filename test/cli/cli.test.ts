@@ -1,17 +1,11 @@
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { example, file, root } from '../support.ts';
+import { example, file } from '../support.ts';
+import { trampet } from './support.ts';
 
-const trampet = (...args: string[]) =>
-  spawnSync(process.execPath, [join(root, 'dist/cli/main.js'), ...args], {
-    encoding: 'utf8',
-    cwd: root,
-    env: { ...process.env, NO_COLOR: '1' },
-  });
 const folder = mkdtempSync(join(tmpdir(), 'trampet-cli-'));
 const temporary = (name: string, bytes: Uint8Array | string) => {
   writeFileSync(join(folder, name), bytes);
@@ -25,7 +19,7 @@ describe('trampet', () => {
         status: 0,
         stdout: expect.stringContaining('trampet run cubic.bpf.o --all-cfi'),
       });
-    for (const command of ['run', 'test', 'inspect', 'jit', 'trampoline', 'hash', 'break'])
+    for (const command of ['run', 'test', 'inspect', 'jit', 'trampoline', 'hash', 'break', 'sweep', 'merge'])
       expect(trampet(command, '--help')).toMatchObject({
         status: 0,
         stdout: expect.stringContaining(`usage: trampet ${command}`),

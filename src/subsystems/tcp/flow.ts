@@ -3,9 +3,11 @@ import { type Kernel, KernelError } from '../../kernel/index.ts';
 import { Bottleneck, type LinkSpec, Simulator } from '../../net/index.ts';
 import { CongestionOps } from './ops.ts';
 import { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
+import type { OpCall } from './scenario.types.ts';
 import { MSS } from './scoreboard.ts';
 import { Sender } from './sender.ts';
 import { findCongestionControl, forgetSocket, registerSocket } from './tcp_ca.ts';
+import { traceCalls } from './trace_calls.ts';
 
 /** TCP_CONG_NEEDS_ECN. */
 const NEEDS_ECN = 2;
@@ -22,6 +24,8 @@ export interface FlowOptions {
   samples?: number;
   /** Called after each sample, e.g. to show progress. */
   onSample?: (sample: FlowSample, share: number) => void;
+  /** Called after each call of a member. */
+  onCall?: (call: OpCall) => void;
 }
 
 /** The flow at one moment. */
@@ -79,6 +83,8 @@ export function runFlow(kernel: Kernel, options: FlowOptions): FlowResult {
     send: (packet) => bottleneck.send(packet),
   });
   registerSocket(kernel, sender.sock);
+  if (options.onCall !== undefined)
+    traceCalls(kernel, ops, sender.sock, options.congestion, () => simulator.now, options.onCall);
   const epoch = kernel.now();
   simulator.onTime = (now) => kernel.setTime(epoch + now);
   try {

@@ -33,6 +33,8 @@ export class CongestionOps {
   #has: ReadonlySet<CcMember>;
   /** Called before each call of a member. */
   onCall: ((member: CcMember, args: readonly Argument[]) => void) | undefined;
+  /** Called after each call that returned. */
+  onReturn: ((result: number) => void) | undefined;
 
   constructor(kernel: Kernel, kdata: GuestPtr) {
     this.#kernel = kernel;
@@ -66,7 +68,9 @@ export class CongestionOps {
   call(member: CcMember, ...args: Argument[]): number | undefined {
     if (!this.#has.has(member)) return undefined;
     this.onCall?.(member, args);
-    return this.#kernel.callMember(this.#kdata, TYPE, member, args).lo >>> 0;
+    const result = this.#kernel.callMember(this.#kdata, TYPE, member, args).lo >>> 0;
+    this.onReturn?.(result);
+    return result;
   }
 }
 

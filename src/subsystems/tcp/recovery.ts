@@ -38,6 +38,8 @@ export class Recovery {
   probeRetransmitted = false;
   /** The peer was told to expect CWR (ECN_QUEUE_CWR). */
   queueCwr = false;
+  /** Called when a state is entered. */
+  onState: ((state: CaState) => void) | undefined;
 
   constructor(sock: TcpSock, ops: CongestionOps, board: Scoreboard) {
     this.#board = board;
@@ -53,6 +55,7 @@ export class Recovery {
   setState(state: CaState): void {
     this.#ops.call('set_state', { ptr: this.#sock.pointer }, state);
     this.#sock.set('icsk_ca_state', state);
+    this.onState?.(state);
   }
 
   event(event: number): void {

@@ -10,6 +10,8 @@ import { CA_EVENT, type TcpSock } from './sock.ts';
 export interface Burst {
   bytes: number;
   pauseNs: number;
+  /** The next burst begins `pauseNs` after the start of this one, or when it is written; nothing waits for acknowledgments. */
+  periodic?: boolean;
 }
 
 /** Bytes of one write. */
@@ -29,6 +31,7 @@ export class Writer {
   readonly #bursts: Burst[];
   #left = 0;
   #leftOfWrite = 0;
+  #startedAt = 0;
   /** The application sleeps until there is room (SOCK_NOSPACE). */
   #waits = false;
   #timer: Timer | undefined;
@@ -59,6 +62,7 @@ export class Writer {
       return;
     }
     this.#left = burst.bytes;
+    this.#startedAt = this.#simulator.now;
     this.#write();
   }
 
@@ -98,7 +102,9 @@ export class Writer {
       if (this.#leftOfWrite > 0 && this.#output.unsent === 1 && this.#output.open === undefined) this.#output.write(1);
       else if (this.#leftOfWrite === 0 && this.#output.hasUnsent) this.#output.write();
     }
-    this.#timer = this.#simulator.after(POLL, () => this.#poll());
+    if (this.#bursts[0]!.periodic === true)
+      this.#next(this.#startedAt + this.#bursts[0]!.pauseNs - this.#simulator.now);
+    else this.#timer = this.#simulator.after(POLL, () => this.#poll());
   }
 
   #fill(open: { bytes: number } | undefined): void {
@@ -122,8 +128,13 @@ export class Writer {
       this.#timer = this.#simulator.after(POLL, () => this.#poll());
       return;
     }
-    const pause = this.#bursts.shift()!.pauseNs;
-    this.#timer = this.#simulator.after(pause, () => {
+    this.#next(this.#bursts[0]!.pauseNs);
+  }
+
+  /** The next burst begins after `delay` nanoseconds. */
+  #next(delay: number): void {
+    this.#bursts.shift();
+    this.#timer = this.#simulator.after(delay, () => {
       this.#timer = undefined;
       this.start();
     });

@@ -1,0 +1,50 @@
+import type { LinkSpec } from '../../net/index.ts';
+import type { CcMember } from './ops.ts';
+
+/** What the application behind a flow has to send. */
+export type FlowSource =
+  /** As much as the connection takes. */
+  | { kind: 'bulk' }
+  /** At most this many bits a second, written every 10 ms: app-limited. */
+  | { kind: 'limited'; rateBps: number }
+  /** `bytes`, then silence until all of it is acknowledged and `thinkNs` have passed, again and again. */
+  | { kind: 'requests'; bytes: number; thinkNs: number };
+
+/** One flow of a scenario. */
+export interface FlowSpec {
+  /** In the results; names are distinct. */
+  name: string;
+  /** Name of a registered congestion control. */
+  congestion: string;
+  source: FlowSource;
+  /** Simulated nanoseconds since the scenario began; without `stopNs` the flow lasts to the end. */
+  startNs: number;
+  stopNs?: number;
+}
+
+/** Flows that share a link. */
+export interface Scenario {
+  link: LinkSpec;
+  flows: FlowSpec[];
+  /** Simulated seconds. */
+  seconds: number;
+  /** For random loss and everything else that is random. */
+  seed: number;
+  /** Samples to take, evenly spaced (default 200). */
+  samples?: number;
+}
+
+/** A call of a member, with the socket's window before and after. */
+export interface OpCall {
+  flow: string;
+  /** Simulated nanoseconds. */
+  ns: number;
+  member: CcMember;
+  /** Arguments after the socket by the kernel's names; structures by their integer members. */
+  args: Record<string, number | Record<string, number>>;
+  /** Packets; `ssthresh` as the kernel has it (0x7fffffff: infinite). */
+  before: { cwnd: number; ssthresh: number };
+  after: { cwnd: number; ssthresh: number };
+  /** u32, if the member gives one. */
+  result?: number;
+}

@@ -1,0 +1,89 @@
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { trampet } from './support.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'trampet-reports-'));
+const at = (name: string) => join(folder, name);
+const RENO = ['run', 'examples/reno.bpf.o', '--for', '2s'];
+
+describe('run --assert', () => {
+  it('says nothing but a count when all hold', () => {
+    const { status, stdout, stderr } = trampet(...RENO, '--assert', 'goodput > 1mbit', '--assert', 'faults == 0');
+    expect(stderr).toBe('');
+    expect(stdout).toContain('2 assertions hold');
+    expect(status).toBe(0);
+  });
+
+  it('tells each that fails in one line, in every mode, and in JUnit', () => {
+    const { status, stderr } = trampet(
+      ...RENO,
+      '--all-cfi',
+      ...['--assert', 'goodput > 21mbit', '--assert', 'rtt < 1s', '--junit', at('junit.xml')],
+    );
+    expect(status).toBe(1);
+    const lines = stderr.trimEnd().split('\n');
+    expect(lines).toHaveLength(3);
+    for (const line of lines)
+      expect(line).toMatch(/^assertion failed: goodput > 21mbit: goodput is [\d.]+mbit \(reno, cfi /);
+    const xml = readFileSync(at('junit.xml'), 'utf8');
+    expect(xml.match(/<testsuite name="reno cfi \w+" tests="3" failures="1">/g)).toHaveLength(3);
+    expect(xml).toContain('<testcase classname="reno cfi kcfi" name="rtt &lt; 1s"/>');
+  });
+
+  it('fails when the guest died before there was a figure', () => {
+    const { status, stderr } = trampet(...RENO, '--kernel', '6.18', '--assert', 'goodput > 1mbit');
+    expect(status).toBe(1);
+    expect(stderr).toContain('assertion failed: goodput > 1mbit: goodput is unknown, the guest died');
+  });
+
+  it.each([
+    ['goodput', 'is no comparison'],
+    ['luck > 3', "'luck' is not one of goodput"],
+    ['goodput > 18', 'goodput needs a unit (bit, kbit, mbit, gbit)'],
+    ['rtos == 3ms', 'rtos has no unit'],
+    ['constructor == 1', "'constructor' is not one of"],
+  ])('%j is a usage error', (text, why) => {
+    const { status, stdout, stderr } = trampet(...RENO, '--assert', text);
+    expect(status).toBe(2);
+    expect(stdout).toBe('');
+    expect(stderr).toContain(why);
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+  });
+});
+
+describe('run writes', () => {
+  it('--csv and --jsonl, the same bytes each time', () => {
+    const make = (n: number) => {
+      expect(trampet(...RENO, '--csv', at(`${n}.csv`), '--jsonl', at(`${n}.jsonl`)).status).toBe(0);
+      return [readFileSync(at(`${n}.csv`), 'utf8'), readFileSync(at(`${n}.jsonl`), 'utf8')];
+    };
+    const [csv, jsonl] = make(1) as [string, string];
+    expect(make(2)).toEqual([csv, jsonl]);
+    const rows = csv.trimEnd().split('\n');
+    expect(rows[0]).toBe('cfi,flow,t,cwnd,ssthresh,srtt_ms,in_flight,rate_bps,queue_packets');
+    expect(rows).toHaveLength(201);
+    const calls = jsonl
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const ssthresh = calls.find(({ member }) => member === 'ssthresh');
+    expect(ssthresh).toMatchObject({ cfi: 'fineibt', flow: 'ex_reno', args: {} });
+    expect(ssthresh.result).toBeGreaterThan(1);
+    const avoid = calls.filter(({ member }) => member === 'cong_avoid');
+    expect(Object.keys(avoid[0].args)).toEqual(['ack', 'acked']);
+    expect(avoid.some(({ before, after }) => after.cwnd === before.cwnd + avoid[0].args.acked)).toBe(true);
+    const times = calls.map(({ ns }) => ns);
+    expect(times).toEqual([...times].sort((a, b) => a - b));
+  });
+
+  it('one line when a file cannot be made', () => {
+    for (const option of ['--csv', '--jsonl', '--junit']) {
+      const { status, stderr } = trampet(...RENO, option, at('no/such'));
+      expect(status).toBe(3);
+      expect(stderr.trim().split('\n')).toHaveLength(1);
+      expect(stderr).toContain('no such file');
+    }
+  });
+});
