@@ -1,6 +1,6 @@
 import { Random } from '../../base/index.ts';
 import { type Kernel, KernelError } from '../../kernel/index.ts';
-import { Bottleneck, Simulator } from '../../net/index.ts';
+import { Bottleneck, linkMarks, Simulator } from '../../net/index.ts';
 import { Connection } from './connection.ts';
 import type { CcMember } from './ops.ts';
 import type { DataPacket } from './receiver.ts';
@@ -92,7 +92,7 @@ export function runFlows(kernel: Kernel, scenario: Scenario, hooks: FlowsHooks =
     flows.forEach((spec, index) => {
       const connection = new Connection(kernel, simulator, spec, {
         link,
-        marks: link.ecnPackets !== undefined,
+        marks: linkMarks(link),
         seconds,
         send: (packet) => {
           packet.flow = index;
