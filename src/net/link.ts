@@ -1,6 +1,5 @@
-import type { Random } from '../base/index.ts';
+import type { AqmSpec } from './aqm.ts';
 import { NetError } from './error.ts';
-import type { Simulator } from './simulator.ts';
 
 /** A link with a bottleneck: rate, delay, buffer, and what it does to packets. */
 export interface LinkSpec {
@@ -16,6 +15,19 @@ export interface LinkSpec {
   ecnPackets?: number;
   /** The bottleneck sends nothing for a while, as a radio link does: provokes spurious timeouts. */
   stall?: { atNs: number; forNs: number };
+  /** What drops or marks packets before the buffer is full. */
+  aqm?: AqmSpec;
+  /** The data packets that are lost whatever else happens, by their number on the link, from 0. */
+  dropList?: readonly number[];
+  /** Up to this much is added to the delay of each data packet, which keeps its place. */
+  jitterNs?: number;
+  /** A share of the data packets is late by `byNs`, and overtaken. */
+  reorder?: { share: number; byNs: number };
+}
+
+/** Whether packets may be marked instead of dropped. */
+export function linkMarks(spec: LinkSpec): boolean {
+  return spec.ecnPackets !== undefined || spec.aqm?.ecn === true;
 }
 
 const RATES: Record<string, number> = { bit: 1, kbit: 1e3, mbit: 1e6, gbit: 1e9 };
@@ -24,7 +36,8 @@ const MTU = 1500;
 
 /**
  * Reads `20mbit,40ms,100p,loss=0.1%,ecn=20p,stall=5s:600ms`: rate and round-trip time, then, in any order, buffer
- * (packets `p`, or `KB`), loss, ECN threshold, and a stall (when, how long). The buffer defaults to the bandwidth-delay product.
+ * (packets `p`, or `KB`), loss, ECN threshold, and a stall (when, how long). Further: `codel=5ms:100ms`, `red=20p:60p:10%`
+ * (with `:ecn`: packets are marked), `drop=10;11;40` (by number, from 0), `jitter=2ms`, `reorder=1%:5ms`. The buffer defaults to the bandwidth-delay product.
  * @throws NetError naming the part that does not fit
  */
 export function parseLink(text: string): LinkSpec {
@@ -36,11 +49,17 @@ export function parseLink(text: string): LinkSpec {
     ecn?: number;
     stall?: { atNs: number; forNs: number };
   } = { loss: 0 };
+  const extra: Extra = {};
   for (const part of text.split(',').map((piece) => piece.trim().toLowerCase())) {
     const bad = (why: string) => new NetError(`'${part}' ${why}`, `link '${text}'`);
     const stall = /^stall=(\d+(?:\.\d+)?)(us|ms|s):(\d+(?:\.\d+)?)(us|ms|s)$/.exec(part);
     if (stall !== null) {
       spec.stall = { atNs: Number(stall[1]) * TIMES[stall[2]!]!, forNs: Number(stall[3]) * TIMES[stall[4]!]! };
+      continue;
+    }
+    const more = parseExtra(part);
+    if (more !== undefined) {
+      Object.assign(extra, more);
       continue;
     }
     const match = /^(?:(loss|ecn)=)?(\d+(?:\.\d+)?)([a-z%]*)$/.exec(part);
@@ -76,7 +95,32 @@ export function parseLink(text: string): LinkSpec {
     loss: spec.loss,
     ...(spec.ecn === undefined ? {} : { ecnPackets: spec.ecn }),
     ...(spec.stall === undefined ? {} : { stall: spec.stall }),
+    ...extra,
   };
+}
+
+type Extra = Partial<Pick<LinkSpec, 'aqm' | 'dropList' | 'jitterNs' | 'reorder'>>;
+
+/** The parts of a description that have a syntax of their own; undefined for others. */
+function parseExtra(part: string): Extra | undefined {
+  const time = '(\\d+(?:\\.\\d+)?)(us|ms|s)';
+  const match = (pattern: string) => new RegExp(`^${pattern}$`).exec(part);
+  const ns = (found: RegExpExecArray, at: number) => Number(found[at]) * TIMES[found[at + 1]!]!;
+  const codel = match(`codel=${time}:${time}(:ecn)?`);
+  if (codel !== null)
+    return { aqm: { kind: 'codel', targetNs: ns(codel, 1), intervalNs: ns(codel, 3), ecn: codel[5] !== undefined } };
+  const red = match('red=(\\d{1,6})p:(\\d{1,6})p:(\\d{1,2}(?:\\.\\d+)?)%(:ecn)?');
+  if (red !== null && Number(red[1]) < Number(red[2])) {
+    const [minPackets, maxPackets, percent] = [Number(red[1]), Number(red[2]), Number(red[3])];
+    return { aqm: { kind: 'red', minPackets, maxPackets, probability: percent / 100, ecn: red[4] !== undefined } };
+  }
+  const drop = match('drop=(\\d{1,9}(?:;\\d{1,9}){0,9999})');
+  if (drop !== null) return { dropList: drop[1]!.split(';').map(Number) };
+  const jitter = match(`jitter=${time}`);
+  if (jitter !== null) return { jitterNs: ns(jitter, 1) };
+  const reorder = match(`reorder=(\\d{1,2}(?:\\.\\d+)?)%:${time}`);
+  if (reorder !== null) return { reorder: { share: Number(reorder[1]) / 100, byNs: ns(reorder, 2) } };
+  return undefined;
 }
 
 /** The same link in words: `20 Mbit/s · RTT 40 ms · buffer 100 packets`. */
@@ -91,91 +135,13 @@ export function formatLink(spec: LinkSpec): string {
   if (spec.loss > 0) parts.push(`loss ${spec.loss * 100} %`);
   if (spec.ecnPackets !== undefined) parts.push(`ECN from ${spec.ecnPackets} packets`);
   if (spec.stall !== undefined) parts.push(`stalls at ${spec.stall.atNs / 1e9} s for ${spec.stall.forNs / 1e6} ms`);
+  const { aqm, dropList, jitterNs, reorder } = spec;
+  const marks = aqm?.ecn === true ? ' with ECN' : '';
+  if (aqm?.kind === 'codel') parts.push(`CoDel ${aqm.targetNs / 1e6} ms in ${aqm.intervalNs / 1e6} ms${marks}`);
+  if (aqm?.kind === 'red')
+    parts.push(`RED ${aqm.minPackets}–${aqm.maxPackets} packets, ${aqm.probability * 100} %${marks}`);
+  if (dropList !== undefined) parts.push(`loses packets ${dropList.join(', ')}`);
+  if (jitterNs !== undefined) parts.push(`jitter ${jitterNs / 1e6} ms`);
+  if (reorder !== undefined) parts.push(`${reorder.share * 100} % late by ${reorder.byNs / 1e6} ms`);
   return parts.join(' · ');
-}
-
-/** A packet on the wire. `ce` may be set on the way. */
-export interface WirePacket {
-  /** Bytes on the wire, headers included. */
-  size: number;
-  ecnCapable: boolean;
-  ce: boolean;
-  /** Which of several flows it belongs to. */
-  flow?: number;
-}
-
-/** The bottleneck: a droptail queue, served at the link's rate, then half of the propagation delay. */
-export class Bottleneck<P extends WirePacket> {
-  readonly #simulator: Simulator;
-  readonly #spec: LinkSpec;
-  readonly #random: Random;
-  readonly #deliver: (packet: P) => void;
-  #queue: P[] = [];
-  /** Packets at the front of the array that have left. */
-  #gone = 0;
-  #busy = false;
-  /** Packets that the full buffer refused, that were lost at random, that were marked. */
-  dropped = 0;
-  lost = 0;
-  marked = 0;
-  /** Called for each of them. */
-  onDrop: (packet: P) => void = () => {};
-  onLoss: (packet: P) => void = () => {};
-  onMark: (packet: P) => void = () => {};
-
-  constructor(simulator: Simulator, spec: LinkSpec, random: Random, deliver: (packet: P) => void) {
-    this.#simulator = simulator;
-    this.#spec = spec;
-    this.#random = random;
-    this.#deliver = deliver;
-  }
-
-  /** Packets that wait, the one being sent included. */
-  get queued(): number {
-    return this.#queue.length - this.#gone;
-  }
-
-  send(packet: P): void {
-    if (this.#spec.loss > 0 && this.#random.unit() < this.#spec.loss) {
-      this.lost++;
-      this.onLoss(packet);
-      return;
-    }
-    if (this.queued >= this.#spec.bufferPackets) {
-      this.dropped++;
-      this.onDrop(packet);
-      return;
-    }
-    const threshold = this.#spec.ecnPackets;
-    if (threshold !== undefined && packet.ecnCapable && this.queued >= threshold) {
-      packet.ce = true;
-      this.marked++;
-      this.onMark(packet);
-    }
-    this.#queue.push(packet);
-    if (!this.#busy) this.#serve();
-  }
-
-  /** Time until a stall that is going on ends. */
-  #stalledFor(): number {
-    const stall = this.#spec.stall;
-    if (stall === undefined) return 0;
-    const into = this.#simulator.now - stall.atNs;
-    return into >= 0 && into < stall.forNs ? stall.forNs - into : 0;
-  }
-
-  #serve(): void {
-    const packet = this.#queue[this.#gone];
-    this.#busy = packet !== undefined;
-    if (packet === undefined) return;
-    this.#simulator.after(this.#stalledFor() + (packet.size * 8e9) / this.#spec.rateBps, () => {
-      this.#gone++;
-      if (this.#gone > 1024 && this.#gone * 2 > this.#queue.length) {
-        this.#queue = this.#queue.slice(this.#gone);
-        this.#gone = 0;
-      }
-      this.#simulator.after(this.#spec.rttNs / 2, () => this.#deliver(packet));
-      this.#serve();
-    });
-  }
 }

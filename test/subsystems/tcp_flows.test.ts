@@ -83,6 +83,13 @@ describe('flows that share a link', () => {
     expect(() => run(bulk('a', 'nobody'))).toThrow('-ENOENT');
     expect(() => run(bulk('a', congestion), bulk('a', congestion))).toThrow('-EINVAL');
     expect(() => run(bulk('a', congestion, { startNs: 2e9 }))).toThrow('-EINVAL');
+    expect(() => run(bulk('a', congestion, { startNs: 2e9, stopNs: 3e9 }))).toThrow('-EINVAL');
+    for (const source of [
+      { kind: 'limited', rateBps: 0 },
+      { kind: 'requests', bytes: 0, thinkNs: 0 },
+      { kind: 'requests', bytes: 1, thinkNs: -1e6 },
+    ] as const)
+      expect(() => run(bulk('a', congestion, { source }))).toThrow('-EINVAL');
   });
 
   it("Jain's index", () => {

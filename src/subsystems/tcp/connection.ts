@@ -17,7 +17,7 @@ const NEEDS_ECN = 2;
 const WRITE_EVERY = 10e6;
 const STATES = Object.keys(CA) as (keyof typeof CA)[];
 
-/** What the link needs to know of itself: whether it may mark packets. */
+/** What a connection runs on. */
 export interface ConnectionOptions {
   link: LinkSpec;
   /** Whether the link marks ECN-capable packets. */

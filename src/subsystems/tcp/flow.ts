@@ -1,6 +1,6 @@
 import { Random } from '../../base/index.ts';
 import { type Kernel, KernelError } from '../../kernel/index.ts';
-import { Bottleneck, type LinkSpec, Simulator } from '../../net/index.ts';
+import { Bottleneck, type LinkSpec, linkMarks, Simulator } from '../../net/index.ts';
 import { CongestionOps } from './ops.ts';
 import { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
 import type { OpCall } from './scenario.types.ts';
@@ -78,7 +78,7 @@ export function runFlow(kernel: Kernel, options: FlowOptions): FlowResult {
   );
   const bottleneck = new Bottleneck<DataPacket>(simulator, options.link, random, (packet) => receiver.receive(packet));
   const sender = new Sender(kernel, simulator, ops, {
-    ecn: options.link.ecnPackets !== undefined,
+    ecn: linkMarks(options.link),
     handshakeRtt: options.link.rttNs,
     send: (packet) => bottleneck.send(packet),
   });

@@ -1,6 +1,6 @@
 import { Random } from '../../base/index.ts';
 import { type Kernel, KernelError } from '../../kernel/index.ts';
-import { Bottleneck, Simulator } from '../../net/index.ts';
+import { Bottleneck, linkMarks, Simulator } from '../../net/index.ts';
 import { Connection } from './connection.ts';
 import type { CcMember } from './ops.ts';
 import type { DataPacket } from './receiver.ts';
@@ -74,8 +74,8 @@ export function jainIndex(shares: readonly number[]): number {
 /**
  * Runs flows that share one bottleneck, each with its own congestion control, source, start and stop. A flow that is
  * stopped is reset: it sends nothing more, and acknowledgments that are still under way are not seen.
- * @throws KernelError -ENOENT if nobody registered a congestion control, -EINVAL for flows that start after they stop or
- *   share a name; KernelOops if the guest faults
+ * @throws KernelError -ENOENT if nobody registered a congestion control, -EINVAL for flows that start after their
+ *   or the scenario's end, send nothing, or share a name; KernelOops if the guest faults
  */
 export function runFlows(kernel: Kernel, scenario: Scenario, hooks: FlowsHooks = {}): FlowsResult {
   const { link, flows, seconds, samples: count = 200 } = scenario;
@@ -94,7 +94,7 @@ export function runFlows(kernel: Kernel, scenario: Scenario, hooks: FlowsHooks =
     flows.forEach((spec, index) => {
       const connection = new Connection(kernel, simulator, spec, {
         link,
-        marks: link.ecnPackets !== undefined,
+        marks: linkMarks(link),
         seconds,
         send: (packet) => {
           packet.flow = index;
@@ -129,12 +129,17 @@ export function runFlows(kernel: Kernel, scenario: Scenario, hooks: FlowsHooks =
 
 function check(kernel: Kernel, { flows, seconds }: Scenario): void {
   const names = new Set<string>();
-  for (const { name, congestion, startNs, stopNs = seconds * 1e9 } of flows) {
+  for (const { name, congestion, source, startNs, stopNs = seconds * 1e9 } of flows) {
     if (findCongestionControl(kernel, congestion) === undefined)
       throw new KernelError(`congestion control '${congestion}' is not registered: -ENOENT`, 'ENOENT');
     if (names.has(name)) throw new KernelError(`two flows are called '${name}': -EINVAL`, 'EINVAL');
     names.add(name);
-    if (!(startNs >= 0 && startNs < stopNs))
+    if (
+      (source.kind === 'limited' && !(source.rateBps > 0)) ||
+      (source.kind === 'requests' && !(Number.isInteger(source.bytes) && source.bytes > 0 && source.thinkNs >= 0))
+    )
+      throw new KernelError(`flow '${name}' has nothing to send: -EINVAL`, 'EINVAL');
+    if (!(startNs >= 0 && startNs < Math.min(stopNs, seconds * 1e9)))
       throw new KernelError(`flow '${name}' starts at ${startNs} ns and ends at ${stopNs} ns: -EINVAL`, 'EINVAL');
   }
 }
