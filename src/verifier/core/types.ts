@@ -40,6 +40,10 @@ export interface MapInfo {
   inner: MapInfo | null;
   /** Frozen by the loader: together with BPF_F_RDONLY_PROG its values are constants. */
   frozen: boolean;
+  /** `struct bpf_map *` as the log prints it in place of the reference, if known. */
+  address?: bigint;
+  /** Address of the first value, for direct value references. */
+  valueAddress?: bigint;
   /** Bytes of a read-only frozen map, if known. */
   data?: Uint8Array;
 }
