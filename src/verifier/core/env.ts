@@ -45,6 +45,8 @@ export class VerifierEnv implements Env {
   scratchedRegs = 0;
   scratchedSlots = new Uint8Array(64);
   prevLinfo = -1;
+  /** `insnProcessed` when the last history entry was added. */
+  historyAt = -1;
   prevLogPos = -1;
   prevInsnPrintLen = 0;
   logLength = 0;
