@@ -58,8 +58,7 @@ function checkMov(env: Env, insn: Insn): void {
       dst.subregDef = env.insnIdx + 1;
       return;
     }
-    if (off !== 0 && src.type !== T.SCALAR_VALUE)
-      reject(env, 'EACCES', `R${insn.src} sign-extension part of pointer`);
+    if (off !== 0 && src.type !== T.SCALAR_VALUE) reject(env, 'EACCES', `R${insn.src} sign-extension part of pointer`);
     const fits = src.uminHi === 0 && src.umaxHi === 0 && src.umaxLo >>> 0 < 2 ** (off - 1);
     if (off === 0 || fits) assignScalarId(env, src);
     copyReg(dst, src);
@@ -171,7 +170,11 @@ function binary(env: Env, insn: Insn): void {
 const PTR_OPS: Record<number, string> = { 0: '+=', 16: '-=', 32: '*=', 48: '/=', 64: '|=', 80: '&=', 160: '^=' };
 
 function checkUnary(env: Env, insn: Insn, op: number): void {
-  if (op === NEG ? insn.code & 8 || insn.src !== 0 || insn.off !== 0 || insn.imm !== 0 : insn.src !== 0 || insn.off !== 0 || ![16, 32, 64].includes(insn.imm) || ((insn.code & 7) === 7 && insn.code & 8))
+  if (
+    op === NEG
+      ? insn.code & 8 || insn.src !== 0 || insn.off !== 0 || insn.imm !== 0
+      : insn.src !== 0 || insn.off !== 0 || ![16, 32, 64].includes(insn.imm) || ((insn.code & 7) === 7 && insn.code & 8)
+  )
     reject(env, 'EINVAL', op === NEG ? 'BPF_NEG uses reserved fields' : 'BPF_END uses reserved fields');
   checkRegArg(env, insn.dst, 'src');
   const dst = env.reg(insn.dst);
@@ -213,4 +216,3 @@ export function checkAlu(env: Env, insn: Insn): void {
   const bad = D.boundsViolation(env.reg(insn.dst));
   if (bad && env.reg(insn.dst).type === T.SCALAR_VALUE) markRegUnknown(env, env.reg(insn.dst));
 }
-

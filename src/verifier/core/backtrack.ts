@@ -1,5 +1,5 @@
-import type { VerifierEnv } from './env.ts';
 import { isPseudoCall } from './cfg.ts';
+import type { VerifierEnv } from './env.ts';
 import type { JmpHistoryEntry } from './types.ts';
 
 const STACK_ACCESS = 1 << 9;

@@ -1,4 +1,4 @@
-import { scratchAll, type StackElem, type VerifierEnv } from './env.ts';
+import { type StackElem, scratchAll, type VerifierEnv } from './env.ts';
 import { copyReg, type Env, FuncState, reject, StackSlot, VerifierState } from './types.ts';
 
 /** BPF_COMPLEXITY_LIMIT_JMP_SEQ. */

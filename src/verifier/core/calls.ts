@@ -1,3 +1,4 @@
+import type { Insn } from '../../bpf/index.ts';
 import { pushStack } from './branch.ts';
 import { findSubprog } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
@@ -6,10 +7,15 @@ import { printVerifierState } from './log.ts';
 import * as T from './reg_types.table.ts';
 import { clearCallerSaved, isScalarConst, markRegNotInit, markRegUnknown } from './regs.ts';
 import { copyReg, type Env, FuncState, reject, type VerifierState } from './types.ts';
-import type { Insn } from '../../bpf/index.ts';
 
 /** A frame for `subprog` in `state` (`setup_func_entry`); `setCallee` fills R1–R5. */
-function enterFrame(env: Env, state: VerifierState, subprog: number, callsite: number, setCallee: SetCalleeState): void {
+function enterFrame(
+  env: Env,
+  state: VerifierState,
+  subprog: number,
+  callsite: number,
+  setCallee: SetCalleeState,
+): void {
   if (state.curframe + 1 >= T.MAX_CALL_FRAMES)
     reject(env, 'E2BIG', `the call stack of ${state.curframe + 2} frames is too deep`);
   const caller = state.frame[state.curframe]!;
@@ -56,10 +62,18 @@ export function checkFuncCall(env: VerifierEnv, insn: Insn): void {
   const info = env.subprogs[subprog]!;
   if (info.global) {
     const sub = name(env, subprog);
-    if (state.activeLocks) reject(env, 'EINVAL', 'global function calls are not allowed while holding a lock,\nuse static function instead');
-    if (info.mightSleep && (state.activeRcuLock || state.activePreemptLocks || state.activeIrqId || !state.inSleepable)) {
+    if (state.activeLocks)
+      reject(env, 'EINVAL', 'global function calls are not allowed while holding a lock,\nuse static function instead');
+    if (
+      info.mightSleep &&
+      (state.activeRcuLock || state.activePreemptLocks || state.activeIrqId || !state.inSleepable)
+    ) {
       if (state.activeRcuLock || state.activePreemptLocks || state.activeIrqId)
-        reject(env, 'EINVAL', 'global functions that may sleep are not allowed in non-sleepable context,\ni.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context');
+        reject(
+          env,
+          'EINVAL',
+          'global functions that may sleep are not allowed in non-sleepable context,\ni.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context',
+        );
     }
     env.verbose(`Func#${subprog} ('${sub}') is global and assumed valid.\n`);
     if (info.changesPktData) env.ops.clearAllPktPointers(env);
@@ -113,7 +127,13 @@ export function pushCallbackCall(
   void insn;
 }
 
-function pushAsync(env: VerifierEnv, insnIdx: number, prev: number, subprog: number, sleepable: boolean): VerifierState {
+function pushAsync(
+  env: VerifierEnv,
+  insnIdx: number,
+  prev: number,
+  subprog: number,
+  sleepable: boolean,
+): VerifierState {
   const state = pushStack(env, insnIdx, prev, false);
   const func = new FuncState();
   func.subprogno = subprog;
@@ -157,4 +177,3 @@ export function prepareFuncExit(env: VerifierEnv): void {
   state.frame.length = state.curframe;
   state.curframe--;
 }
-

@@ -56,7 +56,8 @@ export function checkSubprogs(env: Env): void {
     if (isHelperCall(insn)) {
       if (insn.imm === 12) subprogs[cur]!.hasTailCall = true;
     }
-    if ((insn.code & 7) === 0 && ((insn.code & 0xe0) === 0x20 || (insn.code & 0xe0) === 0x40)) subprogs[cur]!.hasLdAbs = true;
+    if ((insn.code & 7) === 0 && ((insn.code & 0xe0) === 0x20 || (insn.code & 0xe0) === 0x40))
+      subprogs[cur]!.hasLdAbs = true;
     if (isJump(insn) && op !== 0x90 && op !== 0x80) {
       const to = i + jumpOffset(insn) + 1;
       if (to < subprogs[cur]!.start || to >= end) reject(env, 'EINVAL', `jump out of range from insn ${i} to ${to}`);

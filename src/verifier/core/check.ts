@@ -1,3 +1,4 @@
+import type { Insn } from '../../bpf/index.ts';
 import { checkAlu } from './alu.ts';
 import { popStack } from './branch.ts';
 import { checkFuncCall, initFrameRegs, prepareFuncExit } from './calls.ts';
@@ -10,7 +11,6 @@ import { pushInsnHistory } from './precise.ts';
 import { checkRegArg } from './regs.ts';
 import { isStateVisited, updateBranchCounts } from './states.ts';
 import { FuncState, reject, VerifierState } from './types.ts';
-import type { Insn } from '../../bpf/index.ts';
 
 /** BPF_COMPLEXITY_LIMIT_INSNS. */
 const MAX_INSNS = 1000000;
@@ -138,8 +138,7 @@ export function doCheck(env: VerifierEnv): void {
   let fromBranch = false;
   env.prevInsnIdx = -1;
   for (;;) {
-    if (env.insnIdx >= insns.length)
-      reject(env, 'EFAULT', `invalid insn idx ${env.insnIdx} insn_cnt ${insns.length}`);
+    if (env.insnIdx >= insns.length) reject(env, 'EFAULT', `invalid insn idx ${env.insnIdx} insn_cnt ${insns.length}`);
     const insn = insns[env.insnIdx]!;
     if (++env.insnProcessed > MAX_INSNS)
       reject(env, 'E2BIG', `BPF program is too large. Processed ${env.insnProcessed} insn`);
@@ -148,7 +147,9 @@ export function doCheck(env: VerifierEnv): void {
     if (env.aux[env.insnIdx]!.prunePoint && isStateVisited(env, env.insnIdx)) {
       if (env.input.logLevel) {
         if (fromBranch)
-          env.verbose(`\nfrom ${env.prevInsnIdx} to ${env.insnIdx}${env.cur.speculative ? ' (speculative execution)' : ''}: safe\n`);
+          env.verbose(
+            `\nfrom ${env.prevInsnIdx} to ${env.insnIdx}${env.cur.speculative ? ' (speculative execution)' : ''}: safe\n`,
+          );
         else env.verbose(`${env.insnIdx}: safe\n`);
       }
       if (!nextPath(env)) return;

@@ -39,7 +39,11 @@ function checkFrom(env: Env, root: number, priv: boolean): void {
   const enter = (sub: number) => {
     const info = env.subprogs[sub]!;
     if (frames.length >= 1 && depth >= 256 && frames.some((f) => env.subprogs[f.sub]!.hasTailCall))
-      reject(env, 'EACCES', `tail_calls are not allowed when call stack of previous frames is ${depth} bytes. Too large`);
+      reject(
+        env,
+        'EACCES',
+        `tail_calls are not allowed when call stack of previous frames is ${depth} bytes. Too large`,
+      );
     const own = roundDepth(env, info.stackDepth);
     if (priv && info.privStackMode === 0 && own >= MAX_PRIV_FRAME_MIN) info.privStackMode = PRIV_STACK_ADAPTIVE;
     if (priv && info.privStackMode === PRIV_STACK_ADAPTIVE && info.stackDepth >= MAX_PRIV_FRAME_MIN) {

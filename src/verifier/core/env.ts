@@ -1,7 +1,15 @@
 import type { Insn } from '../../bpf/index.ts';
 import type { Btf } from '../../btf/index.ts';
 import type { VerifierOps } from './hooks.ts';
-import { type Env, type FuncState, InsnAux, type RegState, SubprogInfo, VerifierState, type VerifierInput } from './types.ts';
+import {
+  type Env,
+  type FuncState,
+  InsnAux,
+  type RegState,
+  SubprogInfo,
+  type VerifierInput,
+  VerifierState,
+} from './types.ts';
 
 /** A branch left to explore (`struct bpf_verifier_stack_elem`). */
 export interface StackElem {

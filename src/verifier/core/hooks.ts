@@ -78,7 +78,7 @@ export type SetCalleeState = (env: Env, caller: FuncState, callee: FuncState, in
  *            typeStr(env, type) = reg_type_str, registerIsNull(reg), isScalarConst(reg)
  * stack      reading and writing of stack slots (check_stack_read, check_stack_write, check_stack_range_initialized)
  *            belong to access; growStack(state, size), scrubSpilledSlot(...) too.
- * precise.ts markChainPrecision(env, regno), markChainPrecisionBatch(env, state), pushInsnHistory(env, flags)
+ * precise.ts markChainPrecision(env, regno), pushInsnHistory(env, flags)
  *            with insnStackAccessFlags(frameno, spi)
  * live.ts    markStackRead(env, frameno, insnIdx, slotMask: bigint-free [lo, hi]), markStackWrite(env, frameno, lo, hi)
  * refs.ts    acquireReference(env, insnIdx) → id, acquireLockState, releaseReference(env, refObjId),

@@ -7,7 +7,7 @@ import { printInsnState } from './log.ts';
 import { collectLinkedRegs, markChainPrecision, pushInsnHistory, syncLinkedRegs } from './precise.ts';
 import * as T from './reg_types.table.ts';
 import { checkRegArg } from './regs.ts';
-import { type RegState, RegState as Register, reject, type VerifierState } from './types.ts';
+import { RegState as Register, type RegState, reject, type VerifierState } from './types.ts';
 
 const JEQ = 0x10;
 const JGT = 0x20;
@@ -71,12 +71,21 @@ function packetBranchTaken(a: RegState, b: RegState, op: number): number {
 }
 
 /** Learns a packet's bounds from a comparison with its end (`try_match_pkt_pointers`). */
-function matchPacket(env: VerifierEnv, insn: Insn, dst: RegState, src: RegState, here: VerifierState, there: VerifierState): boolean {
+function matchPacket(
+  env: VerifierEnv,
+  insn: Insn,
+  dst: RegState,
+  src: RegState,
+  here: VerifierState,
+  there: VerifierState,
+): boolean {
   if ((insn.code & 8) === 0 || (insn.code & 7) === 6) return false;
   const op = insn.code & 0xf0;
   const ends = (end: RegState, pkt: RegState) =>
     (end.type === T.PTR_TO_PACKET_END && isPacket(pkt)) ||
-    (pkt.type === T.PTR_TO_PACKET_META && end.type === T.PTR_TO_PACKET && (end.maskLo | end.maskHi | end.varLo | end.varHi | end.off) === 0);
+    (pkt.type === T.PTR_TO_PACKET_META &&
+      end.type === T.PTR_TO_PACKET &&
+      (end.maskLo | end.maskHi | end.varLo | end.varHi | end.off) === 0);
   const dstIsPkt = ends(src, dst);
   if (!dstIsPkt && !ends(dst, src)) return false;
   const pkt = dstIsPkt ? dst : src;
@@ -144,8 +153,7 @@ export function checkCondJump(env: VerifierEnv, insn: Insn): void {
     otherSrc.type = T.SCALAR_VALUE;
     setConst(otherSrc, insn.imm, insn.imm >> 31);
   }
-  if (dst.type === T.SCALAR_VALUE && src.type === T.SCALAR_VALUE)
-    refineBranch(otherDst, otherSrc, dst, src, op, jmp32);
+  if (dst.type === T.SCALAR_VALUE && src.type === T.SCALAR_VALUE) refineBranch(otherDst, otherSrc, dst, src, op, jmp32);
   if (insn.code & 8 && src.type === T.SCALAR_VALUE && src.id && linked.length > 1) {
     syncLinkedRegs(env, here, src, linked);
     syncLinkedRegs(env, there, otherSrc, linked);
@@ -171,4 +179,3 @@ export function checkCondJump(env: VerifierEnv, insn: Insn): void {
   if (env.input.logLevel) printInsnState(env, here, here.curframe);
   env.insnIdx = at + 1;
 }
-

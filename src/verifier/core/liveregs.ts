@@ -109,4 +109,3 @@ function logLiveRegisters(env: Env): void {
   }
   env.verbose(text);
 }
-

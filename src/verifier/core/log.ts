@@ -1,6 +1,6 @@
 import { printRange } from '../domain/index.ts';
-import { insnText } from './liveregs.ts';
 import type { VerifierEnv } from './env.ts';
+import { insnText } from './liveregs.ts';
 import * as T from './reg_types.table.ts';
 import type { Env, FuncState, RegState, VerifierState } from './types.ts';
 
@@ -81,7 +81,8 @@ export function regText(env: Env, frameno: number, reg: RegState): string {
   if (type === T.PTR_TO_ARENA) return text;
   if (type === T.PTR_TO_STACK) {
     if (frameno !== reg.frameno) text += `[${reg.frameno}]`;
-    if (isConst(reg)) return text + snum((reg.varLo + reg.off) | 0, (reg.varLo + reg.off) | 0 ? ((reg.varLo + reg.off) | 0) >> 31 : 0);
+    if (isConst(reg))
+      return text + snum((reg.varLo + reg.off) | 0, (reg.varLo + reg.off) | 0 ? ((reg.varLo + reg.off) | 0) >> 31 : 0);
   }
   if (base === T.PTR_TO_BTF_ID && reg.btf) text += env.ops.typeName(reg.btf, reg.btfId);
   const parts: string[] = [];
@@ -193,4 +194,3 @@ export function printInsn(env: VerifierEnv): void {
   env.prevInsnPrintLen = env.logLength - start;
   env.prevLogPos = env.logLength;
 }
-

@@ -20,7 +20,8 @@ function checkSane(env: Env, reg: RegState, type: number): void {
   const name = typeStr(type);
   if (D.isConst(reg)) {
     const big = reg.varHi !== reg.varLo >> 31 || Math.abs(reg.varLo) >= MAX_VAR_OFF;
-    if (big) reject(env, 'EINVAL', `math between ${name} pointer and ${D.snumText(reg.varLo, reg.varHi)} is not allowed`);
+    if (big)
+      reject(env, 'EINVAL', `math between ${name} pointer and ${D.snumText(reg.varLo, reg.varHi)} is not allowed`);
   }
   if (Math.abs(reg.off) >= MAX_VAR_OFF) reject(env, 'EINVAL', `${name} pointer offset ${reg.off} is not allowed`);
   if (reg.sminLo === 0 && reg.sminHi === -0x80000000)
@@ -70,7 +71,11 @@ export function pointerAlu(env: Env, insn: Insn, pointer: RegState, scalar: RegS
   if (op === 0x10 && base === T.PTR_TO_STACK)
     reject(env, 'EACCES', `R${insn.dst} subtraction from stack pointer prohibited`);
   if (op !== 0 && op !== 0x10) {
-    const sign: Record<number, string> = { 64: 'bitwise operator |=', 80: 'bitwise operator &=', 160: 'bitwise operator ^=' };
+    const sign: Record<number, string> = {
+      64: 'bitwise operator |=',
+      80: 'bitwise operator &=',
+      160: 'bitwise operator ^=',
+    };
     if (sign[op]) reject(env, 'EACCES', `R${insn.dst} bitwise operator ${sign[op].slice(-2)} on pointer prohibited`);
     reject(env, 'EACCES', `R${insn.dst} pointer arithmetic with ${OP_NAMES[op] ?? ''} operator prohibited`);
   }
@@ -89,4 +94,12 @@ export function pointerAlu(env: Env, insn: Insn, pointer: RegState, scalar: RegS
   checkSane(env, dst, type);
 }
 
-const OP_NAMES: Record<number, string> = { 32: '*=', 48: '/=', 96: '<<=', 112: '>>=', 128: 'neg', 144: '%=', 192: 's>>=' };
+const OP_NAMES: Record<number, string> = {
+  32: '*=',
+  48: '/=',
+  96: '<<=',
+  112: '>>=',
+  128: 'neg',
+  144: '%=',
+  192: 's>>=',
+};

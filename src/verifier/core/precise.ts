@@ -11,7 +11,8 @@ import { copyReg, type Env, type LinkedReg, RegState, reject, type VerifierState
 export const INSN_F_STACK_ACCESS = 1 << 9;
 
 /** The flags for an access to slot `spi` of frame `frameno` (`insn_stack_access_flags`). */
-export const insnStackAccessFlags = (frameno: number, spi: number): number => INSN_F_STACK_ACCESS | (spi << 3) | frameno;
+export const insnStackAccessFlags = (frameno: number, spi: number): number =>
+  INSN_F_STACK_ACCESS | (spi << 3) | frameno;
 
 /** Adds the current instruction to the jump history, or flags to its entry (`push_jmp_history`). */
 export function pushInsnHistory(env: Env, flags: number, linkedRegs: readonly LinkedReg[] = []): void {
@@ -83,9 +84,26 @@ export function markChainPrecision(env: Env, regno: number): void {
   backtrack(env as VerifierEnv, bt, env.insnIdx, env.cur, new Set([regno]));
 }
 
-/** The same for whatever is marked precise in the state already (`mark_chain_precision_batch`). */
-export function markChainPrecisionBatch(env: Env, start: VerifierState): void {
-  backtrack(env as VerifierEnv, new Backtrack(start.curframe), start.lastInsnIdx, start, new Set());
+/** The current state was covered by `old`: what `old` needed precisely, it needs too (`propagate_precision`). */
+export function propagatePrecision(env: VerifierEnv, old: VerifierState): void {
+  const bt = new Backtrack(env.cur.curframe);
+  for (let f = old.curframe; f >= 0; f--) {
+    const func = old.frame[f]!;
+    const names: string[] = [];
+    for (let i = 0; i < 10; i++) {
+      const reg = func.regs[i]!;
+      if (reg.type !== T.SCALAR_VALUE || !reg.precise || !(env.aux[old.insnIdx]!.liveRegsBefore & (1 << i))) continue;
+      names.push(`r${i}`);
+      bt.setReg(i, f);
+    }
+    func.stack.forEach((slot, i) => {
+      if (slot.slotType[0] !== T.STACK_SPILL || slot.spilled.type !== T.SCALAR_VALUE || !slot.spilled.precise) return;
+      names.push(`fp${(-i - 1) * 8}`);
+      bt.slots[f]!.add(i);
+    });
+    if (names.length > 0 && env.input.logLevel & 2) env.verbose(`frame ${f}: propagating ${names.join(',')}\n`);
+  }
+  backtrack(env, bt, env.cur.lastInsnIdx, env.cur, new Set());
 }
 
 function needsMark(state: VerifierState, bt: Backtrack): void {
@@ -112,7 +130,9 @@ function backtrack(env: VerifierEnv, bt: Backtrack, from: number, start: Verifie
   const loud = (env.input.logLevel & 2) !== 0;
   let subseq = -1;
   let last = from;
-  let skipFirst = true;
+  let skipFirst = initial.size > 0;
+  needsMark(start, bt);
+  if (bt.empty()) return;
   let state: VerifierState | null = start;
   while (state) {
     const first = state.firstInsnIdx;
@@ -150,9 +170,7 @@ function backtrack(env: VerifierEnv, bt: Backtrack, from: number, start: Verifie
     if (!state) return;
     needsMark(state, bt);
     if (loud) {
-      env.verbose(
-        `mark_precise: frame${bt.frame}: parent state regs=${bt.regsText()} stack=${bt.slotsText()}: `,
-      );
+      env.verbose(`mark_precise: frame${bt.frame}: parent state regs=${bt.regsText()} stack=${bt.slotsText()}: `);
       printVerifierState(env, state, bt.frame, true);
     }
     if (bt.empty()) return;
@@ -171,4 +189,3 @@ function markAllPrecise(start: VerifierState): void {
     }
   }
 }
-

@@ -70,7 +70,8 @@ function isReg64(insn: Insn, regno: number, reg: RegState, src: boolean): boolea
   if (cls === 4 || cls === 6) return false;
   if (cls === 1) return src || (code & 0x18) === 0x18 || (code & 0xe0) === 0x80;
   if (cls === 3) {
-    if (src && regno === insn.src && (code & 0xe0) !== 0xc0) return reg.type !== T.SCALAR_VALUE || (code & 0x18) === 0x18;
+    if (src && regno === insn.src && (code & 0xe0) !== 0xc0)
+      return reg.type !== T.SCALAR_VALUE || (code & 0x18) === 0x18;
     return regno === insn.src ? (code & 0x18) === 0x18 : true;
   }
   if (cls === 0) {

@@ -224,6 +224,9 @@ export class VerifierState {
   mayGotoDepth = 0;
   /** The state that equals this one (backedges). */
   equalState: VerifierState | null = null;
+  /** Times that the checkpoint covered another state, and that it did not. */
+  hitCnt = 0;
+  missCnt = 0;
   /** SCC frame where this is a checkpoint in an SCC, filled by the core. */
   inSccExit = false;
 }

@@ -1,4 +1,12 @@
-import { checkSubprogs, computePostorder, computeScc, ControlFlow, findSubprog, isPseudoCall, isPseudoFunc } from './cfg.ts';
+import {
+  ControlFlow,
+  checkSubprogs,
+  computePostorder,
+  computeScc,
+  findSubprog,
+  isPseudoCall,
+  isPseudoFunc,
+} from './cfg.ts';
 import { checkSubprog } from './check.ts';
 import { checkMaxStackDepth } from './depth.ts';
 import { VerifierEnv } from './env.ts';
@@ -31,7 +39,7 @@ function nameSubprogs(env: VerifierEnv): void {
   if (!btf) return;
   for (const info of funcInfo) {
     const subprog = findSubprog(env, info.offset / 8);
-    if (subprog < 0) reject(env, 'EINVAL', 'func_info BTF section doesn\'t match subprog layout in BPF program');
+    if (subprog < 0) reject(env, 'EINVAL', "func_info BTF section doesn't match subprog layout in BPF program");
     const type = btf.type(info.type);
     if (type.kind !== 'func') reject(env, 'EINVAL', `invalid type id ${info.type} in func info`);
     const sub = env.subprogs[subprog]!;
