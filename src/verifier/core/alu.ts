@@ -17,10 +17,10 @@ const OPS: Record<number, (d: RegState, s: RegState, is32: boolean) => void> = {
   32: D.mul,
   64: D.or,
   80: D.and,
-  96: D.lsh,
-  112: D.rsh,
+  96: (d, s, is32) => D.lsh(d, s.varLo, is32),
+  112: (d, s, is32) => D.rsh(d, s.varLo, is32),
   160: D.xor,
-  192: D.arsh,
+  192: (d, s, is32) => D.arsh(d, s.varLo, is32),
 };
 
 /** Gives scalars that are about to be copied an id, so that what is learned of one holds for the other. */
@@ -101,7 +101,7 @@ function scalarAlu(env: Env, insn: Insn, dst: RegState, src: RegState): void {
     return;
   }
   const shiftOk = constant && src.varLo >>> 0 < bits && (is32 || src.varHi === 0);
-  const safe = !DIVIDES.has(op) && (!SHIFTS.has(op) || shiftOk || (src.umaxHi === 0 && src.umaxLo >>> 0 < bits));
+  const safe = !DIVIDES.has(op) && (!SHIFTS.has(op) || shiftOk);
   if (!safe || !OPS[op]) {
     markRegUnknown(env, dst);
     if (is32) D.zext32(dst);

@@ -30,7 +30,7 @@ function addSubprogs(env: VerifierEnv): void {
   const sorted = [...starts].sort((a, b) => a - b);
   env.subprogs = [...sorted, env.insns.length].map((start) => Object.assign(new SubprogInfo(), { start }));
   env.subprogCnt = sorted.length;
-  if (env.input.logLevel & 2) sorted.forEach((start, i) => env.verbose(`func#${i} @${start}\n`));
+  if (env.input.logLevel & 2) for (const [i, start] of sorted.entries()) env.verbose(`func#${i} @${start}\n`);
 }
 
 /** Names and linkage of functions from BTF (`check_btf_func`). */
