@@ -22,7 +22,14 @@ export const checkImages: Checker = {
   },
 };
 
-function compareImage(name: string, part: GoldenSubprogram, type: string, object: string, ctx: JitContext): Outcome {
+/** Compiles the instructions of `part` and compares code and exception table. */
+export function compareImage(
+  name: string,
+  part: GoldenSubprogram,
+  type: string,
+  object: string,
+  ctx: JitContext,
+): Outcome {
   const fn: JitFunction = {
     insns: readInsns(fromHex(part.jitInsnsHex)),
     stackDepth: part.stackDepth,
