@@ -1,10 +1,10 @@
 import type { ScalarRange } from './range.ts';
 
-/** C's `%#llx`. */
+/** The kernel's `%#llx`, which prints 0 as 0x0. */
 function hex(lo: number, hi: number): string {
   const low = (lo >>> 0).toString(16);
   if (hi) return `0x${(hi >>> 0).toString(16)}${low.padStart(8, '0')}`;
-  return lo ? `0x${low}` : '0';
+  return `0x${low}`;
 }
 
 /** Unsigned: decimal up to U16_MAX, else hex (`verbose_unum`). */
