@@ -1,5 +1,6 @@
 import type { Insn } from '../../bpf/index.ts';
 import * as D from '../domain/index.ts';
+import { pushStack } from './branch.ts';
 import { pointerAlu } from './pointer.ts';
 import { markChainPrecision } from './precise.ts';
 import * as T from './reg_types.table.ts';
@@ -90,6 +91,27 @@ function checkMov(env: Env, insn: Insn): void {
   D.boundsSync(dst);
 }
 
+/** A mask of all ones or none (-1 or 0) under AND and OR: both values are walked apart (`maybe_fork_scalars`). */
+function forkSigns(env: Env, insn: Insn, dst: RegState): void {
+  const wide = dst.sminLo === -1 && dst.sminHi === -1 && (dst.smaxLo | dst.smaxHi) === 0;
+  if (!wide && (dst.s32min !== -1 || dst.s32max !== 0)) return;
+  const state = pushStack(env, env.insnIdx, env.insnIdx, false);
+  const other = state.frame[state.curframe]!.regs[insn.dst]!;
+  setKnown(other, 0, wide);
+  setKnown(dst, -1, wide);
+}
+
+function setKnown(reg: RegState, value: number, wide: boolean): void {
+  if (wide) {
+    markRegKnown(reg, value, value);
+    return;
+  }
+  reg.varLo = value;
+  reg.maskLo = 0;
+  reg.s32min = reg.s32max = value;
+  reg.u32min = reg.u32max = value >>> 0;
+}
+
 /** dst = dst op src on scalars (`adjust_scalar_min_max_vals`). */
 function scalarAlu(env: Env, insn: Insn, dst: RegState, src: RegState): void {
   const op = insn.code & 0xf0;
@@ -107,6 +129,7 @@ function scalarAlu(env: Env, insn: Insn, dst: RegState, src: RegState): void {
     if (is32) D.zext32(dst);
     return;
   }
+  if ((op === 0x40 || op === 0x50) && D.isConst(src)) forkSigns(env, insn, dst);
   OPS[op](dst, src, is32);
   if (is32) D.zext32(dst);
   D.boundsSync(dst);

@@ -29,7 +29,7 @@ export function checkMaxStackDepth(env: Env): void {
 }
 
 function roundDepth(env: Env, depth: number): number {
-  const size = depth < 1 ? 1 : depth;
+  const size = Math.max(depth, 1);
   return env.input.target.jitRequested ? Math.ceil(size / 16) * 16 : Math.ceil(size / 32) * 32;
 }
 

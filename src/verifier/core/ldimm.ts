@@ -5,6 +5,33 @@ import * as T from './reg_types.table.ts';
 import { checkRegArg, markRegKnown, markRegKnownZero } from './regs.ts';
 import { reject } from './types.ts';
 
+const ATOMIC_SIZES = new Set([0xc3, 0xcb, 0xd3, 0xdb]);
+
+/** Whether opcode `code` exists (`bpf_opcode_in_insntable`). */
+function knownOpcode(code: number): boolean {
+  const size = code & 0x18;
+  const mode = code & 0xe0;
+  const op = code & 0xf0;
+  switch (code & 7) {
+    case 0:
+      return code === 0x18 || ((mode === 0x20 || mode === 0x40) && size !== 0x18);
+    case 1:
+      return mode === 0x60 || (mode === 0x80 && size !== 0x18);
+    case 2:
+      return mode === 0x60;
+    case 3:
+      return mode === 0x60 || ATOMIC_SIZES.has(code);
+    case 4:
+      return op <= 0xd0 && code !== 0x8c;
+    case 7:
+      return op <= 0xd0 && code !== 0x8f && code !== 0xdf;
+    case 5:
+      return (op <= 0xe0 && !(code & 8)) || (op >= 0x10 && op <= 0xd0 && op !== 0x80 && op !== 0x90);
+    default:
+      return op <= 0xd0 && op !== 0x80 && op !== 0x90 && !(op === 0 && code & 8);
+  }
+}
+
 /** Reserved fields, maps and variables that 64-bit loads name (`resolve_pseudo_ldimm64`). */
 export function resolvePseudoLdImm64(env: VerifierEnv): void {
   const { insns } = env;
@@ -13,7 +40,7 @@ export function resolvePseudoLdImm64(env: VerifierEnv): void {
     if ((insn.code & 7) === 1 && (((insn.code & 0xe0) !== 0x60 && (insn.code & 0xe0) !== 0x80) || insn.imm !== 0))
       reject(env, 'EINVAL', 'BPF_LDX uses reserved fields');
     if (insn.code !== 0x18) {
-      if ((insn.code & 7) === 5 && (insn.code & 0xf0) === 0x80 && insn.src === 2) continue;
+      if (!knownOpcode(insn.code)) reject(env, 'EINVAL', `unknown opcode ${insn.code.toString(16).padStart(2, '0')}`);
       continue;
     }
     const second = insns[i + 1];

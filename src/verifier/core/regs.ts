@@ -76,7 +76,7 @@ function isReg64(insn: Insn, regno: number, reg: RegState, src: boolean): boolea
   }
   if (cls === 0) {
     if ((code & 0xe0) === 0) return true;
-    if (regno !== 6) return src ? false : false;
+    if (regno !== 6) return false;
   }
   return true;
 }
