@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as D from '../../src/verifier/domain/index.ts';
@@ -202,6 +203,28 @@ const word = fc.oneof(
 );
 const values = fc.array(word, { minLength: 1, maxLength: 6 }).map((list) => list.map((v) => v & MASK));
 
+/** The range that a log shows as `text`. */
+function parse(text: string): D.ScalarRange {
+  const fields: Record<string, number> = {};
+  const set64 = (name: string, v: bigint): void => {
+    fields[`${name}Lo`] = lo(v);
+    fields[`${name}Hi`] = hi(v);
+  };
+  for (const [, names, digits] of text.matchAll(/((?:[su](?:min|max)(?:32)?=)+)(-?[0-9a-fx]+)/g)) {
+    const value = digits!.startsWith('-') ? -BigInt(digits!.slice(1)) : BigInt(digits!);
+    for (const name of names!.split('=').slice(0, -1)) {
+      if (!name.endsWith('32')) set64(name, value);
+      else fields[`${name[0]}32${name.slice(1, 4)}`] = name[0] === 'u' ? u32(value) : s32(value);
+    }
+  }
+  const bits = /var_off=\((\w+); (\w+)\)/.exec(text);
+  if (bits) {
+    set64('var', BigInt(bits[1]!));
+    set64('mask', BigInt(bits[2]!));
+  }
+  return Object.assign(new D.ScalarRange(), fields);
+}
+
 describe('scalar domain', () => {
   it('contains every result of small intervals at every place', () => {
     for (const place of PLACES)
@@ -213,6 +236,16 @@ describe('scalar domain', () => {
             checkBinary(xs, ys);
             checkJumps(xs, ys);
           }
+  });
+
+  it('contains every result of shifts, negations and casts of small intervals', () => {
+    for (const place of PLACES)
+      for (const x of INTERVALS)
+        for (let shift = 0; shift < 64; shift += 3)
+          checkUnary(
+            x.map((v) => place(v) & MASK),
+            shift,
+          );
   });
 
   it('contains every result of random sets', () => {
@@ -253,5 +286,20 @@ describe('scalar domain', () => {
     D.setUnknown(r);
     D.coerceToSizeSx(r, 1);
     expect(D.printRange(r)).toBe('smin=smin32=-128,smax=smax32=127');
+  });
+
+  it('finds the scalars of real logs complete, and prints them as they were', () => {
+    const lines = readFileSync(new URL('../golden/linux-6.18/scalars.txt', import.meta.url), 'utf8')
+      .trim()
+      .split('\n');
+    for (const line of lines) {
+      const text = line.slice('scalar('.length, -1);
+      const r = parse(text);
+      expect(D.printRange(r)).toBe(text);
+      D.boundsSync(r);
+      expect(D.printRange(r)).toBe(text);
+      expect(D.boundsViolation(r)).toBe(null);
+    }
+    expect(lines.length).toBeGreaterThan(200);
   });
 });
