@@ -226,7 +226,7 @@ function parse(text: string): D.ScalarRange {
 }
 
 describe('scalar domain', () => {
-  it('contains every result of small intervals at every place', () => {
+  it('contains the results of small intervals at every place', () => {
     for (const place of PLACES)
       for (const other of PLACES)
         for (const x of INTERVALS.filter((_, i) => i % 2 === 0))
@@ -238,7 +238,7 @@ describe('scalar domain', () => {
           }
   });
 
-  it('contains every result of shifts, negations and casts of small intervals', () => {
+  it('contains the results of shifts, negations and casts of small intervals', () => {
     for (const place of PLACES)
       for (const x of INTERVALS)
         for (let shift = 0; shift < 64; shift += 3)
@@ -248,7 +248,7 @@ describe('scalar domain', () => {
           );
   });
 
-  it('contains every result of random sets', () => {
+  it('contains the results of random sets', () => {
     fc.assert(
       fc.property(values, values, fc.nat(63), (xs, ys, shift) => {
         checkBinary(xs, ys);
