@@ -61,6 +61,8 @@ export class VerifierEnv implements Env {
   readonly branches: StackElem[] = [];
   /** Checkpoints of an instruction (`explored_states`), newest first, keyed by insn and call site as the kernel hashes. */
   readonly explored = new Map<number, VerifierState[]>();
+  /** Checkpoint through which each component was entered, by call chain. */
+  readonly sccEntries = new Map<string, VerifierState>();
   totalStates = 0;
   peakStates = 0;
   maxStatesPerInsn = 0;

@@ -44,7 +44,7 @@ export function resolvePseudoLdImm64(env: VerifierEnv): void {
       continue;
     }
     const second = insns[i + 1];
-    if (!second || second.code !== 0 || second.dst !== 0 || second.src !== 0 || second.off !== 0)
+    if (second?.code !== 0 || second.dst !== 0 || second.src !== 0 || second.off !== 0)
       reject(env, 'EINVAL', 'invalid bpf_ld_imm64 insn');
     if (insn.off !== 0) reject(env, 'EINVAL', 'BPF_LD_IMM64 uses reserved fields');
     if (insn.src === 3) env.ops.checkPseudoBtfId(env, insn, i);

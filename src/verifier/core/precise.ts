@@ -131,7 +131,6 @@ function backtrack(env: VerifierEnv, bt: Backtrack, from: number, start: Verifie
   let subseq = -1;
   let last = from;
   let skipFirst = initial.size > 0;
-  needsMark(start, bt);
   if (bt.empty()) return;
   let state: VerifierState | null = start;
   while (state) {
@@ -159,7 +158,7 @@ function backtrack(env: VerifierEnv, bt: Backtrack, from: number, start: Verifie
       }
       if (bt.empty()) return;
       subseq = i;
-      if (h === 0 && i === first) break;
+      if (i === first && (h === 0 || (h === 1 && history[0]!.idx === i))) break;
       if (h > 0 && history[h - 1]!.idx === i) {
         i = history[h - 1]!.prevIdx;
         h--;

@@ -7,9 +7,38 @@ import { propagatePrecision } from './precise.ts';
 import * as T from './reg_types.table.ts';
 import { reject, type VerifierState } from './types.ts';
 
+/** Call sites down to the frame that is in a component, and its number (`compute_scc_callchain`); '' outside. */
+function sccChain(env: VerifierEnv, state: VerifierState): string {
+  const sites: number[] = [];
+  for (let f = 0; f <= state.curframe; f++) {
+    const at = f === state.curframe ? state.insnIdx : state.frame[f + 1]!.callsite;
+    const { scc } = env.aux[at]!;
+    if (scc) return `(${[...sites, scc].join(',')})`;
+    sites.push(at);
+  }
+  return '';
+}
+
+function enterScc(env: VerifierEnv, state: VerifierState): void {
+  const chain = sccChain(env, state);
+  if (!chain || env.sccEntries.get(chain)) return;
+  env.sccEntries.set(chain, state);
+  if (env.input.logLevel & 2) env.verbose(`SCC enter ${chain}\n`);
+}
+
+function exitScc(env: VerifierEnv, state: VerifierState): void {
+  const chain = sccChain(env, state);
+  if (!chain || env.sccEntries.get(chain) !== state) return;
+  env.sccEntries.delete(chain);
+  if (env.input.logLevel & 2) env.verbose(`SCC exit ${chain}\n`);
+}
+
 /** The path through `state` ended: its ancestors have one branch less to explore (`update_branch_counts`). */
-export function updateBranchCounts(_env: VerifierEnv, state: VerifierState): void {
-  for (let at: VerifierState | null = state; at; at = at.parent) if (--at.branches > 0) break;
+export function updateBranchCounts(env: VerifierEnv, state: VerifierState): void {
+  for (let at: VerifierState | null = state; at; at = at.parent) {
+    if (--at.branches > 0) break;
+    exitScc(env, at);
+  }
 }
 
 function iterActive(state: VerifierState): boolean {
@@ -118,6 +147,7 @@ function checkpoint(env: VerifierEnv, at: number, key: number, states: VerifierS
   saved.missCnt = 0;
   saved.hitCnt = 0;
   saved.branches = 1;
+  enterScc(env, saved);
   cur.parent = saved;
   cur.firstInsnIdx = at;
   cur.dfsDepth = saved.dfsDepth + 1;
