@@ -3,6 +3,7 @@
 // Gives: boot, CFI as applied at boot, maps, helpers, program load, struct_ops maps and links, failure reports.
 // Mirrors: arch/x86/kernel/{alternative,cfi,cet}.c, kernel/bpf/{bpf_struct_ops,syscall,helpers,arraymap,hashtab}.c (6.12).
 // Leaves out: verification of programs, tracing attachment, more than one CPU, thunks of mitigations.
+
 export { type BootOptions, bootKernel } from './boot.ts';
 export { BREAK_WAYS, type BreakCell, type BreakWay, breakMember } from './break.ts';
 export {
@@ -16,6 +17,7 @@ export {
   sealPreamble,
 } from './cfi.ts';
 export { KernelError, KernelOops, type Report, UnsupportedError } from './error.ts';
+export { helperSymbol, mapOperation } from './helpers.ts';
 export { callSiteName, gateCall, HZ, Kernel } from './kernel.ts';
 export { type LoadedObject, type LoadedProgram, loadObject } from './load.ts';
 export { type BpfMap, MAP_TYPE, RingbufMap } from './maps.ts';

@@ -11,6 +11,8 @@ export interface VerifiedGolden {
   object: string;
   kernel?: KernelName;
   programs?: VerifiedProgram[];
+  /** Programs that were attached are recorded here once more. */
+  attach?: { progs?: Pick<VerifiedProgram, 'name' | 'kprogs'>[] };
 }
 export interface VerifiedProgram {
   name: string;
@@ -58,7 +60,9 @@ function verifyObject(directory: OracleDirectory, mode: string, object: string):
   if (golden === undefined || programs.length === 0) return [];
   const target = targetOf(directory, golden.kernel);
   const resolved = resolveObject(openObject(directory.object(object), `${object}.bpf.o`), target);
-  return programs.map((program): Verified => {
+  return programs.map((recorded): Verified => {
+    const attached = golden.attach?.progs?.find(({ name }) => name === recorded.name)?.kprogs;
+    const program = { ...recorded, ...(recorded.kprogs === undefined && attached ? { kprogs: attached } : {}) };
     const own = resolved.programs.find(({ name }) => name === program.name);
     if (own === undefined) throw new TypeError(`no program '${program.name}' in the object`);
     try {

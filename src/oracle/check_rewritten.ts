@@ -1,5 +1,6 @@
 import { fromHex, TrampetError, toHex } from '../base/index.ts';
 import { CALL, disassemble, type Insn, LD_IMM64, PSEUDO, PSEUDO_CALL, readInsns, writeInsns } from '../bpf/index.ts';
+import { helperSymbol, mapOperation } from '../kernel/index.ts';
 import {
   type CallRewriter,
   inlineHelper,
@@ -16,6 +17,10 @@ import type { Checker, OracleDirectory, Outcome } from './types.ts';
 /** BPF_FUNC_get_smp_processor_id, BPF_FUNC_jiffies64. */
 const CPU_ID = 8;
 const JIFFIES64 = 118;
+/** BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem. */
+const MAP_WRITES: ReadonlySet<number> = new Set([2, 3]);
+/** ktime_get_ns, get_current_pid_tgid, get_current_uid_gid, get_current_task: one function in every program type. */
+const PLAIN_HELPERS: ReadonlySet<number> = new Set([5, 14, 15, 35]);
 
 /** The functions that the JIT got: with subprograms, `main` of the golden repeats the first of them. */
 export const functionsOf = ({ kprogs }: VerifiedProgram) =>
@@ -62,7 +67,10 @@ function settleCalls(functions: readonly RewrittenFunction[], program: VerifiedP
 }
 
 /** Calls as that kernel has them: helpers and kfuncs by their symbols, look-ups inlined. */
-function callsOf(directory: OracleDirectory, { maps, target }: Omit<VerifierInput, 'ops'>): CallRewriter {
+export function callsOf(
+  directory: OracleDirectory,
+  { maps, target }: Pick<VerifierInput, 'maps' | 'target'>,
+): CallRewriter {
   const address = (symbol: string) => kernelAddress(directory, symbol);
   const distance = (symbol: string, where: string): number => {
     const [place, base] = [address(symbol), address('__bpf_call_base')];
@@ -88,6 +96,9 @@ function callsOf(directory: OracleDirectory, { maps, target }: Omit<VerifierInpu
             },
           });
       if (inlined !== undefined) return inlined.insns;
+      const operation = MAP_WRITES.has(insn.imm) ? mapOperation(insn.imm, maps[map]?.type ?? 0) : undefined;
+      const symbol = operation ?? (PLAIN_HELPERS.has(insn.imm) ? helperSymbol(insn.imm) : undefined);
+      if (symbol !== undefined) return [{ ...insn, imm: distance(symbol, where) }];
       throw new VerifierError('calls of this helper are not rewritten yet', where, 'VERIFIER', 'unsupported');
     },
     kfunc: (insn, where) => [{ ...insn, off: 0, imm: distance(target.vmlinux.name(insn.imm), where) }],
