@@ -46,14 +46,13 @@ function skbCommon(off: number, size: number, access: number): CtxAccess | null 
       ? pointer(T.PTR_TO_SOCK_COMMON | T.PTR_MAYBE_NULL)
       : null;
   }
-  if (off > SKB.tstamp[0] + 24 && off < SKB.hwtstamp[0] && off >= 180) return null;
+  if (inside(off, SKB.tstampType)) return null;
   if (access === BPF_WRITE) return size === 4 ? scalar() : null;
   return narrowOk(off, size, 4) ? scalar(4) : null;
 }
 
-function skbPointer(env: Env, off: number, meta: boolean): CtxAccess | null {
+function skbPointer(off: number, meta: boolean): CtxAccess | null {
   const { SKB } = P;
-  void env;
   if (off === SKB.data[0]) return pointer(T.PTR_TO_PACKET);
   if (off === SKB.dataEnd[0]) return pointer(T.PTR_TO_PACKET_END);
   if (off === SKB.dataMeta[0] && meta) return pointer(T.PTR_TO_PACKET_META);
@@ -80,22 +79,23 @@ const socketFilter: Rule = (_env, off, size, access) => {
   return skbCommon(off, size, access);
 };
 
-const classifier: Rule = (env, off, size, access, isLdsx) => {
+const classifier: Rule = (_env, off, size, access, isLdsx) => {
   const { SKB } = P;
   if (access === BPF_WRITE && !CLS_WRITABLE.includes(off) && !inside(off, SKB.cb)) return null;
   if (inside(off, [SKB.family[0], 48])) return null;
-  const special = skbPointer(env, off, true);
+  if (off === SKB.tstampType[0]) return size === 1 ? scalar() : null;
+  const special = skbPointer(off, true);
   const common = skbCommon(off, size, access);
   if (!special || !common) return common;
   return isLdsx ? null : special;
 };
 
-const cgroupSkb: Rule = (env, off, size, access, isLdsx) => {
+const cgroupSkb: Rule = (_env, off, size, access, isLdsx) => {
   const { SKB } = P;
   if (inside(off, SKB.tcClassid) || inside(off, SKB.dataMeta) || inside(off, SKB.wireLen)) return null;
   const writable = [8, 32, 152].includes(off) || inside(off, SKB.cb);
   if (access === BPF_WRITE && !writable) return null;
-  const special = skbPointer(env, off, false);
+  const special = skbPointer(off, false);
   const common = skbCommon(off, size, access);
   if (!special || !common) return common;
   return isLdsx ? null : special;

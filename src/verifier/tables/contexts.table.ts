@@ -44,6 +44,8 @@ export const SKB = {
   tstamp: [152, 8],
   wireLen: [160, 4],
   sk: [168, 8],
+  /** The byte and the hole behind it. */
+  tstampType: [180, 4],
   hwtstamp: [184, 8],
   size: 192,
 } as const;
