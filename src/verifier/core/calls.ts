@@ -102,7 +102,7 @@ function throwQuiet(env: Env): never {
 /** A helper or kfunc that calls function `subprog` back (`push_callback_call`). */
 export function pushCallbackCall(
   e: Env,
-  insn: Insn,
+  _insn: Insn,
   insnIdx: number,
   subprog: number,
   setCallee: SetCalleeState,
@@ -124,7 +124,6 @@ export function pushCallbackCall(
   state.callbackUnrollDepth++;
   state.frame[state.curframe - 1]!.callbackDepth++;
   env.func().callbackDepth = 0;
-  void insn;
 }
 
 function pushAsync(

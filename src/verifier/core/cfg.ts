@@ -95,8 +95,6 @@ export class ControlFlow {
         i++;
       }
     }
-    const main = env.subprogs[0]!;
-    if (main.changesPktData || main.mightSleep) return;
   }
 
   private walk(root: number): void {
@@ -115,7 +113,7 @@ export class ControlFlow {
   }
 
   /** True when the target was walked already and `t` may go on to its next edge. */
-  private push(t: number, w: number, e: number, initStateExplored: boolean): boolean {
+  private push(t: number, w: number, e: number): boolean {
     const { env, state } = this;
     if (e === FALLTHROUGH && state[t]! >= (DISCOVERED | FALLTHROUGH)) return true;
     if (e === BRANCH && state[t]! >= (DISCOVERED | BRANCH)) return true;
@@ -138,14 +136,13 @@ export class ControlFlow {
       state[t] = DISCOVERED | e;
       return true;
     }
-    void initStateExplored;
     return true;
   }
 
   private callee(t: number, insn: Insn, visitCallee: boolean): boolean {
     const { env } = this;
     const size = isLdImm64(insn) ? 2 : 1;
-    const done = this.push(t, t + size, FALLTHROUGH, false);
+    const done = this.push(t, t + size, FALLTHROUGH);
     if (t + 1 < env.insns.length) {
       env.aux[t + size]!.prunePoint = true;
       env.aux[t + size]!.jmpPoint = true;
@@ -154,7 +151,7 @@ export class ControlFlow {
     env.aux[t]!.prunePoint = true;
     const w = t + insn.imm + 1;
     this.mergeCallee(t, w);
-    return this.push(t, w, BRANCH, done) && done;
+    return this.push(t, w, BRANCH) && done;
   }
 
   private mergeCallee(t: number, w: number): void {
@@ -170,7 +167,7 @@ export class ControlFlow {
     const insn = env.insns[t]!;
     const aux = env.aux;
     if (isPseudoFunc(insn)) return this.callee(t, insn, true);
-    if (!isJump(insn)) return this.push(t, t + (isLdImm64(insn) ? 2 : 1), FALLTHROUGH, false);
+    if (!isJump(insn)) return this.push(t, t + (isLdImm64(insn) ? 2 : 1), FALLTHROUGH);
     const op = insn.code & 0xf0;
     if (op === 0x90) return true;
     if (op === 0x80) {
@@ -199,15 +196,15 @@ export class ControlFlow {
     if (op === 0) {
       if ((insn.code & 8) !== 0) reject(env, 'EINVAL', '');
       const to = t + jumpOffset(insn) + 1;
-      const done = this.push(t, to, FALLTHROUGH, false);
+      const done = this.push(t, to, FALLTHROUGH);
       aux[to]!.prunePoint = true;
       aux[to]!.jmpPoint = true;
       return done;
     }
     aux[t]!.prunePoint = true;
     if (isMayGoto(insn)) aux[t]!.forceCheckpoint = true;
-    if (!this.push(t, t + 1, FALLTHROUGH, true)) return false;
-    return this.push(t, t + insn.off + 1, BRANCH, true);
+    if (!this.push(t, t + 1, FALLTHROUGH)) return false;
+    return this.push(t, t + insn.off + 1, BRANCH);
   }
 }
 
