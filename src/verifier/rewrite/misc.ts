@@ -27,11 +27,14 @@ export function extendExchanges(program: WorkingProgram): WorkingProgram {
 export function fixUp(program: WorkingProgram, name: string, calls: CallRewriter): WorkingProgram {
   const edits = new Map<number, readonly Insn[]>();
   program.insns.forEach((insn, i) => {
+    const aux = program.aux[i]!;
     const where = `${name}: insn ${i}`;
     if (insn.code === MAY_GOTO)
       throw new VerifierError('may_goto is not rewritten yet', where, 'VERIFIER', 'unsupported');
+    if (aux.fastcallSpillsNum > 0 || aux.loopInlineFit || aux.kptrStructMeta !== null)
+      throw new VerifierError('this call is not rewritten yet', where, 'VERIFIER', 'unsupported');
     if (insn.code === CALL) {
-      const { mapPtr, mapIndex } = program.aux[i]!;
+      const { mapPtr, mapIndex } = aux;
       if (insn.src === PSEUDO_KFUNC_CALL) edits.set(i, calls.kfunc(insn, where));
       else if (insn.src === 0) edits.set(i, calls.helper(insn, mapPtr === MAP_PTR_POISON ? -1 : mapIndex, where));
       return;
