@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { readBtf } from '../dist/btf/index.js';
 import { jitFunction } from '../dist/jit/index.js';
-import { cfiHashes, makeTarget } from '../dist/target/index.js';
+import { CFI_HASHES, makeTarget } from '../dist/target/index.js';
 
 const btf = readBtf(readFileSync(new URL('../data/btf/vmlinux-6.12.btf', import.meta.url)));
 const target = makeTarget({ release: '6.12', cfi: 'fineibt', btf });
@@ -21,7 +21,7 @@ const ctx = {
   features: target.features,
   era: target.era,
   offsets: target.offsets,
-  hashes: cfiHashes(0),
+  hashes: CFI_HASHES,
   symbols,
   accountedCallees: new Set(),
   taskSizeMax: { lo: 0xfffff000, hi: 0x7fff },

@@ -1,6 +1,6 @@
 import { CLASS, EXIT, type Insn, JMP, PSEUDO_CALL, SRC_X } from '../bpf/index.ts';
 import { REG, X } from '../x86/index.ts';
-import { emitCall, emitIndirectJump, emitReturn, MAX_TAIL_CALL_CNT, popSaved } from './_frame.ts';
+import { emitCall, emitIndirectJump, emitReturn, MAX_TAIL_CALL_CNT, popSaved, skippedByTailCall } from './_frame.ts';
 import { isImm8, type JitState, roundUp8 } from './_state.ts';
 import { JitError } from './error.ts';
 
@@ -162,9 +162,6 @@ function emitLeaveForTailCall(state: JitState): void {
   if (fn.stackDepth > 0) e.regImm32(X.add_EvIz, 8, REG.rsp, roundUp8(fn.stackDepth));
 }
 
-/** Bytes of a callee that a tail call skips: nop5, nop or xor of 3 or 2, push rbp, mov rbp rsp, and the entry's ENDBR. */
-const skippedByTailCall = ({ ctx }: JitState) => (ctx.era.tailCallByPointer ? 12 : 11) + (ctx.features.ibt ? 4 : 0);
-
 /** bpf_tail_call with an index known only at run time: rdi ctx, rsi array, rdx index. */
 function emitTailCallIndirect(state: JitState): void {
   const { e, ctx } = state;
@@ -179,7 +176,7 @@ function emitTailCallIndirect(state: JitState): void {
   out(4);
   emitLeaveForTailCall(state);
   e.mem(X.mov_GvEv, 8, REG.rcx, ctx.offsets.bpfProgBpfFunc, REG.rcx, 1);
-  e.regImm8(X.add_EvIb, 8, REG.rcx, skippedByTailCall(state));
+  e.regImm8(X.add_EvIb, 8, REG.rcx, skippedByTailCall(ctx));
   emitIndirectJump(e, ctx, REG.rcx, state.image);
   state.indirectLabel = e.length - start;
 }

@@ -179,3 +179,7 @@ export function emitCall(e: Emitter, ctx: JitContext, target: number, image: num
   emitAccounting(e, ctx, image, target >>> 0);
   e.rel32(X.call_Jz, (target - (image + e.length + 5)) | 0);
 }
+
+/** Bytes of a callee that a tail call skips: nop5, nop or xor of 3 or 2, push rbp, mov rbp rsp, and the entry's ENDBR. */
+export const skippedByTailCall = ({ era, features }: Pick<JitContext, 'era' | 'features'>): number =>
+  (era.tailCallByPointer ? 12 : 11) + (features.ibt ? 4 : 0);

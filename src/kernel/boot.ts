@@ -8,8 +8,9 @@ import { bootCallSite, bootPreamble, CALL_SITE_SIZE, sealPreamble } from './cfi.
 import { UnsupportedError } from './error.ts';
 import { helperGates } from './helpers.ts';
 import { callSiteName, gateCall, Kernel } from './kernel.ts';
+import { progEnterGates } from './prog_enter.ts';
 import { Symbols } from './symbols.ts';
-import { type KernelText, TextBuilder } from './text.ts';
+import { type KernelText, TextBuilder, workOffset } from './text.ts';
 import { ItsThunks, layOutThunks, returnThunkName, THUNK_SIZE } from './thunks.ts';
 import type { GateDef, GateHandler, Subsystem } from './types.ts';
 
@@ -58,7 +59,9 @@ export function bootKernel(options: BootOptions): Kernel {
   const alive = (): Kernel => kernel!;
   const gates = collectGates(options.subsystems, alive);
   const builder = new TextBuilder(textRegion.start, features);
-  layOut(builder, options.subsystems, gates, target);
+  const modifiable = new Set(options.subsystems.flatMap((s) => s.modifiable ?? []));
+  const traceable = new Set([...gates.keys()].filter((name) => !NOTRACE.test(name)));
+  layOut(builder, options.subsystems, gates, traceable, target);
   const text = builder.build();
   applyCfi(text, textRegion.start, target);
   memory.poke(textRegion.start, text.bytes);
@@ -71,8 +74,7 @@ export function bootKernel(options: BootOptions): Kernel {
     symbols.add(name, start, size);
     if (preambles.has(start)) symbols.add(`__cfi_${name}`, start - 5 - features.callPadding, 5 + features.callPadding);
     const handler = gates.get(name);
-    // The vmcall comes after the ENDBR.
-    if (handler !== undefined) handlers.set(start + (features.ibt ? 4 : 0), handler);
+    if (handler !== undefined) handlers.set(start + workOffset(features, traceable.has(name)), handler);
   }
   const heapAlloc = new Allocator(memory, heap);
   const percpuAlloc = new Allocator(memory, { ...percpu, start: percpu.start + (64 << 12) });
@@ -81,7 +83,7 @@ export function bootKernel(options: BootOptions): Kernel {
   symbols.add('pcpu_hot', percpu.start + PCPU_HOT, 64);
   memory.setPtr(percpu.start + THIS_CPU_OFF, percpu.start);
   machine.setGs(percpu.start, memory.high(percpu.start));
-  machine.hostReturn = symbols.find('host_return')!.start + (features.ibt ? 4 : 0);
+  machine.hostReturn = symbols.find('host_return')!.start + workOffset(features, false);
   machine.setStack(stack.start + stack.size - 64);
   const call = gateCall(machine);
   machine.onHypercall = (_, address) => {
@@ -103,6 +105,7 @@ export function bootKernel(options: BootOptions): Kernel {
     structOps: new Map(options.subsystems.flatMap((s) => s.structOps).map((def) => [def.name, def])),
     jiffies,
     percpuBase: percpu.start,
+    modifiable,
     seed: options.seed ?? 1,
   });
   const words = { rehashed: target.hashSeed !== 0, paranoid: features.cfiParanoid };
@@ -113,18 +116,10 @@ export function bootKernel(options: BootOptions): Kernel {
 }
 
 function collectGates(subsystems: readonly Subsystem[], kernel: () => Kernel): Map<string, GateHandler> {
-  const enter: GateHandler = (call) => call.ret(1);
-  const nothing: GateHandler = () => {};
-  const gates = new Map<string, GateHandler>();
+  const gates = progEnterGates(() => kernel().runs);
   const add = (defs: readonly GateDef[]) => {
     for (const { name, handler } of defs) gates.set(name, handler);
   };
-  for (const suffix of ['', '_sleepable', '_recur', '_sleepable_recur']) {
-    gates.set(`__bpf_prog_enter${suffix}`, enter);
-    gates.set(`__bpf_prog_exit${suffix}`, nothing);
-  }
-  gates.set('__bpf_tramp_enter', nothing);
-  gates.set('__bpf_tramp_exit', nothing);
   add(helperGates(kernel));
   for (const subsystem of subsystems) add(subsystem.gates?.(kernel) ?? []);
   return gates;
@@ -135,6 +130,7 @@ function layOut(
   builder: TextBuilder,
   subsystems: readonly Subsystem[],
   gates: ReadonlyMap<string, GateHandler>,
+  traceable: ReadonlySet<string>,
   { btf, features }: Target,
 ): void {
   layOutThunks(builder, features, CALL_DEPTH);
@@ -165,7 +161,7 @@ function layOut(
   for (const name of gates.keys()) {
     const func = btf.find(name, 'func');
     const known = func === undefined ? undefined : btf.type(func);
-    builder.gate(name, known?.kind === 'func' ? kcfiHash(btf, known.type) : undefined);
+    builder.gate(name, known?.kind === 'func' ? kcfiHash(btf, known.type) : undefined, traceable.has(name));
   }
 }
 
@@ -196,6 +192,9 @@ function applyCfi(text: KernelText, base: GuestPtr, target: Target): void {
     text.bytes.set(booted, at);
   }
 }
+
+/** Functions without a patch site at their start (`notrace`). */
+const NOTRACE = /^__bpf_(prog|tramp)_(enter|exit)/;
 
 /** What the JIT needs to know of this kernel. */
 function jitContext(target: Target, symbols: Symbols): JitContext {

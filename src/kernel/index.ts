@@ -2,8 +2,8 @@
 // Takes: a target, subsystems that own ops tables, resolved objects.
 // Gives: boot, CFI as applied at boot, maps, helpers, program load, struct_ops maps and links, failure reports.
 // Mirrors: arch/x86/kernel/{alternative,cfi,cet}.c, kernel/bpf/{bpf_struct_ops,syscall,helpers,arraymap,hashtab}.c (6.12).
-// Leaves out: verification of programs, tracing attachment, more than one CPU, thunks of mitigations.
-
+// Leaves out: verification of programs, more than one CPU.
+export { type AttachTo, type TracingKind, TracingLink, type TracingTarget, Trampoline, textPoke } from './attach.ts';
 export { type BootOptions, bootKernel } from './boot.ts';
 export { BREAK_WAYS, type BreakCell, type BreakWay, breakMember } from './break.ts';
 export {

@@ -4,9 +4,11 @@ import type { JitContext } from '../jit/index.ts';
 import type { GuestMemory, GuestPtr, Machine } from '../machine/index.ts';
 import type { Target } from '../target/index.ts';
 import type { Allocator } from './alloc.ts';
+import type { Trampoline } from './attach.ts';
 import { hashPlace } from './cfi.ts';
 import { KernelError } from './error.ts';
 import type { BpfMap } from './maps.ts';
+import { noRuns, type ProgramRuns } from './prog_enter.ts';
 import { toOops, warnOfCfi } from './report.ts';
 import type { StructOpsMap } from './struct_ops.ts';
 import type { Symbols } from './symbols.ts';
@@ -29,6 +31,8 @@ export interface KernelParts {
   /** Address of the `jiffies` variable. */
   jiffies: GuestPtr;
   percpuBase: GuestPtr;
+  /** Functions whose return value fmod_ret programs may change. */
+  modifiable: ReadonlySet<string>;
   seed: number;
 }
 
@@ -51,12 +55,16 @@ export class Kernel {
   readonly jit: JitContext;
   readonly structOps: ReadonlyMap<string, StructOpsDef>;
   readonly percpuBase: GuestPtr;
+  readonly modifiable: ReadonlySet<string>;
   readonly random: Random;
   /** The kernel's log, and what programs print. */
   readonly log: string[] = [];
   readonly trace: string[] = [];
   readonly maps: BpfMap[] = [];
   readonly structOpsMaps: StructOpsMap[] = [];
+  /** Trampolines of traced functions, by the function's address (trampoline_table). */
+  readonly trampolines = new Map<GuestPtr, Trampoline>();
+  readonly runs: ProgramRuns = noRuns();
   /** Indirect calls of ops members so far, by member. */
   readonly calls = new Map<string, number>();
   /** Exception table of all images: address of a load → where to go on, and the register to clear. */
@@ -65,6 +73,9 @@ export class Kernel {
   readonly #fields = new Map<string, MemberPlace>();
   /** Addresses of the members' call sites, by type and member. */
   readonly #callSites = new Map<string, Map<string, GuestPtr>>();
+  /** Calls into the guest that are under way, and what waits for their end. */
+  #depth = 0;
+  #waiting: (() => void)[] = [];
   #now = 0;
   #shownJiffies = -1;
   #nextId = 1;
@@ -82,6 +93,7 @@ export class Kernel {
     this.jit = parts.jit;
     this.structOps = parts.structOps;
     this.percpuBase = parts.percpuBase;
+    this.modifiable = parts.modifiable;
     this.random = new Random(parts.seed);
     this.#jiffies = parts.jiffies;
     this.machine.onFault = (machine, fault) => {
@@ -192,14 +204,23 @@ export class Kernel {
     machine.lo[11] = r11;
     machine.hi[11] = r11 === 0 ? 0 : memory.pageHigh[r11 >>> 12]!;
     machine.lo[4] = top;
+    this.#depth++;
     try {
       machine.call(entry);
     } catch (error) {
       throw toOops(this, error);
     } finally {
       machine.lo[4] = rsp;
+      this.#depth--;
+      if (this.#depth === 0 && this.#waiting.length > 0) for (const work of this.#waiting.splice(0)) work();
     }
     return { lo: machine.resultLo, hi: machine.resultHi };
+  }
+
+  /** Does `work` once no guest code can be in what it frees (call_rcu): when no call into the guest is under way. */
+  callRcu(work: () => void): void {
+    if (this.#depth === 0) work();
+    else this.#waiting.push(work);
   }
 
   /** Calls a member of a registered table through its call site in guest text. @throws KernelOops */

@@ -18,6 +18,7 @@ import {
   type Replacement,
   VerifierError,
 } from '../verifier/index.ts';
+import { type AttachTo, type TracingTarget, tracingTarget } from './attach.ts';
 import { UnsupportedError } from './error.ts';
 import { helperSymbol, mapOperation } from './helpers.ts';
 import type { Kernel } from './kernel.ts';
@@ -32,6 +33,8 @@ export interface LoadedProgram {
   pointer: GuestPtr;
   bpfFunc: GuestPtr;
   functions: LoadedFunction[];
+  /** What a tracing program attaches to. */
+  tracing?: TracingTarget;
   /** Programs are checked for structure but not verified. */
   verified: false;
 }
@@ -46,9 +49,10 @@ export interface LoadedObject {
 
 /**
  * Loads an object: maps first, then every program that is to be loaded. If anything is refused, nothing stays behind.
+ * Tracing programs attach to functions of the kernel, or of the program `attachTo`.
  * @throws KernelError, VerifierError, JitError, UnsupportedError
  */
-export function loadObject(kernel: Kernel, resolved: ResolvedObject): LoadedObject {
+export function loadObject(kernel: Kernel, resolved: ResolvedObject, attachTo?: AttachTo): LoadedObject {
   const undo: (() => void)[] = [];
   const unload = () => {
     for (const step of undo.splice(0).reverse()) step();
@@ -65,7 +69,7 @@ export function loadObject(kernel: Kernel, resolved: ResolvedObject): LoadedObje
     });
     const programs = resolved.programs
       .filter(({ autoload }) => autoload)
-      .map((program) => loadProgram(kernel, program, maps, undo));
+      .map((program) => loadProgram(kernel, program, maps, undo, attachTo));
     return { resolved, maps, programs, unload };
   } catch (error) {
     unload();
@@ -73,15 +77,22 @@ export function loadObject(kernel: Kernel, resolved: ResolvedObject): LoadedObje
   }
 }
 
-function loadProgram(kernel: Kernel, program: ResolvedProgram, maps: BpfMap[], undo: (() => void)[]): LoadedProgram {
-  if (program.type !== 'struct_ops')
+function loadProgram(
+  kernel: Kernel,
+  program: ResolvedProgram,
+  maps: BpfMap[],
+  undo: (() => void)[],
+  attachTo: AttachTo | undefined,
+): LoadedProgram {
+  if (program.type !== 'struct_ops' && program.type !== 'tracing')
     throw new UnsupportedError(`program type '${program.type}' is not modelled yet`, `program '${program.name}'`);
-  if (program.structOps === undefined)
+  if (program.type === 'struct_ops' && program.structOps === undefined)
     throw new VerifierError(
       'SEC("struct_ops") program is not referenced by any ops table',
       `program '${program.name}'`,
       'ESRCH',
     );
+  const tracing = program.type === 'tracing' ? tracingTarget(kernel, program, attachTo) : undefined;
   for (const { insn, resolution } of program.core) {
     if (program.insns[insn]!.imm === POISON_CORE && program.insns[insn]!.code === CALL) {
       throw new VerifierError(
@@ -94,7 +105,9 @@ function loadProgram(kernel: Kernel, program: ResolvedProgram, maps: BpfMap[], u
   // The instructions as the system call would get them; a map's index stands for its file descriptor.
   const insns = encodeForLoad(program, (map) => map);
   const ranges = checkStructure(program.name, insns);
-  return placeProgram(kernel, program, prepare(kernel, program, insns, ranges, maps), undo);
+  const proto = tracing === undefined ? memberProto(kernel, program) : tracing.btf === kernel.btf ? tracing.proto : 0;
+  const loaded = placeProgram(kernel, program, prepare(kernel, program, insns, ranges, maps, proto), undo);
+  return tracing === undefined ? loaded : { ...loaded, tracing };
 }
 
 /** The kernel's rewrites: addresses, calls, probes, inlined helpers, guarded divisions; then each function by itself. */
@@ -104,6 +117,7 @@ function prepare(
   insns: Insn[],
   ranges: FunctionRange[],
   maps: BpfMap[],
+  proto: number,
 ): PreparedFunction[] {
   const mapRef = new Map(
     program.references.filter((r) => r.kind === 'map' || r.kind === 'map_value').map((r) => [r.insn, r.map]),
@@ -111,7 +125,7 @@ function prepare(
   const kfuncs = new Map(program.references.filter((r) => r.kind === 'kfunc').map((r) => [r.insn, r]));
   const replacements: Replacement[] = [];
   const depths = ranges.map((range, index) => {
-    const context = index === 0 ? { btf: kernel.btf, proto: memberProto(kernel, program) } : undefined;
+    const context = index === 0 ? { btf: kernel.btf, proto } : undefined;
     const flow = followTypes(program.name, insns, range, context, (at) => mapRef.get(at));
     for (let at = range.start; at < range.end; at++) {
       const insn = insns[at]!;

@@ -8,6 +8,13 @@ import { THUNK_SIZE } from './thunks.ts';
 const ALIGN = 16;
 const CACHE_LINE = 64;
 
+/** Bytes of the nop at a function's start that tracing turns into a call (-mfentry). */
+const PATCH_SITE = 5;
+
+/** Bytes from a function's start to its work: ENDBR and patch site. */
+export const workOffset = (features: Pick<Features, 'ibt'>, traceable: boolean): number =>
+  (features.ibt ? 4 : 0) + (traceable ? PATCH_SITE : 0);
+
 export interface TextFunction {
   name: string;
   start: GuestPtr;
@@ -97,9 +104,10 @@ export class TextBuilder {
     });
   }
 
-  /** A function whose work is done by the host: `vmcall ; ret`. */
-  gate(name: string, hash: number | undefined): GuestPtr {
+  /** A function whose work is done by the host: `[nop5 ;] vmcall ; ret`, with the patch site where it can be traced. */
+  gate(name: string, hash: number | undefined, traceable = false): GuestPtr {
     return this.function(name, hash === undefined ? {} : { hash }, (e) => {
+      if (traceable) e.nops(PATCH_SITE);
       e.op(X.vmcall);
       this.#ret(e);
     });

@@ -72,6 +72,8 @@ export interface Subsystem {
   callSites?: readonly CallSiteDef[];
   /** Functions that programs may call (kfuncs); the kernel is there when they are called. */
   gates?(kernel: () => Kernel): GateDef[];
+  /** Of these functions, those whose return value fmod_ret programs may change (ALLOW_ERROR_INJECTION). */
+  modifiable?: readonly string[];
 }
 
 /** A 64-bit argument: a number (sign-extended above 32 bits), or its halves. */

@@ -5,16 +5,23 @@
 // Leaves out: every other owner (sched_ext, HID, qdisc).
 export { dummySubsystem, type TestRunResult, testRun } from './dummy/dummy.ts';
 export {
+  type AckPacket,
+  type Burst,
   CC_MEMBERS,
   type CcMember,
+  CongestionOps,
   congestionControls,
+  type DataPacket,
   type FlowOptions,
   type FlowResult,
   type FlowSample,
   findCongestionControl,
   forgetSocket,
+  Receiver,
   registerSocket,
   runFlow,
+  Sender,
+  type SenderOptions,
   TcpSock,
   tcpSubsystem,
 } from './tcp/index.ts';

@@ -18,6 +18,11 @@ export interface Row {
   immediate: 0 | 1 | 2 | 'z' | 'v';
   /** All operands are bytes. */
   byte: boolean;
+  /** Whether the operand in ModRM's rm, or in its reg, is a byte register. */
+  byteRm: boolean;
+  byteReg: boolean;
+  /** 64 bits without REX.W. */
+  quad: boolean;
   /** Condition code of jcc, cmovcc, setcc. */
   condition: number;
 }
@@ -49,6 +54,9 @@ export function row(mnemonic: string, encoding: string, operands: string): Row {
     operands: operands === '' ? [] : operands.split(',').map(operand),
     immediate: 0,
     byte: false,
+    byteRm: false,
+    byteReg: false,
+    quad: false,
     condition: -1,
   };
   const parts = encoding.split(' ');
@@ -73,6 +81,9 @@ export function row(mnemonic: string, encoding: string, operands: string): Row {
   for (const { place, size } of made.operands) {
     if (place === 'I' || place === 'J') made.immediate = size === 'b' ? 1 : size === 'w' ? 2 : size === 'v' ? 'v' : 'z';
   }
+  made.byteRm = made.operands.some(({ place, size }) => place === 'E' && size === 'b');
+  made.byteReg = made.operands.some(({ place, size }) => place === 'G' && size === 'b');
+  made.quad = made.operands[0]?.size === 'q';
   const sized = made.operands.filter(({ place }) => place === 'E' || place === 'G' || place === 'Z');
   made.byte = (sized.length > 0 && sized.every(({ size }) => size === 'b')) || made.operands[0]?.place === 'AL';
   const conditional = /^(j|cmov|set)(?!mp)/.exec(mnemonic);

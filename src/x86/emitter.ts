@@ -42,19 +42,24 @@ export class Emitter {
   }
 
   u8(byte: number): void {
-    if (this.length === this.bytes.length) {
-      const grown = new Uint8Array(2 * this.length);
-      grown.set(this.bytes);
-      this.bytes = grown;
-    }
+    if (this.length === this.bytes.length) this.#grow();
     this.bytes[this.length++] = byte;
   }
 
   u32(value: number): void {
-    this.u8(value & 0xff);
-    this.u8((value >>> 8) & 0xff);
-    this.u8((value >>> 16) & 0xff);
-    this.u8(value >>> 24);
+    if (this.length + 4 > this.bytes.length) this.#grow();
+    const { bytes, length } = this;
+    bytes[length] = value;
+    bytes[length + 1] = value >>> 8;
+    bytes[length + 2] = value >>> 16;
+    bytes[length + 3] = value >>> 24;
+    this.length = length + 4;
+  }
+
+  #grow(): void {
+    const grown = new Uint8Array(2 * this.bytes.length);
+    grown.set(this.bytes);
+    this.bytes = grown;
   }
 
   raw(...bytes: number[]): void {
@@ -79,7 +84,7 @@ export class Emitter {
 
   /** Register in the opcode: `push`, `pop`, `bswap`, `mov r, imm`. Size 8 adds REX.W except where 64 bits are the default. */
   plus(row: Row, size: number, register: number): void {
-    const wide = size === 8 && row.operands[0]!.size !== 'q';
+    const wide = size === 8 && !row.quad;
     const rex = 0x40 | (wide ? 8 : 0) | (register >> 3);
     if (rex !== 0x40) this.u8(rex);
     this.#opcode(row, register & 7);
@@ -181,7 +186,7 @@ export class Emitter {
   #head(row: Row, size: number, rxb: number, forceRex: boolean): void {
     if (size === 2) this.u8(0x66);
     if (row.prefix !== 0) this.u8(row.prefix);
-    const wide = size === 8 && row.operands[0]!.size !== 'q';
+    const wide = size === 8 && !row.quad;
     const rex = 0x40 | (wide ? 8 : 0) | rxb;
     if (rex !== 0x40 || forceRex) this.u8(rex);
     this.#opcode(row, 0);
@@ -194,9 +199,7 @@ export class Emitter {
 
   /** spl, bpl, sil, dil exist only with a REX prefix. */
   #byteRegister(row: Row, register: number, place: 'E' | 'G'): boolean {
-    return (
-      register >= 4 && register < 8 && row.operands.some((operand) => operand.place === place && operand.size === 'b')
-    );
+    return register >= 4 && register < 8 && (place === 'E' ? row.byteRm : row.byteReg);
   }
 
   #mod(base: number, disp: number, width: DispWidth): number {

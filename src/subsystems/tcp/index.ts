@@ -1,9 +1,12 @@
 // tcp: the owner of tcp_congestion_ops, and a sender and receiver that call its members.
 // Takes: tables that BPF implements, a link. Gives: a registry of congestion controls, flows with their samples.
-// Mirrors: net/ipv4/bpf_tcp_ca.c, tcp_cong.c, tcp_input.c, tcp_output.c, tcp_rate.c (6.12).
-// Leaves out: TSO, tail loss probes, receive windows, several flows (docs/parity/tcp.md lists it all).
+// Mirrors: net/ipv4/bpf_tcp_ca.c, tcp_cong.c, tcp_input.c, tcp_output.c, tcp_rate.c (6.18).
+// Leaves out: TSO, receive windows (docs/parity/tcp.md lists it all).
 // State that programs may look at is in the guest's struct tcp_sock.
 export { type FlowOptions, type FlowResult, type FlowSample, runFlow } from './flow.ts';
-export { CC_MEMBERS, type CcMember } from './ops.ts';
+export { CC_MEMBERS, type CcMember, CongestionOps } from './ops.ts';
+export { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
+export { Sender, type SenderOptions } from './sender.ts';
 export { TcpSock } from './sock.ts';
 export { congestionControls, findCongestionControl, forgetSocket, registerSocket, tcpSubsystem } from './tcp_ca.ts';
+export type { Burst } from './writer.ts';

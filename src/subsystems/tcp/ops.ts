@@ -31,6 +31,8 @@ export class CongestionOps {
   readonly #kernel: Kernel;
   #kdata: GuestPtr;
   #has: ReadonlySet<CcMember>;
+  /** Called before each call of a member. */
+  onCall: ((member: CcMember, args: readonly Argument[]) => void) | undefined;
 
   constructor(kernel: Kernel, kdata: GuestPtr) {
     this.#kernel = kernel;
@@ -62,7 +64,9 @@ export class CongestionOps {
 
   /** Calls a member if the table has it; its return value as u32, undefined if it has not. */
   call(member: CcMember, ...args: Argument[]): number | undefined {
-    return this.#has.has(member) ? this.#kernel.callMember(this.#kdata, TYPE, member, args).lo >>> 0 : undefined;
+    if (!this.#has.has(member)) return undefined;
+    this.onCall?.(member, args);
+    return this.#kernel.callMember(this.#kdata, TYPE, member, args).lo >>> 0;
   }
 }
 

@@ -10,6 +10,8 @@ export interface RateTally {
   priorAt: number;
   lastSentAt: number;
   sendInterval: number;
+  /** Bytes in flight when that segment was sent. */
+  inFlight: number;
   appLimited: boolean;
   isRetrans: boolean;
   any: boolean;
@@ -21,19 +23,20 @@ export const emptyTally = (): RateTally => ({
   priorAt: 0,
   lastSentAt: 0,
   sendInterval: 0,
+  inFlight: 0,
   appLimited: false,
   isRetrans: false,
   any: false,
 });
 
-/** A segment was delivered: the newest one that was sent decides the sample (tcp_rate_skb_delivered, net/ipv4/tcp_rate.c). */
-export function tallyDelivered(tally: RateTally, segment: Segment): void {
+/** A segment was delivered: the newest one that was sent decides the sample, and true says it is this one (tcp_rate_skb_delivered, net/ipv4/tcp_rate.c). */
+export function tallyDelivered(tally: RateTally, segment: Segment): boolean {
   if (
     tally.any &&
     (segment.delivered < tally.priorDelivered ||
       (segment.delivered === tally.priorDelivered && segment.sentAt < tally.lastSentAt))
   )
-    return;
+    return false;
   tally.any = true;
   tally.priorDelivered = segment.delivered;
   tally.priorDeliveredCe = segment.deliveredCe;
@@ -42,6 +45,8 @@ export function tallyDelivered(tally: RateTally, segment: Segment): void {
   tally.appLimited = segment.appLimited;
   tally.isRetrans = segment.everRetransmitted;
   tally.sendInterval = segment.sentAt - segment.firstSentAt;
+  tally.inFlight = segment.inFlight;
+  return true;
 }
 
 export interface AckFacts {
@@ -63,7 +68,7 @@ export function writeRateSample(kernel: Kernel, at: GuestPtr, sock: TcpSock, tal
     else kernel.memory.setU8(at + offset, value);
   };
   const us = (ns: number) => Math.floor(ns / 1000);
-  const ackInterval = us(facts.now - tally.priorAt);
+  const ackInterval = tally.any ? us(facts.now - tally.priorAt) : 0;
   const sendInterval = us(tally.sendInterval);
   const interval = Math.max(ackInterval, sendInterval);
   const valid = tally.any && interval >= facts.minRttUs;
@@ -72,7 +77,7 @@ export function writeRateSample(kernel: Kernel, at: GuestPtr, sock: TcpSock, tal
   put('prior_delivered', tally.priorDelivered);
   put('prior_delivered_ce', tally.priorDeliveredCe);
   put('delivered', delivered);
-  put('delivered_ce', sock.get('delivered_ce') - tally.priorDeliveredCe);
+  put('delivered_ce', tally.any ? sock.get('delivered_ce') - tally.priorDeliveredCe : 0);
   put('interval_us', valid ? interval : -1);
   put('snd_interval_us', sendInterval);
   put('rcv_interval_us', ackInterval);

@@ -18,6 +18,8 @@ export interface AckPacket {
   /** Segments that arrived twice, reported once (D-SACK). */
   dsack: boolean;
   ece: boolean;
+  /** The advertised window is another one than before. */
+  windowMoved: boolean;
   /** Echoed timestamp. */
   echo: number;
 }
@@ -25,6 +27,10 @@ export interface AckPacket {
 const DELAYED_ACK = 40e6;
 /** Acknowledge each segment at the start (tcp_enter_quickack_mode). */
 const QUICK_ACKS = 16;
+/** Bytes by which the window opens for a segment (tcp_grow_window: twice advmss), where it starts and where it ends: half and five eighths of tcp_rmem[1]. */
+const WINDOW_STEP = 2 * 1448;
+const WINDOW_START = 2_097_152;
+const WINDOW_END = 2_621_440;
 
 /** The receiving end: cumulative and selective acknowledgments, delayed as Linux delays them, and ECN echoes. */
 export class Receiver {
@@ -39,6 +45,7 @@ export class Receiver {
   #quick = QUICK_ACKS;
   #ece = false;
   #echo = 0;
+  #window = 0;
   /** Segments that arrived in all, and first-time ones. */
   received = 0;
   distinct = 0;
@@ -72,6 +79,8 @@ export class Receiver {
       return;
     }
     this.distinct++;
+    // tcp_grow_window: a window that opens is told at once.
+    if (WINDOW_START + WINDOW_STEP * (this.distinct - 1) < WINDOW_END) this.#quick |= 1;
     const inOrder = packet.seq === this.#next;
     const hadHoles = this.#ranges.length > 0;
     if (inOrder) {
@@ -86,7 +95,6 @@ export class Receiver {
     }
     this.#pending++;
     if (this.#quick > 0 || this.#pending >= 2) {
-      this.#quick = Math.max(0, this.#quick - 1);
       this.#acknowledge(false);
       return;
     }
@@ -105,15 +113,24 @@ export class Receiver {
     this.#ranges.unshift(range);
   }
 
+  /** Whether the window grew since the last acknowledgment. */
+  #growWindow(): boolean {
+    const before = this.#window;
+    this.#window = Math.min(WINDOW_END, WINDOW_START + WINDOW_STEP * this.distinct);
+    return before !== this.#window;
+  }
+
   #acknowledge(dsack: boolean): void {
     if (this.#timer !== undefined) this.#timer.cancelled = true;
     this.#timer = undefined;
     this.#pending = 0;
+    if (this.#quick > 0) this.#quick--;
     this.#send({
       ack: this.#next,
       sacks: this.#ranges.slice(0, 3).map((range) => ({ ...range })),
       dsack,
       ece: this.#ece,
+      windowMoved: this.#growWindow(),
       echo: this.#echo,
     });
   }

@@ -1,17 +1,46 @@
 import type { CongestionOps } from './ops.ts';
+import { currentSsthresh } from './pacing.ts';
+import type { Scoreboard } from './scoreboard.ts';
 import { after, CA, CA_EVENT, type CaState, TCP_INFINITE_SSTHRESH, type TcpSock } from './sock.ts';
+
+const toMs = (ns: number): number => Math.floor(ns / 1e6);
+
+/** What may be sent again after an acknowledgment (REXMIT_NONE, REXMIT_LOST, REXMIT_NEW). */
+export type Resend = 'nothing' | 'lost' | 'new';
+
+/** What an acknowledgment means to the state machine. */
+export interface AlertFacts {
+  advanced: boolean;
+  ece: boolean;
+  sackedNow: boolean;
+  /** It says nothing new: a duplicate. */
+  duplicate: boolean;
+  originalArrived: boolean;
+  /** Data waits that was never sent. */
+  hasUnsent: boolean;
+  /** Echoed timestamp, nanoseconds. */
+  echo: number;
+}
 
 /**
  * The congestion state machine of a socket: entering and leaving CWR, Recovery and Loss, proportional rate reduction, undo.
- * Mirrors net/ipv4/tcp_input.c (6.12); times and segments belong to the sender.
+ * Mirrors net/ipv4/tcp_input.c (6.18); timers belong to the sender.
  */
 export class Recovery {
   readonly #sock: TcpSock;
   readonly #ops: CongestionOps;
+  readonly #board: Scoreboard;
+  /** Whether the timeout may have been spurious, and new data shall tell (F-RTO, RFC 5682). */
+  #frto = false;
+  /** When the first retransmission of this episode went out, nanoseconds; 0: none did. */
+  retransStamp = 0;
+  /** The tail loss probe was a retransmission (tlp_retrans). */
+  probeRetransmitted = false;
   /** The peer was told to expect CWR (ECN_QUEUE_CWR). */
   queueCwr = false;
 
-  constructor(sock: TcpSock, ops: CongestionOps) {
+  constructor(sock: TcpSock, ops: CongestionOps, board: Scoreboard) {
+    this.#board = board;
     this.#sock = sock;
     this.#ops = ops;
   }
@@ -35,22 +64,19 @@ export class Recovery {
     return this.state === CA.CWR || this.state === CA.Recovery;
   }
 
-  #currentSsthresh(): number {
-    const sock = this.#sock;
-    const cwnd = sock.get('snd_cwnd');
-    return this.reducing ? sock.get('snd_ssthresh') : Math.max(sock.get('snd_ssthresh'), (cwnd >> 1) + (cwnd >> 2));
-  }
-
   #initUndo(): void {
     const sock = this.#sock;
     sock.set('undo_marker', sock.get('snd_una'));
-    sock.set('undo_retrans', sock.get('retrans_out') === 0 ? 0xffffffff : sock.get('retrans_out'));
+    const probe = sock.get('tlp_high_seq') !== 0 && this.probeRetransmitted ? 1 : 0;
+    const under = sock.get('retrans_out') + probe;
+    sock.set('undo_retrans', under === 0 ? 0xffffffff : under);
   }
 
   /** tcp_init_cwnd_reduction. */
   #initReduction(): void {
     const sock = this.#sock;
     sock.set('high_seq', sock.get('snd_nxt'));
+    sock.set('tlp_high_seq', 0);
     sock.set('snd_cwnd_cnt', 0);
     sock.set('prior_cwnd', sock.get('snd_cwnd'));
     sock.set('prr_delivered', 0);
@@ -75,7 +101,7 @@ export class Recovery {
     sock.set('prior_ssthresh', 0);
     this.#initUndo();
     if (!this.reducing) {
-      if (!ece) sock.set('prior_ssthresh', this.#currentSsthresh());
+      if (!ece) sock.set('prior_ssthresh', currentSsthresh(sock, this.reducing));
       this.#initReduction();
     }
     this.setState(CA.Recovery);
@@ -84,12 +110,13 @@ export class Recovery {
   /** tcp_enter_loss, after the segments were marked. */
   enterLoss(): void {
     const sock = this.#sock;
+    const fresh = this.state < CA.Recovery;
     if (
       this.state <= CA.Disorder ||
       !after(sock.get('high_seq'), sock.get('snd_una')) ||
       (this.state === CA.Loss && sock.get('icsk_retransmits') === 0)
     ) {
-      sock.set('prior_ssthresh', this.#currentSsthresh());
+      sock.set('prior_ssthresh', currentSsthresh(sock, this.reducing));
       sock.set('prior_cwnd', sock.get('snd_cwnd'));
       sock.set('snd_ssthresh', this.#ops.call('ssthresh', { ptr: sock.pointer }) ?? 2);
       this.event(CA_EVENT.LOSS);
@@ -99,7 +126,9 @@ export class Recovery {
     sock.set('snd_cwnd_cnt', 0);
     this.setState(CA.Loss);
     sock.set('high_seq', sock.get('snd_nxt'));
+    sock.set('tlp_high_seq', 0);
     this.queueCwr = true;
+    this.#frto = fresh || sock.get('icsk_retransmits') > 0;
   }
 
   /** tcp_cwnd_reduction: proportional rate reduction (RFC 6937). */
@@ -120,11 +149,11 @@ export class Recovery {
       if (advanced && newlyLost === 0) send++;
       send = Math.min(delta, send);
     }
-    sock.set('snd_cwnd', inFlight + Math.max(send, out === 0 ? 1 : 0));
+    sock.set('snd_cwnd', inFlight + Math.max(send, out === 0 ? 1 : 0, 0));
   }
 
   /** tcp_end_cwnd_reduction. */
-  #endReduction(): void {
+  endReduction(): void {
     const sock = this.#sock;
     if (this.#ops.has('cong_control')) return;
     const ssthresh = sock.get('snd_ssthresh');
@@ -134,8 +163,9 @@ export class Recovery {
   }
 
   /** tcp_undo_cwnd_reduction: what was taken was taken wrongly. */
-  undo(): void {
+  #undo(unmarkLost: boolean): void {
     const sock = this.#sock;
+    if (unmarkLost) this.#board.unmarkLost();
     const prior = sock.get('prior_ssthresh');
     if (prior !== 0) {
       sock.set('snd_cwnd', this.#ops.call('undo_cwnd', { ptr: sock.pointer }) ?? sock.get('snd_cwnd'));
@@ -147,37 +177,154 @@ export class Recovery {
     sock.set('undo_marker', 0);
   }
 
-  /** Whether everything that was retransmitted turned out to have been delivered (D-SACK, or an old timestamp). */
-  mayUndo(delayed: boolean): boolean {
-    const sock = this.#sock;
-    return sock.get('undo_marker') !== 0 && (sock.get('undo_retrans') === 0 || delayed);
+  /** tcp_packet_delayed: what arrived had been sent before the first retransmission. */
+  #delayed(facts: AlertFacts): boolean {
+    return this.retransStamp === 0 || toMs(facts.echo) < toMs(this.retransStamp);
   }
 
-  /** An acknowledgment reached `high_seq`: the episode is over (the state part of tcp_fastretrans_alert). */
-  finishIfDone(delayed: boolean): void {
+  /** tcp_may_undo. */
+  #mayUndo(facts: AlertFacts): boolean {
     const sock = this.#sock;
-    const una = sock.get('snd_una');
-    if (this.state === CA.Open || after(sock.get('high_seq'), una)) return;
-    switch (this.state) {
-      case CA.CWR:
+    return sock.get('undo_marker') !== 0 && (sock.get('undo_retrans') === 0 || this.#delayed(facts));
+  }
+
+  /** tcp_any_retrans_done. */
+  #anyRetransDone(): boolean {
+    return this.#sock.get('retrans_out') > 0 || this.#board.queue.first?.everRetransmitted === true;
+  }
+
+  /** tcp_try_keep_open. */
+  tryKeepOpen(): void {
+    const sock = this.#sock;
+    const leftOut = sock.get('sacked_out') + sock.get('lost_out') > 0;
+    const state = leftOut || this.#anyRetransDone() ? CA.Disorder : CA.Open;
+    if (this.state === state) return;
+    this.setState(state);
+    sock.set('high_seq', sock.get('snd_nxt'));
+  }
+
+  /** tcp_try_to_open. */
+  #tryToOpen(ece: boolean): void {
+    if (!this.#anyRetransDone()) this.retransStamp = 0;
+    if (ece) this.enterCwr();
+    if (this.state !== CA.CWR) this.tryKeepOpen();
+  }
+
+  /** tcp_try_undo_recovery, which also ends an episode that was real. */
+  #endEpisode(facts: AlertFacts): void {
+    if (this.#mayUndo(facts)) this.#undo(false);
+    this.setState(CA.Open);
+  }
+
+  /** tcp_process_loss; what may be sent again now. */
+  #processLoss(facts: AlertFacts): Resend {
+    const sock = this.#sock;
+    const recovered = !after(sock.get('high_seq'), sock.get('snd_una'));
+    const undone = (frto: boolean): boolean => {
+      if (!frto && !this.#mayUndo(facts)) return false;
+      this.#undo(true);
+      sock.set('icsk_retransmits', 0);
+      this.setState(CA.Open);
+      return true;
+    };
+    if (facts.advanced && undone(false)) return 'nothing';
+    if (this.#frto) {
+      if (facts.originalArrived && undone(true)) return 'nothing';
+      if (after(sock.get('snd_nxt'), sock.get('high_seq'))) {
+        if (facts.sackedNow || facts.duplicate) this.#frto = false;
+      } else if (facts.advanced && !recovered) {
+        sock.set('high_seq', sock.get('snd_nxt'));
+        if (facts.hasUnsent) return 'new';
+        this.#frto = false;
+      }
+    }
+    if (recovered) {
+      this.#endEpisode(facts);
+      return 'nothing';
+    }
+    return 'lost';
+  }
+
+  /** New data did not go out after a timeout: conventional recovery (tcp_xmit_recovery). */
+  forgoFrto(): void {
+    this.#frto = false;
+  }
+
+  /** tcp_fastretrans_alert; what may be sent again after the window was set. `detect` marks losses, and tells of lost retransmissions. */
+  alert(facts: AlertFacts, detect: () => boolean): Resend {
+    const sock = this.#sock;
+    if (facts.ece) sock.set('prior_ssthresh', 0);
+    if (this.state === CA.Open) this.retransStamp = 0;
+    else if (!after(sock.get('high_seq'), sock.get('snd_una'))) {
+      if (this.state === CA.CWR) {
         // CWR is held until something above high_seq is acknowledged.
-        if (una !== sock.get('high_seq')) {
-          this.#endReduction();
+        if (sock.get('snd_una') !== sock.get('high_seq')) {
+          this.endReduction();
           this.setState(CA.Open);
         }
-        return;
-      case CA.Recovery:
-        if (this.mayUndo(delayed)) this.undo();
-        this.#endReduction();
-        sock.set('undo_marker', 0);
-        this.setState(CA.Open);
-        return;
-      case CA.Loss:
-        if (this.mayUndo(delayed)) this.undo();
-        sock.set('undo_marker', 0);
-        this.setState(CA.Open);
-        return;
-      default:
+      } else if (this.state === CA.Recovery) {
+        this.#endEpisode(facts);
+        this.endReduction();
+      }
     }
+    switch (this.state) {
+      case CA.Recovery:
+        if (facts.advanced && sock.get('undo_marker') !== 0 && this.#delayed(facts)) {
+          // tcp_try_undo_partial: with retransmissions still under way, wait for their fate.
+          if (sock.get('retrans_out') > 0) return 'nothing';
+          if (!this.#anyRetransDone()) this.retransStamp = 0;
+          this.#undo(true);
+          this.tryKeepOpen();
+          return 'nothing';
+        }
+        if (this.#undoByDsack()) this.#tryToOpen(facts.ece);
+        detect();
+        if (this.state !== CA.Recovery) {
+          if (sock.get('lost_out') === 0) return 'nothing';
+          this.enterRecovery(facts.ece);
+        }
+        return 'lost';
+      case CA.Loss: {
+        const resend = this.#processLoss(facts);
+        const lostAgain = detect();
+        if ((this.state as CaState) !== CA.Open && !lostAgain) return resend;
+        return this.#openOrRecover(facts);
+      }
+      default:
+        this.#undoByDsack();
+        detect();
+        return this.#openOrRecover(facts);
+    }
+  }
+
+  #openOrRecover(facts: AlertFacts): Resend {
+    if (this.#sock.get('lost_out') === 0) {
+      this.#tryToOpen(facts.ece);
+      return 'nothing';
+    }
+    this.enterRecovery(facts.ece);
+    return 'lost';
+  }
+
+  /** tcp_try_undo_dsack: each retransmission was reported as a duplicate. */
+  #undoByDsack(): boolean {
+    const sock = this.#sock;
+    if (sock.get('undo_marker') === 0 || sock.get('undo_retrans') !== 0) return false;
+    this.#undo(false);
+    return true;
+  }
+
+  /** tcp_process_tlp_ack: whether the tail loss probe repaired a loss. */
+  probeAcknowledged(ack: number, facts: AlertFacts, dsack: boolean): void {
+    const sock = this.#sock;
+    const high = sock.get('tlp_high_seq');
+    if (high === 0 || after(high, ack)) return;
+    if (!this.probeRetransmitted || dsack) sock.set('tlp_high_seq', 0);
+    else if (after(ack, high)) {
+      this.#initReduction();
+      this.setState(CA.CWR);
+      this.endReduction();
+      this.tryKeepOpen();
+    } else if (!facts.advanced && !facts.sackedNow) sock.set('tlp_high_seq', 0);
   }
 }

@@ -1,6 +1,10 @@
 /** A segment that was sent and is not acknowledged cumulatively. Times in nanoseconds. */
 export interface Segment {
+  /** Its number, counted from the first data segment. */
   seq: number;
+  /** First byte, and the byte after the last, as the socket counts them. A FIN is one byte. */
+  start: number;
+  end: number;
   sentAt: number;
   sacked: boolean;
   lost: boolean;
@@ -13,7 +17,32 @@ export interface Segment {
   deliveredAt: number;
   firstSentAt: number;
   appLimited: boolean;
+  /** Bytes in flight when it was sent, itself included. */
   inFlight: number;
+  /** Neighbours by time of sending (tcp_tsorted_anchor). */
+  earlier: Segment | undefined;
+  later: Segment | undefined;
+}
+
+export function newSegment(seq: number, start: number, end: number): Segment {
+  return {
+    seq,
+    start,
+    end,
+    sentAt: 0,
+    sacked: false,
+    lost: false,
+    retransmitted: false,
+    everRetransmitted: false,
+    delivered: 0,
+    deliveredCe: 0,
+    deliveredAt: 0,
+    firstSentAt: 0,
+    appLimited: false,
+    inFlight: 0,
+    earlier: undefined,
+    later: undefined,
+  };
 }
 
 /** The retransmission queue: segments from snd_una to snd_nxt, by number. */
@@ -28,6 +57,10 @@ export class SegmentQueue {
   /** First segment that is not acknowledged. */
   get first(): Segment | undefined {
     return this.#segments[this.#head];
+  }
+
+  get last(): Segment | undefined {
+    return this.length === 0 ? undefined : this.#segments[this.#segments.length - 1];
   }
 
   push(segment: Segment): void {
@@ -52,5 +85,30 @@ export class SegmentQueue {
   /** The segment `index` places after the first. */
   get(index: number): Segment {
     return this.#segments[this.#head + index]!;
+  }
+}
+
+/** Segments that may still be judged by their age, oldest transmission first (tsorted_sent_queue). */
+export class SentOrder {
+  first: Segment | undefined;
+  #last: Segment | undefined;
+
+  /** Puts a segment at the end, wherever it was before. */
+  append(segment: Segment): void {
+    this.remove(segment);
+    segment.earlier = this.#last;
+    if (this.#last === undefined) this.first = segment;
+    else this.#last.later = segment;
+    this.#last = segment;
+  }
+
+  remove(segment: Segment): void {
+    const { earlier, later } = segment;
+    if (earlier !== undefined) earlier.later = later;
+    else if (this.first === segment) this.first = later;
+    if (later !== undefined) later.earlier = earlier;
+    else if (this.#last === segment) this.#last = earlier;
+    segment.earlier = undefined;
+    segment.later = undefined;
   }
 }

@@ -1,34 +1,37 @@
 import type { Kernel } from '../../kernel/index.ts';
 import type { GuestPtr } from '../../machine/index.ts';
-import type { Simulator, Timer } from '../../net/index.ts';
+import type { Simulator } from '../../net/index.ts';
 import type { CongestionOps } from './ops.ts';
+import { Output, type OutputOptions } from './output.ts';
 import { expandSndbuf, INITIAL_CWND, updatePacingRate } from './pacing.ts';
 import { type AckFacts, emptyTally, type RateTally, writeRateSample } from './rate.ts';
-import type { AckPacket, DataPacket } from './receiver.ts';
-import { Recovery } from './recovery.ts';
-import { baseRto, RTO_MAX_US, updateRtt } from './rtt.ts';
-import { DUP_THRESH, MSS, Scoreboard } from './scoreboard.ts';
-import type { Segment } from './segments.ts';
-import { after, CA, CA_ACK, CA_EVENT, TCP_INFINITE_SSTHRESH, TcpSock } from './sock.ts';
+import type { AckPacket } from './receiver.ts';
+import { type AlertFacts, Recovery, type Resend } from './recovery.ts';
+import { baseRto, RTO_MAX_US, RTO_MIN_US, updateRtt } from './rtt.ts';
+import { type AckTally, DUP_THRESH, MSS, Scoreboard } from './scoreboard.ts';
+import { after, CA, CA_ACK, TCP_INFINITE_SSTHRESH, TcpSock } from './sock.ts';
+import { PENDING, type Pending, RetransmitTimer } from './timers.ts';
+import { type Burst, Writer } from './writer.ts';
 
-/** Headers on the wire: Ethernet 14, IP 20, TCP 20 and 12 of options. */
-const HEADERS = 66;
-const PACING_NEEDED = 1;
 const MAX_BACKOFF = 15;
-/** `undo_retrans` before the first retransmission of an episode (−1). */
+/** TCP_TIMEOUT_MIN_US, nanoseconds. */
+const TIMEOUT_MIN = 2e6;
 const NO_RETRANS = 0xffffffff;
+/** FLAG_… of an acknowledgment that cong_control gets (net/ipv4/tcp_input.c). */
+const FLAG = { DATA: 1, WIN_UPDATE: 2, DATA_ACKED: 4, RETRANS_DATA_ACKED: 8, DATA_SACKED: 0x20, ECE: 0x40 } as const;
+const FLAG_MORE = { SLOWPATH: 0x100, ORIG_SACK_ACKED: 0x200, SND_UNA_ADVANCED: 0x400, DSACKING_ACK: 0x800 } as const;
 
-export interface SenderOptions {
-  ecn: boolean;
+export interface SenderOptions extends OutputOptions {
   /** Round-trip time of the handshake, nanoseconds. */
   handshakeRtt: number;
-  send: (packet: DataPacket) => void;
+  /** What the application writes; without it, data without end. */
+  source?: readonly Burst[];
 }
 
 /**
- * The sending half of a TCP connection with data without end. It calls the congestion control where Linux does; all state
- * that programs may look at is in the guest's `struct tcp_sock`. Sequence numbers count segments of MSS bytes inside; the
- * socket's are in bytes. Mirrors tcp_ack, tcp_write_xmit and the timers of net/ipv4 (6.12), with RACK loss detection.
+ * The sending half of a TCP connection. It calls the congestion control where Linux does; all state that programs may look
+ * at is in the guest's `struct tcp_sock`. Packets carry segment numbers, the socket bytes. Mirrors tcp_ack and the timers
+ * of net/ipv4 (6.18), with RACK loss detection and tail loss probes.
  */
 export class Sender {
   readonly sock: TcpSock;
@@ -38,16 +41,14 @@ export class Sender {
   readonly #simulator: Simulator;
   readonly #options: SenderOptions;
   readonly #board: Scoreboard;
+  readonly #output: Output;
+  readonly #writer: Writer;
+  readonly #timer: RetransmitTimer;
   /** struct ack_sample and struct rate_sample in the guest. */
   readonly #ackSample: GuestPtr;
   readonly #rateSample: GuestPtr;
-  #retransmitTimer: Timer | undefined;
-  #reorderTimer: Timer | undefined;
-  #pacingTimer: Timer | undefined;
-  #pacingFrom = 0;
-  /** When the first retransmission of this episode went out, for the timestamp test. */
-  #retransStamp = 0;
-  retransmits = 0;
+  /** The stream's end was sent and acknowledged. */
+  closed = false;
   rtos = 0;
   /** Sum and number of RTT samples, microseconds. */
   rttSum = 0;
@@ -60,12 +61,27 @@ export class Sender {
     this.#options = options;
     this.sock = new TcpSock(kernel);
     this.#board = new Scoreboard(this.sock);
-    this.recovery = new Recovery(this.sock, ops);
+    this.recovery = new Recovery(this.sock, ops, this.#board);
+    this.#timer = new RetransmitTimer(this.sock, simulator, (pending) => this.#onTimer(pending));
+    this.#output = new Output(this.sock, ops, this.#board, this.recovery, simulator, options);
+    const source = options.source ?? [{ bytes: Number.POSITIVE_INFINITY, pauseNs: 0 }];
+    this.#writer = new Writer(this.sock, ops, this.#output, this.recovery, simulator, source);
+    this.#output.onNewData = (wasEmpty) => {
+      if (wasEmpty || this.#timer.pending === PENDING.PROBE) this.#rearm();
+      this.#writer.checkSpace();
+    };
+    this.#output.onBurst = () => void this.#scheduleProbe(false);
+    this.#output.onPaced = () => this.#onPaced();
+    this.#writer.onDone = () => this.#close();
     this.#ackSample = kernel.heap.alloc(kernel.btf.struct('ack_sample').size);
     this.#rateSample = kernel.heap.alloc(kernel.btf.struct('rate_sample').size);
   }
 
-  /** The connection is established: tcp_init_transfer. */
+  get retransmits(): number {
+    return this.#output.retransmits;
+  }
+
+  /** The SYN-ACK arrives, and the connection is established: tcp_rcv_synsent_state_process, tcp_init_transfer. */
   start(): void {
     const { sock } = this;
     sock.set('mss_cache', MSS);
@@ -76,50 +92,35 @@ export class Sender {
     sock.set('reordering', DUP_THRESH);
     sock.set('sk_pacing_shift', 10);
     sock.set('sk_max_pacing_rate', Number.MAX_SAFE_INTEGER);
-    sock.set('sk_sndbuf', 87380);
+    sock.set('sk_sndbuf', 16384);
     sock.set('snd_wnd', 0x7fffffff);
     if (this.#options.ecn) sock.set('ecn_flags', 1);
-    this.#publish();
-    const rtt = Math.floor(this.#options.handshakeRtt / 1000);
-    updateRtt(sock, rtt);
-    this.#board.minRtt.update(rtt);
-    this.#setRto();
+    for (const field of ['snd_una', 'snd_nxt', 'write_seq'] as const) sock.set(field, 1);
+    sock.set('delivered', 1);
+    sock.set('tcp_mstamp', Math.floor(this.#simulator.now / 1000));
+    const rttUs = this.#takeRtt(this.#options.handshakeRtt, this.#options.handshakeRtt);
+    this.#callPktsAcked(1, rttUs, MSS);
+    this.#ops.call('in_ack_event', { ptr: sock.pointer }, CA_ACK.SLOWPATH | CA_ACK.WIN_UPDATE);
+    if (this.#ops.has('cong_control')) this.#callControl(1, 0, emptyTally(), rttUs, 0, 1, 1);
+    updatePacingRate(sock);
     this.#ops.call('init', { ptr: sock.pointer });
-    expandSndbuf(this.sock, this.#ops);
-    updatePacingRate(this.sock);
-    this.transmit();
+    expandSndbuf(sock, this.#ops);
+    this.#simulator.after(0, () => this.#writer.start());
   }
 
   /** The connection ends. */
   stop(): void {
-    for (const timer of [this.#retransmitTimer, this.#reorderTimer, this.#pacingTimer])
-      if (timer !== undefined) timer.cancelled = true;
+    for (const part of [this.#timer, this.#output, this.#writer]) part.stop();
     this.#ops.call('release', { ptr: this.sock.pointer });
     this.#kernel.heap.free(this.#ackSample);
     this.#kernel.heap.free(this.#rateSample);
     this.sock.free();
   }
 
-  /** Sequence numbers in bytes, as the socket has them. */
-  #publish(): void {
-    const { sock } = this;
-    sock.set('snd_una', 1 + this.#board.una * MSS);
-    sock.set('snd_nxt', 1 + this.#board.next * MSS);
-    sock.set('packets_out', this.#board.queue.length);
-    sock.set('tcp_mstamp', Math.floor(this.#simulator.now / 1000));
-  }
-
-  #setRto(): void {
-    const rto = Math.min(RTO_MAX_US, baseRto(this.sock) * 2 ** this.sock.get('icsk_backoff'));
-    this.sock.set('icsk_rto', Math.ceil(rto / 1000));
-  }
-
-  #armRto(): void {
-    if (this.#retransmitTimer !== undefined) this.#retransmitTimer.cancelled = true;
-    this.#retransmitTimer =
-      this.#board.queue.length === 0
-        ? undefined
-        : this.#simulator.after(this.sock.get('icsk_rto') * 1e6, () => this.#onTimeout());
+  /** tcp_close: the end of the stream is sent. */
+  #close(): void {
+    this.#output.queue(0, true);
+    this.#output.write();
   }
 
   /** An acknowledgment arrives: tcp_ack. */
@@ -127,58 +128,122 @@ export class Sender {
     const { sock, recovery } = this;
     const { now } = this.#simulator;
     const priorInFlight = sock.inFlight();
+    const hadQueue = sock.get('packets_out') > 0;
     const deliveredBefore = sock.get('delivered');
     const lostBefore = sock.get('lost');
+    const unaBefore = sock.get('snd_una');
+    sock.set('tcp_mstamp', Math.floor(now / 1000));
     const advanced = packet.ack > this.#board.una;
-    const slow = packet.sacks.length > 0 || packet.dsack || packet.ece || !advanced || recovery.state !== CA.Open;
-    this.#publish();
+    const slow = packet.sacks.length > 0 || packet.dsack || packet.ece || !advanced || packet.windowMoved;
+    if (advanced) sock.set('icsk_retransmits', 0);
+    const tally: AckTally = {
+      rate: emptyTally(),
+      acked: 0,
+      sacked: 0,
+      firstAcked: -1,
+      lastAcked: -1,
+      firstSacked: -1,
+      lastSacked: -1,
+      retransAcked: false,
+      originalArrived: false,
+    };
+    this.#board.markSacked(packet, tally, now);
+    this.#board.clean(packet.ack, tally, now);
+    if (tally.acked > 0) this.#writer.free(sock.get('snd_una') - unaBefore + 960 * (tally.acked - 1));
+    if (packet.dsack) this.#dsack();
+    const acked = sock.get('delivered') - deliveredBefore;
+    if (packet.ece) sock.add('delivered_ce', acked);
+    if (sock.get('app_limited') !== 0 && sock.get('delivered') > sock.get('app_limited')) sock.set('app_limited', 0);
+    let rttUs = -1;
+    let restart = tally.acked > 0;
+    if (hadQueue) {
+      rttUs = this.#sampleRtt(tally, packet, now);
+      this.#callPktsAcked(tally.acked, rttUs, tally.rate.any ? tally.rate.inFlight : 0);
+      const head = this.#board.queue.first;
+      if (tally.firstSacked >= 0 && head !== undefined && tally.firstSacked < head.sentAt) restart = true;
+    }
+    const moved = advanced || packet.windowMoved ? CA_ACK.WIN_UPDATE : 0;
     this.#ops.call(
       'in_ack_event',
       { ptr: sock.pointer },
-      slow ? CA_ACK.SLOWPATH | (packet.ece ? CA_ACK.ECE : 0) : CA_ACK.WIN_UPDATE,
+      (slow ? CA_ACK.SLOWPATH : 0) | moved | (packet.ece ? CA_ACK.ECE : 0),
     );
-    const tally = emptyTally();
-    const newlySacked = this.#board.markSacked(packet, tally, now);
-    const cleaned = this.#board.clean(packet.ack, tally, now);
-    if (
-      packet.dsack &&
-      sock.get('undo_marker') !== 0 &&
-      sock.get('undo_retrans') !== NO_RETRANS &&
-      sock.get('undo_retrans') > 0
-    )
-      sock.add('undo_retrans', -1);
-    if (packet.ece) sock.add('delivered_ce', sock.get('delivered') - deliveredBefore);
-    this.#publish();
-    const rttUs = this.#takeRtt(cleaned.rtt);
-    this.#callPktsAcked(cleaned.count, rttUs, cleaned.inFlight);
-    if (advanced) {
-      sock.set('icsk_backoff', 0);
-      sock.set('icsk_retransmits', 0);
-      this.#setRto();
-      this.#armRto();
-    }
-    this.#alert(packet, advanced, newlySacked > 0);
-    const acked = sock.get('delivered') - deliveredBefore;
-    const newlyLost = sock.get('lost') - lostBefore;
-    const facts: AckFacts = {
-      now,
-      minRttUs: this.#board.minRtt.us,
-      rttUs,
-      losses: newlyLost,
-      ackedSacked: acked,
-      priorInFlight,
-      delayed: false,
+    const facts: AlertFacts = {
+      advanced,
+      ece: packet.ece,
+      sackedNow: tally.sacked > 0,
+      duplicate: !advanced && !packet.windowMoved && !packet.dsack,
+      originalArrived: tally.originalArrived,
+      hasUnsent: this.#output.hasUnsent,
+      echo: packet.echo,
     };
-    this.#control(packet, acked, newlyLost, advanced, tally, facts);
-    this.transmit();
+    if (sock.get('tlp_high_seq') !== 0) recovery.probeAcknowledged(sock.get('snd_una'), facts, packet.dsack);
+    let resend: Resend = 'nothing';
+    const news = advanced || packet.windowMoved;
+    if (!news || tally.sacked > 0 || packet.ece || packet.dsack || recovery.state !== CA.Open) {
+      resend = recovery.alert(facts, () => {
+        const under = sock.get('retrans_out');
+        if (this.#detectLoss(false)) restart = false;
+        return under > sock.get('retrans_out');
+      });
+    }
+    if (restart && !this.#scheduleProbe(true)) this.#rearm();
+    const losses = sock.get('lost') - lostBefore;
+    const flag =
+      (packet.windowMoved ? FLAG.WIN_UPDATE : 0) |
+      (tally.acked > 0 ? FLAG.DATA_ACKED : 0) |
+      (tally.retransAcked ? FLAG.RETRANS_DATA_ACKED : 0) |
+      (tally.sacked > 0 ? FLAG.DATA_SACKED : 0) |
+      (packet.ece ? FLAG.ECE : 0) |
+      (slow ? FLAG_MORE.SLOWPATH : 0) |
+      (tally.originalArrived ? FLAG_MORE.ORIG_SACK_ACKED : 0) |
+      (advanced ? FLAG_MORE.SND_UNA_ADVANCED : 0) |
+      (packet.dsack ? FLAG_MORE.DSACKING_ACK : 0);
+    if (this.#ops.has('cong_control'))
+      this.#callControl(sock.get('snd_una'), flag, tally.rate, rttUs, losses, acked, priorInFlight);
+    else {
+      if (recovery.reducing) recovery.reduce(acked, losses, advanced);
+      else if (sock.get('reordering') > DUP_THRESH ? advanced || tally.sacked > 0 : tally.acked > 0)
+        this.#ops.call('cong_avoid', { ptr: sock.pointer }, sock.get('snd_una'), acked);
+      updatePacingRate(sock);
+    }
+    this.#resend(resend);
+    if (this.#output.hasUnsent) this.#output.write();
+    this.#writer.checkSpace();
+    if (sock.get('packets_out') === 0 && sock.get('snd_una') > sock.get('write_seq')) this.closed = true;
   }
 
-  /** A sample of the RTT in microseconds, −1 if there is none (tcp_ack_update_rtt). */
-  #takeRtt(rttNs: number): number {
-    if (rttNs < 0) return -1;
-    const us = Math.max(1, Math.floor(rttNs / 1000));
+  /** A duplicate was reported: a retransmission was not needed (tcp_check_dsack). */
+  #dsack(): void {
+    const { sock } = this;
+    const undo = sock.get('undo_retrans');
+    if (sock.get('undo_marker') !== 0 && undo !== NO_RETRANS && undo > 0) sock.add('undo_retrans', -1);
+  }
+
+  /** tcp_ack_update_rtt: what goes to pkts_acked, microseconds, −1 if there is none. */
+  #sampleRtt(tally: AckTally, packet: AckPacket, now: number): number {
+    const cumulative = tally.firstAcked >= 0 && !tally.retransAcked;
+    let forSrtt = cumulative ? now - tally.firstAcked : -1;
+    let forControl = cumulative ? now - tally.lastAcked : -1;
+    if (tally.firstSacked >= 0) {
+      if (forSrtt < 0) forSrtt = now - tally.firstSacked;
+      forControl = now - tally.lastSacked;
+    }
+    // The echoed timestamp, which counts milliseconds.
+    if (forSrtt < 0 && tally.acked > 0) {
+      forSrtt = Math.max(1, Math.floor(now / 1e6) - Math.floor(packet.echo / 1e6)) * 1e6;
+      forControl = forSrtt;
+    }
+    return this.#takeRtt(forSrtt, forControl);
+  }
+
+  #takeRtt(forSrtt: number, forControl: number): number {
+    if (forSrtt < 0) return -1;
+    const us = Math.max(1, Math.floor(forControl / 1000));
     this.#board.minRtt.update(us);
-    updateRtt(this.sock, us);
+    updateRtt(this.sock, Math.max(1, Math.floor(forSrtt / 1000)));
+    this.sock.set('icsk_backoff', 0);
+    this.sock.set('icsk_rto', Math.ceil(Math.min(RTO_MAX_US, baseRto(this.sock)) / 1000));
     this.rttSum += us;
     this.rttCount++;
     return us;
@@ -195,204 +260,129 @@ export class Sender {
     this.#ops.call('pkts_acked', { ptr: this.sock.pointer }, { ptr: this.#ackSample });
   }
 
-  /** tcp_fastretrans_alert. */
-  #alert(packet: AckPacket, advanced: boolean, sackedNow: boolean): void {
-    const { sock, recovery } = this;
-    const delayed = this.#retransStamp !== 0 && packet.echo < this.#retransStamp;
-    if (recovery.state !== CA.Open || sock.get('sacked_out') > 0 || sackedNow || packet.ece) {
-      if (packet.ece) sock.set('prior_ssthresh', 0);
-      recovery.finishIfDone(delayed);
-      if (recovery.state === CA.Loss) {
-        if (advanced && recovery.mayUndo(delayed)) this.#undoLoss();
-      } else if (recovery.state === CA.Recovery && advanced && delayed && recovery.mayUndo(delayed)) this.#undoLoss();
-      this.#detectLoss();
-      if (recovery.state < CA.Recovery) {
-        if (sock.get('lost_out') > 0) recovery.enterRecovery(packet.ece);
-        else this.#tryToOpen(packet.ece);
-      }
-    }
-    this.#publish();
-  }
-
-  /** tcp_try_undo_loss: nothing was lost after all. */
-  #undoLoss(): void {
-    const { sock, recovery } = this;
-    for (let i = 0; i < this.#board.queue.length; i++) this.#board.queue.get(i).lost = false;
-    sock.set('lost_out', 0);
-    recovery.undo();
-    sock.set('icsk_retransmits', 0);
-    recovery.setState(CA.Open);
-  }
-
-  /** tcp_try_to_open. */
-  #tryToOpen(ece: boolean): void {
-    const { sock, recovery } = this;
-    // tcp_any_retrans_done: while a retransmission may still be answered, its time is kept.
-    if (sock.get('retrans_out') === 0 && this.#board.queue.first?.everRetransmitted !== true) this.#retransStamp = 0;
-    if (ece) recovery.enterCwr();
-    if (recovery.state === CA.CWR) return;
-    const state = sock.get('sacked_out') > 0 ? CA.Disorder : CA.Open;
-    if (recovery.state !== state) {
-      recovery.setState(state);
-      sock.set('high_seq', sock.get('snd_nxt'));
-    }
-  }
-
-  /** Marks what is lost, and looks again when more may be. */
-  #detectLoss(): void {
-    const wait = this.#board.detectLoss(this.recovery.state, this.#simulator.now);
-    if (this.#reorderTimer !== undefined) this.#reorderTimer.cancelled = true;
-    if (wait > 0) this.#reorderTimer = this.#simulator.after(wait, () => this.#onReorderTimer());
-  }
-
-  #onReorderTimer(): void {
-    this.#publish();
-    this.#detectLoss();
-    if (this.sock.get('lost_out') > 0 && this.recovery.state < CA.Recovery) this.recovery.enterRecovery(false);
-    this.transmit();
-  }
-
-  /** tcp_cong_control. */
-  #control(
-    packet: AckPacket,
-    acked: number,
-    newlyLost: number,
-    advanced: boolean,
+  #callControl(
+    ack: number,
+    flag: number,
     tally: RateTally,
-    facts: AckFacts,
+    rttUs: number,
+    losses: number,
+    ackedSacked: number,
+    priorInFlight: number,
   ): void {
-    const { sock, recovery } = this;
-    if (this.#ops.has('cong_control')) {
-      writeRateSample(this.#kernel, this.#rateSample, sock, tally, facts);
-      this.#ops.call('cong_control', { ptr: sock.pointer }, 1 + packet.ack * MSS, advanced ? 4 : 0, {
-        ptr: this.#rateSample,
-      });
-      return;
+    const { now } = this.#simulator;
+    const minRttUs = this.#board.minRtt.us;
+    const facts: AckFacts = { now, minRttUs, rttUs, losses, ackedSacked, priorInFlight, delayed: false };
+    writeRateSample(this.#kernel, this.#rateSample, this.sock, tally, facts);
+    this.#ops.call('cong_control', { ptr: this.sock.pointer }, ack, flag, { ptr: this.#rateSample });
+  }
+
+  /** tcp_xmit_recovery. */
+  #resend(resend: Resend): void {
+    const { sock } = this;
+    if (resend === 'nothing') return;
+    if (resend === 'new') {
+      this.#output.write();
+      if (after(sock.get('snd_nxt'), sock.get('high_seq'))) return;
+      this.recovery.forgoFrto();
     }
-    if (recovery.reducing) recovery.reduce(acked, newlyLost, advanced);
-    else if (advanced && acked > 0) this.#ops.call('cong_avoid', { ptr: sock.pointer }, 1 + packet.ack * MSS, acked);
-    updatePacingRate(this.sock);
+    if (this.#output.writeLost() && this.#timer.pending !== PENDING.REORDER) this.#rearm();
+  }
+
+  /** Marks what is lost; true if the timer was set to look again. */
+  #detectLoss(again: boolean): boolean {
+    if (this.#board.queue.length === 0) return false;
+    const wait = this.#board.detectLoss(this.recovery.state, this.#simulator.now, again);
+    if (wait > 0 && !again) this.#timer.set(PENDING.REORDER, wait + TIMEOUT_MIN);
+    return wait > 0;
+  }
+
+  /** tcp_rto_delta_us: nanoseconds until the first segment has been out for an RTO. */
+  #untilRto(): number {
+    const head = this.#board.queue.first;
+    const rto = this.sock.get('icsk_rto') * 1e6;
+    return head === undefined ? rto : head.sentAt + rto - this.#simulator.now;
+  }
+
+  /** tcp_rearm_rto. */
+  #rearm(): void {
+    const { pending } = this.#timer;
+    if (this.#board.queue.length === 0) this.#timer.clear();
+    else if (pending === PENDING.REORDER || pending === PENDING.PROBE)
+      this.#timer.set(PENDING.RETRANS, Math.max(1e6, this.#untilRto()));
+    else this.#timer.set(PENDING.RETRANS, this.sock.get('icsk_rto') * 1e6);
+  }
+
+  /** tcp_schedule_loss_probe. */
+  #scheduleProbe(advancing: boolean): boolean {
+    const { sock } = this;
+    const { state } = this.recovery;
+    const out = sock.get('packets_out');
+    if (out === 0 || (state !== CA.Open && state !== CA.CWR)) return false;
+    const timeout = (sock.get('srtt_us') >> 2) * 1000 + (out === 1 ? RTO_MIN_US * 1000 : TIMEOUT_MIN);
+    const rto = advancing ? sock.get('icsk_rto') * 1e6 : this.#untilRto();
+    this.#timer.set(PENDING.PROBE, rto > 0 ? Math.min(timeout, rto) : timeout);
+    return true;
+  }
+
+  /** tcp_write_timer_handler. */
+  #onTimer(pending: Pending): void {
+    this.sock.set('tcp_mstamp', Math.floor(this.#simulator.now / 1000));
+    if (this.#board.queue.length === 0) return;
+    if (pending === PENDING.REORDER) this.#onReordering();
+    else if (pending === PENDING.PROBE) this.#onProbe();
+    else this.#onTimeout();
+  }
+
+  /** tcp_rack_reo_timeout. */
+  #onReordering(): void {
+    const { sock, recovery } = this;
+    const inFlight = sock.inFlight();
+    const lost = sock.get('lost');
+    this.#detectLoss(true);
+    if (inFlight !== sock.inFlight()) {
+      if (recovery.state !== CA.Recovery) {
+        recovery.enterRecovery(false);
+        if (!this.#ops.has('cong_control')) recovery.reduce(1, sock.get('lost') - lost, false);
+      }
+      this.#output.writeLost();
+    }
+    if (this.#timer.pending !== PENDING.RETRANS) this.#rearm();
+  }
+
+  /** tcp_send_loss_probe: new data, or the last segment again. */
+  #onProbe(): void {
+    const { sock, recovery } = this;
+    if (sock.get('tlp_high_seq') === 0) {
+      recovery.probeRetransmitted = false;
+      const sent = this.#output.hasUnsent ? this.#output.write(1, true) : 0;
+      if (sent === 0) {
+        this.#output.retransmit(this.#board.queue.last!);
+        recovery.probeRetransmitted = true;
+      }
+      sock.set('tlp_high_seq', sock.get('snd_nxt'));
+      this.#timer.clear();
+    }
+    this.#rearm();
   }
 
   /** tcp_retransmit_timer, tcp_enter_loss. */
   #onTimeout(): void {
     const { sock, recovery } = this;
-    this.#retransmitTimer = undefined;
-    if (this.#board.queue.length === 0) return;
     this.rtos++;
-    this.#publish();
-    for (let i = 0; i < this.#board.queue.length; i++)
-      if (!this.#board.queue.get(i).sacked) this.#board.markLost(this.#board.queue.get(i));
+    this.#board.markAllLost(this.#simulator.now);
     recovery.enterLoss();
     sock.add('icsk_retransmits', 1);
+    this.#output.retransmit(this.#board.queue.first!);
     sock.set('icsk_backoff', Math.min(MAX_BACKOFF, sock.get('icsk_backoff') + 1));
-    this.#setRto();
-    this.#retransStamp = 0;
-    this.#pacingFrom = 0;
-    this.transmit();
-    this.#armRto();
+    sock.set('icsk_rto', Math.min(RTO_MAX_US / 1000, sock.get('icsk_rto') * 2));
+    this.#timer.set(PENDING.RETRANS, sock.get('icsk_rto') * 1e6);
   }
 
-  /** tcp_write_xmit and tcp_xmit_retransmit_queue: sends what the window lets out, lost segments first. */
-  transmit(): void {
+  /** tcp_tsq_handler after the pacing timer: lost segments first. */
+  #onPaced(): void {
     const { sock } = this;
-    const { now } = this.#simulator;
-    this.#publish();
-    this.#ops.call('min_tso_segs', { ptr: sock.pointer });
-    const paced = sock.get('sk_pacing_status') === PACING_NEEDED;
-    let limited = false;
-    for (;;) {
-      const cwnd = sock.get('snd_cwnd');
-      const inFlight = sock.inFlight();
-      if (inFlight >= cwnd) {
-        limited = true;
-        break;
-      }
-      if (paced && this.#pacingFrom > now) {
-        this.#waitForPacing();
-        break;
-      }
-      const lost = sock.get('lost_out') > sock.get('retrans_out') ? this.#board.nextLost() : undefined;
-      if (lost !== undefined) this.#retransmit(lost);
-      else this.#sendNew(inFlight);
-      if (paced)
-        this.#pacingFrom =
-          Math.max(now, this.#pacingFrom) + ((MSS + HEADERS) * 1e9) / Math.max(1, sock.get('sk_pacing_rate'));
-      if (this.recovery.reducing) sock.add('prr_out', 1);
-    }
-    this.#validateCwnd(limited);
-    if (this.#retransmitTimer === undefined || this.#retransmitTimer.cancelled) this.#armRto();
-  }
-
-  #waitForPacing(): void {
-    if (this.#pacingTimer !== undefined && !this.#pacingTimer.cancelled && this.#pacingTimer.at > this.#simulator.now)
-      return;
-    this.#pacingTimer = this.#simulator.after(this.#pacingFrom - this.#simulator.now, () => this.transmit());
-  }
-
-  #retransmit(segment: Segment): void {
-    const { sock } = this;
-    const { now } = this.#simulator;
-    segment.retransmitted = true;
-    segment.everRetransmitted = true;
-    sock.add('retrans_out', 1);
-    sock.add('total_retrans', 1);
-    sock.set('undo_retrans', sock.get('undo_retrans') === NO_RETRANS ? 1 : sock.get('undo_retrans') + 1);
-    this.retransmits++;
-    if (this.#retransStamp === 0) this.#retransStamp = now;
-    this.#board.stamp(segment, this.#simulator.now);
-    this.#put(segment);
-  }
-
-  #sendNew(inFlight: number): void {
-    const { sock } = this;
-    if (inFlight === 0) this.recovery.event(CA_EVENT.TX_START);
-    const segment: Segment = {
-      seq: this.#board.next++,
-      sentAt: 0,
-      sacked: false,
-      lost: false,
-      retransmitted: false,
-      everRetransmitted: false,
-      delivered: 0,
-      deliveredCe: 0,
-      deliveredAt: 0,
-      firstSentAt: 0,
-      appLimited: false,
-      inFlight: inFlight + 1,
-    };
-    this.#board.queue.push(segment);
-    this.#board.stamp(segment, this.#simulator.now);
-    sock.add('bytes_sent', MSS);
-    this.#publish();
-    this.#put(segment);
-  }
-
-  #put(segment: Segment): void {
-    const cwr = this.recovery.queueCwr && !segment.everRetransmitted;
-    if (cwr) this.recovery.queueCwr = false;
-    this.#options.send({
-      seq: segment.seq,
-      size: MSS + HEADERS,
-      ecnCapable: this.#options.ecn && !segment.everRetransmitted,
-      ce: false,
-      cwr,
-      sentAt: this.#simulator.now,
-    });
-  }
-
-  /** tcp_cwnd_validate: whether the window, and not the application, holds the flow back. */
-  #validateCwnd(limited: boolean): void {
-    const { sock } = this;
-    const out = sock.get('packets_out');
-    if (
-      !after(sock.get('cwnd_usage_seq'), sock.get('snd_una')) ||
-      limited ||
-      (sock.get('is_cwnd_limited') === 0 && out > sock.get('max_packets_out'))
-    ) {
-      sock.set('is_cwnd_limited', limited ? 1 : 0);
-      sock.set('max_packets_out', out);
-      sock.set('cwnd_usage_seq', sock.get('snd_nxt'));
-    }
+    if (sock.get('lost_out') > sock.get('retrans_out') && sock.get('snd_cwnd') > sock.inFlight())
+      this.#output.writeLost();
+    this.#output.write();
   }
 }

@@ -55,9 +55,15 @@ const FIELDS = {
   bytes_acked: 'tcp_sock',
   bytes_sent: 'tcp_sock',
   snd_wnd: 'tcp_sock',
+  write_seq: 'tcp_sock',
+  tlp_high_seq: 'tcp_sock',
+  snd_cwnd_used: 'tcp_sock',
+  snd_cwnd_stamp: 'tcp_sock',
+  reord_seen: 'tcp_sock',
   icsk_ca_state: 'inet_connection_sock',
   icsk_ca_initialized: 'inet_connection_sock',
   icsk_rto: 'inet_connection_sock',
+  icsk_pending: 'inet_connection_sock',
   icsk_backoff: 'inet_connection_sock',
   icsk_retransmits: 'inet_connection_sock',
   sk_pacing_rate: 'sock',
@@ -65,6 +71,7 @@ const FIELDS = {
   sk_pacing_status: 'sock',
   sk_pacing_shift: 'sock',
   sk_sndbuf: 'sock',
+  sk_wmem_queued: 'sock',
 } as const;
 export type SockField = keyof typeof FIELDS;
 

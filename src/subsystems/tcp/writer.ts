@@ -1,0 +1,161 @@
+import type { Simulator, Timer } from '../../net/index.ts';
+import type { CongestionOps } from './ops.ts';
+import type { Output } from './output.ts';
+import { currentSsthresh, expandSndbuf, INITIAL_CWND } from './pacing.ts';
+import type { Recovery } from './recovery.ts';
+import { MSS } from './scoreboard.ts';
+import { CA_EVENT, type TcpSock } from './sock.ts';
+
+/** A burst of an application that is not always busy: bytes, then, when all are acknowledged, a pause. */
+export interface Burst {
+  bytes: number;
+  pauseNs: number;
+}
+
+/** Bytes of one write. */
+const WRITE = 65536;
+/** Memory that a buffer takes beside its data (SKB_TRUESIZE of an empty one). */
+const OVERHEAD = 960;
+/** How often an application looks whether all is acknowledged (SIOCOUTQ), nanoseconds. */
+const POLL = 1e6;
+
+/** The application's end: blocking writes against the send buffer. Mirrors tcp_sendmsg and sk_stream_wait_memory (6.18). */
+export class Writer {
+  readonly #sock: TcpSock;
+  readonly #ops: CongestionOps;
+  readonly #output: Output;
+  readonly #recovery: Recovery;
+  readonly #simulator: Simulator;
+  readonly #bursts: Burst[];
+  #left = 0;
+  #leftOfWrite = 0;
+  /** The application sleeps until there is room (SOCK_NOSPACE). */
+  #waits = false;
+  #timer: Timer | undefined;
+  /** All was written and acknowledged. */
+  onDone: () => void = () => {};
+
+  constructor(
+    sock: TcpSock,
+    ops: CongestionOps,
+    output: Output,
+    recovery: Recovery,
+    simulator: Simulator,
+    bursts: readonly Burst[],
+  ) {
+    this.#sock = sock;
+    this.#ops = ops;
+    this.#output = output;
+    this.#recovery = recovery;
+    this.#simulator = simulator;
+    this.#bursts = [...bursts];
+  }
+
+  /** The application begins its next burst. */
+  start(): void {
+    const burst = this.#bursts[0];
+    if (burst === undefined) {
+      this.onDone();
+      return;
+    }
+    this.#left = burst.bytes;
+    this.#write();
+  }
+
+  /** A segment was acknowledged: its memory is free. */
+  free(bytes: number): void {
+    this.#sock.add('sk_wmem_queued', -(bytes + OVERHEAD));
+  }
+
+  /** tcp_check_space: a sleeping application may have room again. */
+  checkSpace(): void {
+    if (!this.#waits) return;
+    const sock = this.#sock;
+    if (sock.inFlight() < sock.get('snd_cwnd')) expandSndbuf(sock, this.#ops);
+    if (this.#timer !== undefined) return;
+    if (sock.get('sk_wmem_queued') * 3 > sock.get('sk_sndbuf') * 2) return;
+    this.#waits = false;
+    this.#timer = this.#simulator.after(0, () => {
+      this.#timer = undefined;
+      this.#write();
+    });
+  }
+
+  #write(): void {
+    const sock = this.#sock;
+    while (this.#left > 0) {
+      if (this.#leftOfWrite === 0) {
+        this.#leftOfWrite = Math.min(WRITE, this.#left);
+        this.#checkAppLimited();
+      }
+      const open = this.#output.open;
+      if (open === undefined && sock.get('sk_wmem_queued') >= sock.get('sk_sndbuf')) {
+        this.#waits = true;
+        if (this.#output.hasUnsent) this.#output.write();
+        return;
+      }
+      this.#fill(open);
+      if (this.#leftOfWrite > 0 && this.#output.unsent === 1 && this.#output.open === undefined) this.#output.write(1);
+      else if (this.#leftOfWrite === 0 && this.#output.hasUnsent) this.#output.write();
+    }
+    this.#timer = this.#simulator.after(POLL, () => this.#poll());
+  }
+
+  #fill(open: { bytes: number } | undefined): void {
+    const sock = this.#sock;
+    const bytes = Math.min(MSS - (open?.bytes ?? 0), this.#leftOfWrite);
+    if (open === undefined) {
+      this.#restartAfterIdle();
+      this.#output.queue(bytes, false);
+      sock.add('sk_wmem_queued', bytes + OVERHEAD);
+    } else {
+      open.bytes += bytes;
+      sock.add('sk_wmem_queued', bytes);
+    }
+    sock.set('write_seq', sock.get('write_seq') + bytes);
+    this.#left -= bytes;
+    this.#leftOfWrite -= bytes;
+  }
+
+  #poll(): void {
+    if (this.#sock.get('packets_out') > 0 || this.#output.hasUnsent) {
+      this.#timer = this.#simulator.after(POLL, () => this.#poll());
+      return;
+    }
+    const pause = this.#bursts.shift()!.pauseNs;
+    this.#timer = this.#simulator.after(pause, () => {
+      this.#timer = undefined;
+      this.start();
+    });
+  }
+
+  /** tcp_rate_check_app_limited: the application had left the network idle. */
+  #checkAppLimited(): void {
+    const sock = this.#sock;
+    const inFlight = sock.inFlight();
+    if (this.#output.hasUnsent || inFlight >= sock.get('snd_cwnd') || sock.get('lost_out') > sock.get('retrans_out'))
+      return;
+    sock.set('app_limited', Math.max(1, sock.get('delivered') + inFlight));
+  }
+
+  /** tcp_slow_start_after_idle_check, tcp_cwnd_restart. */
+  #restartAfterIdle(): void {
+    const sock = this.#sock;
+    if (sock.get('packets_out') > 0 || this.#ops.has('cong_control')) return;
+    const rto = sock.get('icsk_rto') * 1e6;
+    let idle = this.#simulator.now - this.#output.lastSentAt;
+    if (this.#output.lastSentAt === 0 || idle <= rto) return;
+    const before = sock.get('snd_cwnd');
+    this.#recovery.event(CA_EVENT.CWND_RESTART);
+    sock.set('snd_ssthresh', currentSsthresh(sock, this.#recovery.reducing));
+    const least = Math.min(INITIAL_CWND, before);
+    let cwnd = before;
+    for (idle -= rto; idle > 0 && cwnd > least; idle -= rto) cwnd >>= 1;
+    sock.set('snd_cwnd', Math.max(cwnd, least));
+    sock.set('snd_cwnd_used', 0);
+  }
+
+  stop(): void {
+    if (this.#timer !== undefined) this.#timer.cancelled = true;
+  }
+}
