@@ -8,7 +8,7 @@ export const EXACT = 1;
 export const RANGE_WITHIN = 2;
 
 /** Ids of the old state against those of the new one; each pairs with one other. */
-class IdMap {
+export class IdMap {
   private readonly forth = new Map<number, number>();
   private readonly back = new Map<number, number>();
   private next = 0x40000000;
@@ -60,11 +60,13 @@ function sameFields(old: RegState, cur: RegState): boolean {
     old.btfId === cur.btfId &&
     old.memSize === cur.memSize &&
     old.subprogno === cur.subprogno &&
-    old.dynptrType === cur.dynptrType
+    old.dynptrType === cur.dynptrType &&
+    old.dynptrId === cur.dynptrId
   );
 }
 
-function regsExact(old: RegState, cur: RegState, ids: IdMap): boolean {
+/** Equal but for ids, which must pair (`regs_exact`). */
+export function regsExact(old: RegState, cur: RegState, ids: IdMap): boolean {
   return sameFields(old, cur) && ids.same(old.id, cur.id) && ids.same(old.refObjId, cur.refObjId);
 }
 
@@ -89,6 +91,7 @@ function regSafe(old: RegState, cur: RegState, ids: IdMap, exact: number): boole
         old.off === cur.off &&
         old.map === cur.map &&
         old.memSize === cur.memSize &&
+        old.dynptrId === cur.dynptrId &&
         within() &&
         ids.same(old.id, cur.id) &&
         ids.same(old.refObjId, cur.refObjId)

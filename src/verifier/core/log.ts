@@ -120,6 +120,7 @@ function stackText(env: VerifierEnv, func: FuncState, all: boolean): string {
         const parts = [];
         if (slot.spilled.id) parts.push(`id=${slot.spilled.id}`);
         if (slot.spilled.refObjId) parts.push(`ref_id=${slot.spilled.refObjId}`);
+        if (slot.spilled.dynptrFirstSlot) parts.push('dynptr_id=1');
         text += ` fp${(-i - 1) * 8}=dynptr_${DYNPTR_NAMES[slot.spilled.dynptrType]}(${parts.join(',')})`;
         break;
       }

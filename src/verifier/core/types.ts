@@ -126,6 +126,8 @@ export class RegState extends ScalarRange {
   memSize = 0;
   dynptrType = 0;
   dynptrFirstSlot = false;
+  /** A slice of a dynptr's data: the id of the dynptr. */
+  dynptrId = 0;
   iterBtf: Btf | null = null;
   iterBtfId = 0;
   iterState = 0;
