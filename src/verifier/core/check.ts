@@ -89,7 +89,6 @@ function checkExit(env: VerifierEnv, insn: Insn): boolean {
     prepareFuncExit(env);
     return false;
   }
-  checkRegArg(env, 0, 'src');
   env.ops.checkReturnCode(env, 0, 'R0');
   return true;
 }
