@@ -68,6 +68,7 @@ function verifyObject(directory: OracleDirectory, mode: string, object: string):
     try {
       const maps = resolved.maps.map((map) => mapInfo(map, resolved.file.btf ?? null, program));
       const input = inputOf(own, program, resolved, maps);
+      if (program.log2 !== null || program.log2_file) takeAddresses(input, recordedLog(directory, program));
       return { program, input, verdict: verifyProgram(input) };
     } catch (error) {
       if (error instanceof TrampetError && error.kind === 'unsupported')
@@ -135,6 +136,20 @@ function mapInfo(map: Resolved['maps'][number], btf: Resolved['file']['btf'] | n
     ...(known?.value_addr === undefined ? {} : { valueAddress: BigInt(known.value_addr) }),
     ...(readonly && map.initial !== undefined ? { data: map.initial } : {}),
   };
+}
+
+const PSEUDO_MAP_FD = 1;
+const PSEUDO_MAP_VALUE = 2;
+
+/** The load that wrote the log had maps of its own: their addresses are taken from the loads that name them. */
+function takeAddresses({ insns, maps }: Input, log: string): void {
+  for (const [, at, text] of log.matchAll(/^ *(?:\d+ +)?(\d+): (?:[.\d]{10} )?\(18\) r\d+ = (0x[0-9a-f]+)/gm)) {
+    const insn = insns[Number(at)];
+    const map = insn && maps[insn.imm];
+    if (map === undefined || insn?.code !== 0x18) continue;
+    if (insn.src === PSEUDO_MAP_FD) map.address = BigInt(text!);
+    else if (insn.src === PSEUDO_MAP_VALUE) map.valueAddress = BigInt(text!) - BigInt(insns[Number(at) + 1]!.imm >>> 0);
+  }
 }
 
 /** The recorded log; a large one lies beside the goldens, packed. */

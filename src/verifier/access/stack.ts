@@ -1,4 +1,5 @@
 import type { Insn } from '../../bpf/index.ts';
+import { assignScalarId } from '../core/alu.ts';
 import { markStackSlotScratched, type VerifierEnv } from '../core/env.ts';
 import { printLinfo } from '../core/log.ts';
 import { insnStackAccessFlags, markChainPrecision, pushInsnHistory } from '../core/precise.ts';
@@ -20,7 +21,7 @@ const isSpilled = (slot: StackSlot): boolean => slot.slotType[7] === T.STACK_SPI
 const isZeroConst = (reg: RegState): boolean => isConst(reg) && (reg.varLo | reg.varHi) === 0;
 const isZeroStore = (insn: Insn): boolean => (insn.code & 7) === BPF_ST && insn.imm === 0;
 const widthOf = (reg: RegState): number => bitLength(umax(reg));
-const bitLength = (n: number): number => (n < 1 ? 0 : Math.floor(Math.log2(n)) + 1);
+const bitLength = (n: number): number => (n < 1 ? 0 : Math.min(64, Math.floor(Math.log2(n)) + 1));
 
 /** The frame that R`regno` points into. */
 export function frameOf(env: Env, reg: RegState): FuncState {
@@ -94,9 +95,10 @@ function writeFixed(env: Env, state: FuncState, off: number, size: number, value
   const reg = valueRegno >= 0 ? env.reg(valueRegno) : null;
   const aligned = off % REG_SIZE === 0;
   markStackSlotScratched(env, spi);
+  if (size === REG_SIZE) (env as VerifierEnv).live.markWrite(state.frameno, spi);
   if (reg && aligned && reg.type === T.SCALAR_VALUE) {
     const wholeValue = widthOf(reg) <= 8 * size;
-    if (wholeValue && !isConst(reg) && !reg.id) reg.id = ++env.idGen;
+    if (wholeValue) assignScalarId(env, reg);
     saveRegister(slot, reg, size);
     if (!wholeValue) slot.spilled.id = 0;
   } else if (!reg && aligned && (insn.code & 7) === BPF_ST) {
@@ -201,6 +203,7 @@ function readFixed(env: Env, state: FuncState, off: number, size: number, dstReg
   const slot = state.stack[spi]!;
   const dst = dstRegno >= 0 ? env.reg(dstRegno) : null;
   markStackSlotScratched(env, spi);
+  (env as VerifierEnv).live.markRead(env, state.frameno, env.insnIdx, spi);
   if (!isSpilled(slot)) {
     for (let i = 0; i < size; i++) {
       const type = slot.slotType[byteOf(off + i)]!;
@@ -243,5 +246,8 @@ export function accessStack(
     const text = `variable offset stack pointer cannot be passed into helper function; var_off=${tnumText(reg)} off=${off} size=${size}`;
     reject(env, 'EACCES', text);
   }
-  readBytes(env, state, smin(reg) + off, smax(reg) + off + size, env.reg(valueRegno));
+  const end = smax(reg) + off + size;
+  for (let spi = spiOf(smin(reg) + off); spi >= spiOf(end - 1); spi--)
+    (env as VerifierEnv).live.markRead(env, state.frameno, env.insnIdx, spi);
+  readBytes(env, state, smin(reg) + off, end, env.reg(valueRegno));
 }

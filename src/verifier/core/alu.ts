@@ -25,7 +25,7 @@ const OPS: Record<number, (d: RegState, s: RegState, is32: boolean) => void> = {
 };
 
 /** Gives scalars that are about to be copied an id, so that what is learned of one holds for the other. */
-function assignScalarId(env: Env, reg: RegState): void {
+export function assignScalarId(env: Env, reg: RegState): void {
   if (reg.type !== T.SCALAR_VALUE || D.isConst(reg)) return;
   if (reg.id & T.BPF_ADD_CONST) {
     reg.id = 0;
@@ -126,7 +126,6 @@ function scalarAlu(env: Env, insn: Insn, dst: RegState, src: RegState): void {
   const safe = !DIVIDES.has(op) && (!SHIFTS.has(op) || shiftOk);
   if (!safe || !OPS[op]) {
     markRegUnknown(env, dst);
-    if (is32) D.zext32(dst);
     return;
   }
   if ((op === 0x40 || op === 0x50) && D.isConst(src)) forkSigns(env, insn, dst);
@@ -135,20 +134,21 @@ function scalarAlu(env: Env, insn: Insn, dst: RegState, src: RegState): void {
   D.boundsSync(dst);
 }
 
-function linkByConstant(insn: Insn, dst: RegState, before: RegState): void {
-  const plain = insn.code === 0x07 && dst.id !== 0 && D.isConst(before) === false;
-  if (plain) {
-    if (dst.id & T.BPF_ADD_CONST) {
-      dst.off = 0;
-      dst.id = 0;
-    } else {
-      dst.id |= T.BPF_ADD_CONST;
-      dst.off = insn.imm;
-    }
-  } else {
-    dst.id = 0;
-    dst.off = 0;
+/** After rX += K or rX -= K the register stays linked to those of its id, K apart; other operations cut the link. */
+function linkByConstant(insn: Insn, dst: RegState, src: RegState): void {
+  const op = insn.code & 0xf0;
+  const is32 = (insn.code & 7) === 4;
+  const sign = op === 0 ? 1 : op === 0x10 ? -1 : 0;
+  const known = is32 ? src.maskLo === 0 : D.isConst(src);
+  const fits = is32 || src.varHi === src.varLo >> 31;
+  const off = sign * src.varLo;
+  if (sign && dst.id && !(dst.id & T.BPF_ADD_CONST) && known && fits && off < 0x80000000) {
+    dst.id |= is32 ? T.BPF_ADD_CONST32 : T.BPF_ADD_CONST64;
+    dst.off = off;
+    return;
   }
+  dst.id = 0;
+  dst.off = 0;
 }
 
 function binary(env: Env, insn: Insn): void {
@@ -184,10 +184,8 @@ function binary(env: Env, insn: Insn): void {
       return;
     }
   }
-  const before = new RegState();
-  D.copyRange(before, dst);
   scalarAlu(env, insn, dst, src);
-  linkByConstant(insn, dst, before);
+  linkByConstant(insn, dst, src);
 }
 
 const PTR_OPS: Record<number, string> = { 0: '+=', 16: '-=', 32: '*=', 48: '/=', 64: '|=', 80: '&=', 160: '^=' };
@@ -212,7 +210,15 @@ function checkUnary(env: Env, insn: Insn, op: number): void {
     dst.off = 0;
     return;
   }
-  checkRegArg(env, insn.dst, 'dst');
+  if (dst.type !== T.SCALAR_VALUE) {
+    checkRegArg(env, insn.dst, 'dst');
+    return;
+  }
+  checkRegArg(env, insn.dst, 'dst_no_mark');
+  const swap = (insn.code & 7) === 7 || (insn.code & 8) !== 0;
+  if (swap || insn.imm !== 64) dst.id = dst.off = 0;
+  D.bswap(dst, insn.imm, swap);
+  D.boundsSync(dst);
 }
 
 /** Every ALU instruction (`check_alu_op`). */

@@ -1,5 +1,6 @@
 import { isPseudoCall } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
+import { insnText } from './liveregs.ts';
 import type { JmpHistoryEntry } from './types.ts';
 
 const STACK_ACCESS = 1 << 9;
@@ -33,15 +34,15 @@ export class Backtrack {
     return true;
   }
 
-  regsText(): string {
-    const mask = this.regs[this.frame]!;
+  regsText(frame = this.frame): string {
+    const mask = this.regs[frame]!;
     const names = [];
     for (let i = 0; i < 11; i++) if (mask & (1 << i)) names.push(`r${i}`);
     return names.join(',');
   }
 
-  slotsText(): string {
-    return [...this.slots[this.frame]!]
+  slotsText(frame = this.frame): string {
+    return [...this.slots[frame]!]
       .sort((a, b) => a - b)
       .map((slot) => `${(-slot - 1) * 8}`)
       .join(',');
@@ -61,6 +62,11 @@ export class Backtrack {
 
   /** What must be precise before instruction `at` (`backtrack_insn`); false if this cannot be told. */
   step(env: VerifierEnv, at: number, subseq: number, entry: JmpHistoryEntry | undefined): boolean {
+    if (env.insns[at]!.code === 0) return true;
+    if (env.input.logLevel & 2)
+      env.verbose(
+        `mark_precise: frame${this.frame}: regs=${this.regsText()} stack=${this.slotsText()} before ${at}: ${insnText(env, at)}\n`,
+      );
     this.syncLinked(entry);
     const ok = this.stepOne(env, at, subseq, entry);
     if (ok) this.syncLinked(entry);

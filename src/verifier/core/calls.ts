@@ -87,6 +87,7 @@ export function checkFuncCall(env: VerifierEnv, insn: Insn): void {
   enterFrame(env, state, subprog, at, copyArguments);
   clearCallerSaved(env, caller.regs);
   env.insnIdx = env.subprogs[subprog]!.start - 1;
+  env.live.leave();
   if (env.input.logLevel) {
     env.verbose('caller:\n');
     printVerifierState(env, state, caller.frameno, true);
@@ -151,6 +152,7 @@ function pushAsync(
 
 /** Return from a function of a deeper frame to its caller (`prepare_func_exit`); sets `env.insnIdx`. */
 export function prepareFuncExit(env: VerifierEnv): void {
+  env.live.update(env);
   const state = env.cur;
   const callee = env.func();
   const r0 = callee.regs[0]!;

@@ -17,8 +17,8 @@ const MAX_INSNS = 1000000;
 const READ = 1;
 const WRITE = 2;
 
-/** One instruction that is no jump; the next is the one behind it. */
-function checkStraight(env: VerifierEnv, insn: Insn): void {
+/** One instruction that is no jump; the next is the one behind it. No path ends here. */
+function checkStraight(env: VerifierEnv, insn: Insn): false {
   const { ops, insnIdx } = env;
   const size = insn.code & 0x18;
   switch (insn.code & 7) {
@@ -67,6 +67,7 @@ function checkStraight(env: VerifierEnv, insn: Insn): void {
     }
   }
   env.insnIdx++;
+  return false;
 }
 
 function checkCall(env: VerifierEnv, insn: Insn): void {
@@ -116,6 +117,7 @@ function checkJump(env: VerifierEnv, insn: Insn): boolean {
 function nextPath(env: VerifierEnv): boolean {
   scratchAll(env);
   updateBranchCounts(env, env.cur);
+  env.live.update(env);
   return popStack(env) !== undefined;
 }
 
@@ -162,8 +164,10 @@ export function doCheck(env: VerifierEnv): void {
     const at = env.insnIdx;
     const cls = insn.code & 7;
     env.prevInsnIdx = at;
-    if (cls !== 5 && cls !== 6) checkStraight(env, insn);
-    else if (checkJump(env, insn)) {
+    env.live.begin(env, at);
+    const ends = cls !== 5 && cls !== 6 ? checkStraight(env, insn) : checkJump(env, insn);
+    env.live.commit();
+    if (ends) {
       if (!nextPath(env)) return;
       fromBranch = true;
     }

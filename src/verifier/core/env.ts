@@ -1,6 +1,8 @@
 import type { Insn } from '../../bpf/index.ts';
 import type { Btf } from '../../btf/index.ts';
 import type { VerifierOps } from './hooks.ts';
+import { StackLiveness } from './live.ts';
+import type { SccVisit } from './scc.ts';
 import {
   type Env,
   type FuncState,
@@ -59,10 +61,15 @@ export class VerifierEnv implements Env {
   prevInsnPrintLen = 0;
   logLength = 0;
   readonly branches: StackElem[] = [];
-  /** Checkpoints of an instruction (`explored_states`), newest first, keyed by insn and call site as the kernel hashes. */
+  /** Checkpoints (`explored_states`), newest first, in the buckets that the kernel's hash makes. */
   readonly explored = new Map<number, VerifierState[]>();
-  /** Checkpoint through which each component was entered, by call chain. */
-  readonly sccEntries = new Map<string, VerifierState>();
+  readonly sccVisits = new Map<string, SccVisit>();
+  readonly live = new StackLiveness();
+  /** Instructions of all functions in postorder (`cfg.insn_postorder`). */
+  postorder: Int32Array = new Int32Array(0);
+  exploredStates = 0;
+  evictedStates = 0;
+  backedges = 0;
   totalStates = 0;
   peakStates = 0;
   maxStatesPerInsn = 0;
@@ -105,6 +112,11 @@ export class VerifierEnv implements Env {
 
   get log(): string {
     return this.parts.join('');
+  }
+
+  /** `update_peak_states`. */
+  updatePeakStates(): void {
+    this.peakStates = Math.max(this.peakStates, this.exploredStates + this.evictedStates + this.backedges);
   }
 
   func(): FuncState {

@@ -11,7 +11,7 @@ export const RANGE_WITHIN = 2;
 export class IdMap {
   private readonly forth = new Map<number, number>();
   private readonly back = new Map<number, number>();
-  private next = 0x40000000;
+  private next = 0x20000000;
 
   same(old: number, cur: number): boolean {
     if ((old === 0) !== (cur === 0)) return false;
@@ -161,6 +161,22 @@ function refsSafe(old: VerifierState, cur: VerifierState, ids: IdMap): boolean {
   });
 }
 
+/** Whether both were reached through the same calls (`same_callsites`). */
+export function sameCallsites(a: VerifierState, b: VerifierState): boolean {
+  if (a.curframe !== b.curframe) return false;
+  for (let f = a.curframe; f >= 0; f--) if (a.frame[f]!.callsite !== b.frame[f]!.callsite) return false;
+  return true;
+}
+
+/** Registers are alike as far as a loop without end would have it (`states_maybe_looping`). */
+export function statesMaybeLooping(old: VerifierState, cur: VerifierState): boolean {
+  if (old.curframe !== cur.curframe) return false;
+  const a = old.frame[old.curframe]!.regs;
+  const b = cur.frame[cur.curframe]!.regs;
+  for (let i = 0; i < T.MAX_BPF_REG; i++) if (!sameFields(a[i]!, b[i]!)) return false;
+  return true;
+}
+
 /** Whether what was proved from `old` covers `cur` (`states_equal`). */
 export function statesEqual(env: Env, old: VerifierState, cur: VerifierState, exact: number): boolean {
   if (old.curframe !== cur.curframe || old.speculative !== cur.speculative || old.inSleepable !== cur.inSleepable)
@@ -192,9 +208,9 @@ export function clearSingularIds(state: VerifierState): void {
       if (slot.slotType[7] === T.STACK_SPILL && slot.spilled.type === T.SCALAR_VALUE && slot.spilled.id)
         scalars.push(slot.spilled);
   }
-  for (const reg of scalars) count.set(reg.id & 0x7fffffff, (count.get(reg.id & 0x7fffffff) ?? 0) + 1);
+  for (const reg of scalars) count.set(reg.id & ~T.BPF_ADD_CONST, (count.get(reg.id & ~T.BPF_ADD_CONST) ?? 0) + 1);
   for (const reg of scalars)
-    if (count.get(reg.id & 0x7fffffff) === 1) {
+    if (count.get(reg.id & ~T.BPF_ADD_CONST) === 1) {
       reg.id = 0;
       reg.off = 0;
     }

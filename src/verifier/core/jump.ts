@@ -8,6 +8,7 @@ import { collectLinkedRegs, markChainPrecision, pushInsnHistory, syncLinkedRegs 
 import * as T from './reg_types.table.ts';
 import { checkRegArg } from './regs.ts';
 import { RegState as Register, type RegState, reject, type VerifierState } from './types.ts';
+import { findPrevEntry, widenImprecise } from './widen.ts';
 
 const JEQ = 0x10;
 const JGT = 0x20;
@@ -112,10 +113,12 @@ export function checkCondJump(env: VerifierEnv, insn: Insn): void {
   const here = env.cur;
   const jmp32 = (insn.code & 7) === 6;
   if (isMayGoto(insn)) {
-    const there = pushStack(env, at + 1 + insn.off, at, false);
-    there.mayGotoDepth = here.mayGotoDepth;
-    here.mayGotoDepth++;
-    env.insnIdx = at + 1;
+    if (insn.dst !== 0 || insn.imm !== 0) reject(env, 'EINVAL', `invalid may_goto imm ${insn.imm}`);
+    const prev = findPrevEntry(env, here.parent, at);
+    const through = pushStack(env, at + 1, at, false);
+    through.mayGotoDepth++;
+    if (prev) widenImprecise(env, prev, through);
+    env.insnIdx = at + 1 + insn.off;
     return;
   }
   if (op > 0xd0 || op === 0) reject(env, 'EINVAL', `invalid BPF_JMP/JMP32 opcode ${op.toString(16)}`);

@@ -37,7 +37,7 @@ function useDef(env: Env, insn: Insn): [use: number, def: number] {
       if (op === 0xe0) return [0, 0];
       if (op === 0x90) return [1, 0];
       if (op === 0x80) {
-        const summary = env.ops.callSummary(env, insn);
+        const summary = isPseudoCall(insn) ? null : env.ops.callSummary(env, insn);
         return [summary ? ((1 << (summary.numParams + 1)) - 1) & ~1 : CALLER_SAVED & ~1, CALLER_SAVED];
       }
       return code & 8 ? [d | s, 0] : [d, 0];

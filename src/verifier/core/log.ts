@@ -70,7 +70,7 @@ export function regText(env: Env, frameno: number, reg: RegState): string {
     if (isConst(reg)) return precise + snum(reg.varLo, reg.varHi);
     const parts = [];
     let id = '';
-    if (reg.id) id = `id=${reg.id & 0x7fffffff}`;
+    if (reg.id) id = `id=${reg.id & ~T.BPF_ADD_CONST}`;
     if (reg.id & T.BPF_ADD_CONST) id += reg.off < 0 ? reg.off : `+${reg.off}`;
     if (id) parts.push(id);
     const range = printRange(reg);
@@ -86,7 +86,7 @@ export function regText(env: Env, frameno: number, reg: RegState): string {
   }
   if (base === T.PTR_TO_BTF_ID && reg.btf) text += env.ops.typeName(reg.btf, reg.btfId);
   const parts: string[] = [];
-  if (reg.id) parts.push(`id=${reg.id & 0x7fffffff}`);
+  if (reg.id) parts.push(`id=${reg.id & ~T.BPF_ADD_CONST}`);
   if (reg.refObjId) parts.push(`ref_obj_id=${reg.refObjId}`);
   if (type & T.MEM_ALLOC && type & T.NON_OWN_REF) parts.push('non_own_ref');
   if ((base === T.CONST_PTR_TO_MAP || base === T.PTR_TO_MAP_KEY || base === T.PTR_TO_MAP_VALUE) && reg.map) {

@@ -63,8 +63,10 @@ export const REF_TYPE_LOCK = 1 << 3;
 export const REF_TYPE_RES_LOCK = 1 << 4;
 export const REF_TYPE_RES_LOCK_IRQ = 1 << 5;
 
-/** Bit of `RegState.id`: the linked registers differ by a constant (`BPF_ADD_CONST`). */
-export const BPF_ADD_CONST = 0x80000000;
+/** Bits of `RegState.id`: the linked registers differ by a constant that a 64- or a 32-bit addition made. */
+export const BPF_ADD_CONST64 = -0x80000000;
+export const BPF_ADD_CONST32 = 0x40000000;
+export const BPF_ADD_CONST = BPF_ADD_CONST64 | BPF_ADD_CONST32;
 
 export const BPF_ITER_STATE_INVALID = 0;
 export const BPF_ITER_STATE_ACTIVE = 1;

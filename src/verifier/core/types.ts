@@ -53,6 +53,8 @@ export interface VerifierTarget {
   vmlinux: Btf;
   /** CONFIG_HZ. */
   hz: number;
+  /** `nr_cpu_ids`, if known. */
+  cpus?: number;
   /** The JIT is on and will compile this program (`prog->jit_requested`). */
   jitRequested: boolean;
   /** `bpf_jit_supports_private_stack()`. */
@@ -229,8 +231,8 @@ export class VerifierState {
   /** Times that the checkpoint covered another state, and that it did not. */
   hitCnt = 0;
   missCnt = 0;
-  /** SCC frame where this is a checkpoint in an SCC, filled by the core. */
-  inSccExit = false;
+  /** No longer looked at by new paths, but still an ancestor of some (`in_free_list`). */
+  evicted = false;
 }
 
 /** `struct bpf_map_ptr_state` and `bpf_insn_aux_data.map_key_state`. */

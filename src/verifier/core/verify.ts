@@ -106,7 +106,8 @@ export function verify(input: VerifierInput): Verdict {
     new ControlFlow(env).check();
     computeScc(env);
     env.ops.checkAttach(env);
-    computeLiveRegisters(env, computePostorder(env));
+    env.postorder = computePostorder(env);
+    computeLiveRegisters(env, env.postorder);
     checkSubprog(env, 0);
     checkGlobalSubprogs(env);
     checkMaxStackDepth(env);

@@ -104,7 +104,19 @@ export function coerceToSizeSx32(r: ScalarRange, size: number): void {
   }
 }
 
-/** Byte swaps leave nothing known in 6.18. */
-export function bswap(r: ScalarRange): void {
-  setUnknown(r);
+const swap32 = (v: number): number => (v << 24) | ((v & 0xff00) << 8) | ((v >>> 8) & 0xff00) | (v >>> 24);
+const swap16 = (v: number): number => ((v & 0xff) << 8) | ((v >>> 8) & 0xff);
+
+/** BPF_END: the low `bits` swapped or, without `swap`, cut to (`scalar_byte_swap`); known bits move, bounds are lost. */
+export function bswap(r: ScalarRange, bits: number, swap: boolean): void {
+  if (swap) {
+    const { varLo, varHi, maskLo, maskHi } = r;
+    setUnknown(r);
+    const turn = bits === 16 ? swap16 : swap32;
+    r.varLo = turn(bits === 64 ? varHi : varLo);
+    r.maskLo = turn(bits === 64 ? maskHi : maskLo);
+    r.varHi = bits === 64 ? swap32(varLo) : 0;
+    r.maskHi = bits === 64 ? swap32(maskLo) : 0;
+  }
+  if (bits !== 64) coerceToSize(r, bits >> 3);
 }
