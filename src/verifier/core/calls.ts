@@ -1,7 +1,7 @@
 import type { Insn } from '../../bpf/index.ts';
 import { pushStack } from './branch.ts';
 import { findSubprog } from './cfg.ts';
-import type { VerifierEnv } from './env.ts';
+import { scratchAll, type VerifierEnv } from './env.ts';
 import type { SetCalleeState } from './hooks.ts';
 import { printVerifierState } from './log.ts';
 import * as T from './reg_types.table.ts';
@@ -10,7 +10,7 @@ import { copyReg, type Env, FuncState, reject, type VerifierState } from './type
 
 /** A frame for `subprog` in `state` (`setup_func_entry`); `setCallee` fills R1–R5. */
 function enterFrame(
-  env: Env,
+  env: VerifierEnv,
   state: VerifierState,
   subprog: number,
   callsite: number,
@@ -30,7 +30,8 @@ function enterFrame(
 }
 
 /** Every register unset but R10 = fp (`init_func_state`, `init_reg_state`). */
-export function initFrameRegs(env: Env, func: FuncState): void {
+export function initFrameRegs(env: VerifierEnv, func: FuncState): void {
+  scratchAll(env);
   for (const reg of func.regs) {
     markRegNotInit(env, reg);
     reg.subregDef = T.DEF_NOT_SUBREG;

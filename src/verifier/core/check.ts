@@ -137,8 +137,9 @@ function logStep(env: VerifierEnv, fromBranch: boolean): void {
 export function doCheck(env: VerifierEnv): void {
   const { insns } = env;
   let fromBranch = false;
-  env.prevInsnIdx = -1;
+  let prev = -1;
   for (;;) {
+    env.prevInsnIdx = prev;
     if (env.insnIdx >= insns.length) reject(env, 'EFAULT', `invalid insn idx ${env.insnIdx} insn_cnt ${insns.length}`);
     const insn = insns[env.insnIdx]!;
     if (++env.insnProcessed > MAX_INSNS)
@@ -154,6 +155,7 @@ export function doCheck(env: VerifierEnv): void {
         else env.verbose(`${env.insnIdx}: safe\n`);
       }
       if (!nextPath(env)) return;
+      prev = env.prevInsnIdx;
       fromBranch = true;
       continue;
     }
@@ -163,12 +165,13 @@ export function doCheck(env: VerifierEnv): void {
     env.aux[env.insnIdx]!.seen = 1;
     const at = env.insnIdx;
     const cls = insn.code & 7;
-    env.prevInsnIdx = at;
+    prev = at;
     env.live.begin(env, at);
     const ends = cls !== 5 && cls !== 6 ? checkStraight(env, insn) : checkJump(env, insn);
     env.live.commit();
     if (ends) {
       if (!nextPath(env)) return;
+      prev = env.prevInsnIdx;
       fromBranch = true;
     }
   }

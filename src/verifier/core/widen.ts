@@ -6,15 +6,8 @@ import type { Env, RegState, VerifierState } from './types.ts';
 
 /** The newest checkpoint of instruction `at` that the current path went through, before `from` (`find_prev_entry`). */
 export function findPrevEntry(env: VerifierEnv, from: VerifierState | null, at: number): VerifierState | null {
-  if (!from) return null;
-  for (let state: VerifierState | null = from; state; state = state.parent) {
-    if (
-      state.insnIdx === at &&
-      state.branches > 0 &&
-      sameCallsites(state, env.cur) &&
-      state.dfsDepth < env.cur.dfsDepth
-    )
-      return state;
+  for (let state = from?.parent ?? null; state; state = state.parent) {
+    if (state.insnIdx === at && state.branches > 0 && !state.evicted && sameCallsites(state, env.cur)) return state;
   }
   return null;
 }
