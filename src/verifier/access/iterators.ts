@@ -1,11 +1,22 @@
 import { pushStack } from '../core/branch.ts';
-import { markStackSlotScratched } from '../core/env.ts';
-import { IdMap, regsExact } from '../core/equal.ts';
+import type { VerifierEnv } from '../core/env.ts';
+import { sameCallsites } from '../core/equal.ts';
 import * as T from '../core/reg_types.table.ts';
-import { markRegKnown, markRegKnownZero, markRegUnknown } from '../core/regs.ts';
+import { markRegKnown, markRegKnownZero } from '../core/regs.ts';
 import { type Env, type RegState, reject, type VerifierState } from '../core/types.ts';
+import { findPrevEntry, widenImprecise } from '../core/widen.ts';
 import * as K from '../tables/kfuncs.table.ts';
-import { allBytes, BAD_SLOT, clearSlots, frameOf, markSlotsRead, NEW_SLOT, objectSlot, slotsOf } from './_slots.ts';
+import {
+  allBytes,
+  BAD_SLOT,
+  clearSlots,
+  frameOf,
+  markSlotsRead,
+  markSlotWritten,
+  NEW_SLOT,
+  objectSlot,
+  slotsOf,
+} from './_slots.ts';
 import { skipModifiers } from './btf_walk.ts';
 import type { KfuncMeta } from './kfunc_meta.ts';
 import { checkMemAccess } from './memory.ts';
@@ -78,7 +89,7 @@ function create(env: Env, meta: KfuncMeta, reg: RegState, type: IteratorType, in
     held.iterState = T.BPF_ITER_STATE_ACTIVE;
     held.iterDepth = 0;
     slot.slotType.fill(T.STACK_ITER);
-    markStackSlotScratched(env, spi - i);
+    markSlotWritten(env, reg.frameno, spi - i);
   }
 }
 
@@ -106,7 +117,7 @@ export function checkIteratorArg(env: Env, meta: KfuncMeta, regno: number, insnI
   if (wrong === 'EINVAL') reject(env, wrong, `expected an initialized iter_${type.name} as arg #${arg}`);
   if (wrong) reject(env, wrong, `expected an RCU CS when using ${meta.name}`);
   const spi = objectSlot(env, reg, 'iter', type.slots);
-  markSlotsRead(env, spi, type.slots);
+  markSlotsRead(env, reg.frameno, spi, type.slots);
   return { frameno: reg.frameno, spi };
 }
 
@@ -121,39 +132,6 @@ export function destroyIterator(env: Env, meta: KfuncMeta, place: IteratorPlace)
 export const iteratorIn = (state: VerifierState, place: IteratorPlace): RegState =>
   state.frame[place.frameno]!.stack[place.spi]!.spilled;
 
-const sameCallsites = (a: VerifierState, b: VerifierState): boolean =>
-  a.curframe === b.curframe && a.frame.every((frame, i) => frame.callsite === b.frame[i]!.callsite);
-
-/** The checkpoint of the previous time round: the nearest above the one made right here (`find_prev_entry`). */
-function previousEntry(env: Env, insnIdx: number): VerifierState | null {
-  const here = env.cur.parent!;
-  for (let at = here.parent; at; at = at.parent) {
-    if (at.insnIdx === insnIdx && at.branches > 0 && sameCallsites(at, here)) return at;
-  }
-  return null;
-}
-
-function widen(env: Env, old: RegState, reg: RegState, ids: IdMap): void {
-  if (old.type !== T.SCALAR_VALUE || reg.type !== old.type) return;
-  if (old.precise || reg.precise || regsExact(old, reg, ids)) return;
-  markRegUnknown(env, reg);
-}
-
-/** Forgets ranges that changed since the last time round and that nothing relied on (`widen_imprecise_scalars`). */
-function widenScalars(env: Env, old: VerifierState, state: VerifierState): void {
-  const ids = new IdMap();
-  for (let f = old.curframe; f >= 0; f--) {
-    const frame = old.frame[f]!;
-    const now = state.frame[f]!;
-    for (let i = 0; i < T.MAX_BPF_REG; i++) widen(env, frame.regs[i]!, now.regs[i]!, ids);
-    const slots = Math.min(frame.stack.length, now.stack.length);
-    for (let i = 0; i < slots; i++) {
-      const [a, b] = [frame.stack[i]!, now.stack[i]!];
-      if (a.slotType[7] === T.STACK_SPILL && b.slotType[7] === T.STACK_SPILL) widen(env, a.spilled, b.spilled, ids);
-    }
-  }
-}
-
 /**
  * The two outcomes of an iterator's next (`process_iter_next_call`): here it has ended and R0 is NULL; an element is
  * left to be walked later.
@@ -162,13 +140,13 @@ export function branchOnNext(env: Env, insnIdx: number, place: IteratorPlace): v
   const { cur } = env;
   const iterator = iteratorIn(cur, place);
   if (iterator.iterState === T.BPF_ITER_STATE_ACTIVE) {
-    if (cur.parent?.insnIdx !== insnIdx || !sameCallsites(cur.parent, cur)) {
+    if (cur.parent === null || cur.parent.insnIdx !== insnIdx || !sameCallsites(cur.parent, cur)) {
       reject(env, 'EFAULT', 'bug: bad parent state for iter next call');
     }
-    const previous = previousEntry(env, insnIdx);
+    const previous = findPrevEntry(env as VerifierEnv, cur.parent, insnIdx);
     const queued = pushStack(env, insnIdx + 1, insnIdx, false);
     iteratorIn(queued, place).iterDepth++;
-    if (previous) widenScalars(env, previous, queued);
+    if (previous) widenImprecise(env, previous, queued);
     queued.frame[queued.curframe]!.regs[0]!.type &= ~T.PTR_MAYBE_NULL;
   }
   iterator.iterState = T.BPF_ITER_STATE_DRAINED;

@@ -4,6 +4,7 @@ import { type Env, reject } from '../core/types.ts';
 import * as K from '../tables/kfuncs.table.ts';
 import { skipModifiers } from './btf_walk.ts';
 import { isGplCompatible } from './license.ts';
+import { unsupported } from './unsupported.ts';
 
 const MAX_KFUNC_DESCS = 256;
 
@@ -44,11 +45,6 @@ function factsOf(btf: Btf): Facts {
     FACTS.set(btf, facts);
   }
   return facts;
-}
-
-/** Refuses what is not modelled. */
-export function unsupported(env: Env, what: string): never {
-  return reject(env, 'ENOTSUP', `unsupported: ${what}`);
 }
 
 /** `KIND name` of a type as the log has it (`btf_type_str` and its name). */
@@ -142,3 +138,18 @@ export function kfuncFlags(env: Env, insn: Insn): number {
 export const kfuncIsIterNext = (env: Env, insn: Insn): boolean => (kfuncFlags(env, insn) & K.KF_ITER_NEXT) !== 0;
 
 export const kfuncMightSleep = (env: Env, insn: Insn): boolean => (kfuncFlags(env, insn) & K.KF_SLEEPABLE) !== 0;
+
+/** Arguments that the call reads and whether it sets R0 (`bpf_get_call_summary`); null for what is not known to be a function. */
+export function kfuncSummary(env: Env, insn: Insn): { numParams: number; isVoid: boolean; fastcall: boolean } | null {
+  const proto = insn.src === 2 && insn.off === 0 && kfuncMayBeCalled(env, insn) ? protoOf(env.vmlinux, insn.imm) : null;
+  return proto && { numParams: proto.params.length, isVoid: proto.returns === 0, fastcall: false };
+}
+
+/** Whether the kernel has it in a set for this program; the refusal comes when the call is reached. */
+function kfuncMayBeCalled(env: Env, insn: Insn): boolean {
+  const name = env.vmlinux.name(insn.imm);
+  const kfunc = K.KFUNCS.get(name);
+  return (
+    insn.imm !== 0 && kfunc !== undefined && factsOf(env.vmlinux).tagged.has(insn.imm) && mayCall(env, name, kfunc)
+  );
+}

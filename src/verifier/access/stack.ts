@@ -7,6 +7,7 @@ import * as T from '../core/reg_types.table.ts';
 import { markRegKnown, markRegUnknown, registerIsNull } from '../core/regs.ts';
 import { copyReg, type Env, type FuncState, RegState, reject, StackSlot } from '../core/types.ts';
 import { isConst, setConst, tnumText } from '../domain/index.ts';
+import { destroyDynptrAt } from './_slots.ts';
 import { constOff, smax, smin, umax } from './numbers.ts';
 import { BPF_READ, isUnboundedOffset } from './region.ts';
 
@@ -33,7 +34,7 @@ function grow(env: Env, state: FuncState, size: number): void {
   const slots = (size + REG_SIZE - 1) >> 3;
   while (state.stack.length < slots) state.stack.push(new StackSlot());
   const info = env.subprogs[state.subprogno]!;
-  if (info.stackDepth < size) info.stackDepth = size;
+  if (info.stackDepth < slots * REG_SIZE) info.stackDepth = slots * REG_SIZE;
 }
 
 /** Bounds of an access through a stack pointer (`check_stack_access_within_bounds`). */
@@ -94,6 +95,7 @@ function writeFixed(env: Env, state: FuncState, off: number, size: number, value
   const slot = state.stack[spi]!;
   const reg = valueRegno >= 0 ? env.reg(valueRegno) : null;
   const aligned = off % REG_SIZE === 0;
+  destroyDynptrAt(env, state, spi);
   markStackSlotScratched(env, spi);
   if (size === REG_SIZE) (env as VerifierEnv).live.markWrite(state.frameno, spi);
   if (reg && aligned && reg.type === T.SCALAR_VALUE) {
@@ -131,6 +133,7 @@ function writeVariable(env: Env, ptr: RegState, off: number, size: number, value
   for (let at = smin(ptr) + off; at < end; at++) {
     const spi = spiOf(at);
     const slot = state.stack[spi]!;
+    destroyDynptrAt(env, state, spi);
     markStackSlotScratched(env, spi);
     const byte = byteOf(at);
     if (
