@@ -1,7 +1,16 @@
-import { isPseudoCall } from '../core/cfg.ts';
 import type { VerifierOps } from '../core/hooks.ts';
 import { initArguments } from './arguments.ts';
 import { checkAttach } from './attach.ts';
+import {
+  checkHelperCall,
+  helperCallbackKind,
+  helperChangesPacket,
+  helperMightSleep,
+  helperSummary,
+} from './helper_call.ts';
+import { checkKfuncCall } from './kfunc_call.ts';
+import { addKfuncCall, kfuncIsIterNext, kfuncMightSleep, kfuncName, kfuncSummary } from './kfunc_meta.ts';
+import { checkMapProgCompatibility } from './map_rules.ts';
 import { checkMemAccess } from './memory.ts';
 import { clearAllPktPointers, findGoodPktPointers, markPtrOrNullRegs, saveAuxPtrType } from './pointers.ts';
 import { checkResourceLeak } from './references.ts';
@@ -13,8 +22,8 @@ export const verifierOps: VerifierOps = {
   checkMemAccess,
   saveAuxPtrType,
   checkAtomic: (env) => unsupported(env, 'atomic instructions'),
-  checkHelperCall: (env, insn) => unsupported(env, `helper ${insn.imm}`),
-  checkKfuncCall: (env) => unsupported(env, 'kernel functions'),
+  checkHelperCall,
+  checkKfuncCall,
   checkReturnCode,
   checkLdAbs: (env) => unsupported(env, 'legacy packet loads'),
   checkAttach,
@@ -25,14 +34,14 @@ export const verifierOps: VerifierOps = {
   findGoodPktPointers,
   checkResourceLeak,
   clearAllPktPointers,
-  kfuncIsIterNext: (env) => unsupported(env, 'kernel functions'),
-  callSummary: (env, insn) => (isPseudoCall(insn) ? null : unsupported(env, `helper ${insn.imm}`)),
-  callbackKind: (env, insn) => unsupported(env, `helper ${insn.imm}`),
-  callMightSleep: (env, insn) => unsupported(env, `helper ${insn.imm}`),
-  callChangesPktData: (env, insn) => unsupported(env, `helper ${insn.imm}`),
-  addKfuncCall: (env) => unsupported(env, 'kernel functions'),
+  kfuncIsIterNext,
+  callSummary: (env, insn) => (insn.src === 0 ? helperSummary(env, insn.imm) : kfuncSummary(env, insn)),
+  callbackKind: (_env, insn) => (insn.src === 0 ? helperCallbackKind(insn.imm) : 0),
+  callMightSleep: (env, insn) => (insn.src === 0 ? helperMightSleep(env, insn.imm) : kfuncMightSleep(env, insn)),
+  callChangesPktData: (_env, insn) => insn.src === 0 && helperChangesPacket(insn.imm),
+  addKfuncCall,
   checkPseudoBtfId: (env) => unsupported(env, 'references to kernel variables'),
-  checkMapProgCompatibility: () => undefined,
-  kfuncName: (env) => unsupported(env, 'kernel functions'),
+  checkMapProgCompatibility,
+  kfuncName,
   typeName: (btf, id) => btf.name(id),
 };
