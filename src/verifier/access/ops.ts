@@ -15,6 +15,7 @@ import { checkMemAccess } from './memory.ts';
 import { clearAllPktPointers, findGoodPktPointers, markPtrOrNullRegs, saveAuxPtrType } from './pointers.ts';
 import { checkResourceLeak } from './references.ts';
 import { checkReturnCode } from './return_code.ts';
+import { checkSubprogCall, prepareFuncArgs } from './subprog_args.ts';
 import { unsupported } from './unsupported.ts';
 
 /** What the main loop asks of src/verifier/access. */
@@ -28,8 +29,8 @@ export const verifierOps: VerifierOps = {
   checkLdAbs: (env) => unsupported(env, 'legacy packet loads'),
   checkAttach,
   initArguments,
-  prepareFuncArgs: (env) => unsupported(env, 'global functions'),
-  checkSubprogCall: (env) => unsupported(env, 'calls of functions'),
+  prepareFuncArgs,
+  checkSubprogCall,
   markPtrOrNullRegs,
   findGoodPktPointers,
   checkResourceLeak,
