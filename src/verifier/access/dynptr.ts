@@ -123,6 +123,16 @@ export function checkDynptrArg(
   return { id: dynptr.id, type: dynptr.dynptrType, refObjId: dynptr.refObjId };
 }
 
+/** Only a dynptr on the stack that holds a reference can be given back (`check_func_arg`). */
+export function requireOwnedDynptr(env: Env, regno: number): void {
+  const reg = env.reg(regno);
+  if (reg.type !== T.PTR_TO_STACK) reject(env, 'EINVAL', 'cannot release unowned const bpf_dynptr');
+  const spi = objectSlot(env, reg, 'dynptr', SLOTS);
+  if (spi < 0 || !frameOf(env, reg).stack[spi]!.spilled.refObjId) {
+    reject(env, 'EINVAL', `arg ${regno} is an unacquired reference`);
+  }
+}
+
 /** Gives the data of the dynptr at R`regno` back: its clones and slices go with it (`unmark_stack_slots_dynptr`). */
 export function releaseDynptr(env: Env, regno: number): void {
   const reg = env.reg(regno);

@@ -7,6 +7,7 @@ import { isConst } from '../domain/index.ts';
 import * as A from '../tables/arg_types.table.ts';
 import * as P from '../tables/contexts.table.ts';
 import { checkArgOffset } from './arg_offset.ts';
+import { checkDynptrArg, requireOwnedDynptr } from './dynptr.ts';
 import { type CallMeta, checkHelperMemory, checkSizeArgument } from './helper_memory.ts';
 import { constOff } from './numbers.ts';
 import { BPF_READ, BPF_WRITE } from './region.ts';
@@ -43,6 +44,10 @@ const COMPATIBLE: Readonly<Record<number, readonly number[]>> = {
   [A.ARG_PTR_TO_STACK]: [T.PTR_TO_STACK],
 };
 
+const DYNPTR: readonly number[] = [T.PTR_TO_STACK, T.CONST_PTR_TO_DYNPTR];
+/** Helpers with dynptrs that are modelled. */
+const DYNPTR_HELPERS: readonly string[] = ['ringbuf_reserve_dynptr', 'ringbuf_submit_dynptr', 'ringbuf_discard_dynptr'];
+
 /** Program types whose helpers may be given packet data. */
 const PACKET_TYPES: readonly number[] = [P.PROG_SCHED_CLS, P.PROG_SCHED_ACT, P.PROG_XDP, P.PROG_CGROUP_SKB];
 
@@ -50,7 +55,7 @@ const PACKET_TYPES: readonly number[] = [P.PROG_SCHED_CLS, P.PROG_SCHED_ACT, P.P
 function checkType(env: Env, regno: number, argType: number, meta: CallMeta): void {
   const reg = env.reg(regno);
   const base = argType & T.BASE_TYPE_MASK;
-  const types = COMPATIBLE[base];
+  const types = base === A.ARG_PTR_TO_DYNPTR && DYNPTR_HELPERS.includes(meta.name) ? DYNPTR : COMPATIBLE[base];
   if (!types) unsupported(env, `argument ${regno} of helper bpf_${meta.name}`);
   let { type } = reg;
   if (argType & T.MEM_RDONLY) type &= ~T.MEM_RDONLY;
@@ -111,10 +116,11 @@ export function checkArgument(env: Env, regno: number, argType: number, meta: Ca
   }
   if (!(registerIsNull(reg) && argType & T.PTR_MAYBE_NULL)) {
     checkType(env, regno, argType, meta);
-    checkArgOffset(env, regno, (argType & T.OBJ_RELEASE) !== 0, false);
+    checkArgOffset(env, regno, (argType & T.OBJ_RELEASE) !== 0, base === A.ARG_PTR_TO_DYNPTR);
   }
   if (argType & T.OBJ_RELEASE) {
-    if (!reg.refObjId && !registerIsNull(reg)) {
+    if (base === A.ARG_PTR_TO_DYNPTR) requireOwnedDynptr(env, regno);
+    else if (!reg.refObjId && !registerIsNull(reg)) {
       reject(env, 'EINVAL', `R${regno} must be referenced when passed to release function`);
     }
     meta.releaseRegno = regno;
@@ -143,6 +149,9 @@ function checkByArgument(env: Env, regno: number, reg: RegState, argType: number
       if (!meta.map) reject(env, 'EACCES', 'invalid map_ptr to access map->value');
       meta.raw = (argType & T.MEM_UNINIT) !== 0;
       checkHelperMemory(env, regno, meta.map!.valueSize, access, false, meta);
+      return;
+    case A.ARG_PTR_TO_DYNPTR:
+      checkDynptrArg(env, regno, env.insnIdx, argType & ~T.BASE_TYPE_MASK, 0);
       return;
     case A.ARG_PTR_TO_FUNC:
       meta.subprogno = reg.subprogno;

@@ -8,6 +8,7 @@ import * as A from '../tables/arg_types.table.ts';
 import { HELPER_NAMES } from '../tables/helper_sets.table.ts';
 import * as M from '../tables/map_helpers.table.ts';
 import { callForEach, callLoop, SYNC_CALLBACKS } from './callbacks.ts';
+import { releaseDynptr } from './dynptr.ts';
 import { checkArgument } from './helper_args.ts';
 import type { CallMeta } from './helper_memory.ts';
 import { helperProto, requireHelperProto } from './helper_proto.ts';
@@ -195,7 +196,11 @@ export function checkHelperCall(env: Env, insn: Insn, insnIdx: number): void {
   if (M.CHANGES_PACKET.includes(name)) clearAllPktPointers(env);
 }
 
-function release(env: Env, { releaseRegno, refObjId, name, func }: CallMeta): void {
+function release(env: Env, { releaseRegno, refObjId, name, func, proto }: CallMeta): void {
+  if (releaseRegno && (proto.args[releaseRegno - 1]! & T.BASE_TYPE_MASK) === A.ARG_PTR_TO_DYNPTR) {
+    releaseDynptr(env, releaseRegno);
+    return;
+  }
   if (!releaseRegno || (refObjId && releaseReference(env, refObjId))) return;
   if (!refObjId && registerIsNull(env.reg(releaseRegno))) return;
   reject(env, 'EINVAL', `func bpf_${name}#${func} reference has not been acquired before`);
