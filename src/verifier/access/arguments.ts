@@ -2,13 +2,14 @@ import * as T from '../core/reg_types.table.ts';
 import { markRegKnownZero, markRegUnknown } from '../core/regs.ts';
 import { type Env, Reject, type VerifierState } from '../core/types.ts';
 import * as A from '../tables/arg_types.table.ts';
-import { prepareFuncArgs } from './subprog_args.ts';
+import { prepareFuncArgs, prepareMainArgs } from './subprog_args.ts';
 import { unsupported } from './unsupported.ts';
 
 /** Registers at the entry of the main program and of a global function (`do_check_common`). */
 export function initArguments(env: Env, state: VerifierState, subprog: number): void {
   const { regs } = state.frame[0]!;
   if (subprog === 0) {
+    prepareMainArgs(env);
     markRegUnknown(env, regs[1]!);
     regs[1]!.type = T.PTR_TO_CTX;
     markRegKnownZero(regs[1]!);

@@ -14,9 +14,10 @@ export function checkAttach(env: Env): void {
   }
   if (input.progType !== P.PROG_TRACING || !input.attachBtfId) return;
   const target = vmlinux.type(input.attachBtfId);
-  env.attachFuncName = vmlinux.name(input.attachBtfId);
+  env.attachFuncName = vmlinux.name(input.attachBtfId).replace(/^btf_trace_/, '');
   if (target.kind === 'func') env.attachFuncProto = target.type;
   if (target.kind !== 'typedef') return;
+  env.attachFuncName = env.attachFuncName.replace(/^btf_trace_/, '');
   const pointer = skipModifiers(vmlinux, input.attachBtfId).type;
   if (pointer.kind === 'ptr') env.attachFuncProto = skipModifiers(vmlinux, pointer.type).id;
 }

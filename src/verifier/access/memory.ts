@@ -151,12 +151,25 @@ function packet(at: Access): void {
   intoValue(at);
 }
 
+/** Stores of the test ops `bpf_dummy_ops` (`bpf_dummy_ops_btf_struct_access`). */
+function storeToDummyState({ env, reg, off, size }: Access): void {
+  const state = env.vmlinux.find('bpf_dummy_ops_state', 'struct');
+  if (state === undefined) reject(env, 'EINVAL', '');
+  if (reg.btfId !== state) reject(env, 'EACCES', 'only access to bpf_dummy_ops_state is supported');
+  if (off + size <= env.vmlinux.sizeOf(state!)) return;
+  reject(env, 'EACCES', `write access at off ${off} with size ${size}`);
+}
+
 /** Stores to kernel structs: the few members that tcp_congestion_ops may set (`bpf_tcp_ca_btf_struct_access`). */
 function storeToStruct(at: Access): void {
   const { env, reg, off, size } = at;
-  const isTcpCa =
-    env.input.progType === P.PROG_STRUCT_OPS && env.vmlinux.name(env.input.attachBtfId) === 'tcp_congestion_ops';
-  if (!isTcpCa || reg.btfId !== env.vmlinux.find('tcp_sock', 'struct')) reject(env, 'EACCES', 'only read is supported');
+  const ops = env.input.progType === P.PROG_STRUCT_OPS ? env.vmlinux.name(env.input.attachBtfId) : '';
+  if (ops === 'bpf_dummy_ops') {
+    storeToDummyState(at);
+    return;
+  }
+  if (ops !== 'tcp_congestion_ops' || reg.btfId !== env.vmlinux.find('tcp_sock', 'struct'))
+    reject(env, 'EACCES', 'only read is supported');
   const places = P.TCP_SOCK_WRITABLE.map((path) => env.vmlinux.member('tcp_sock', path));
   const place = places.find((p) => (p === places[2] ? off >= p.offset && off < p.offset + p.size : off === p.offset));
   if (!place) {

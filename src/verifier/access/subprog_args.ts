@@ -6,10 +6,13 @@ import { CTX_STRUCT } from '../tables/kfuncs.table.ts';
 import { checkArgOffset } from './arg_offset.ts';
 import { isStruct, skipModifiers } from './btf_walk.ts';
 import { checkMemoryArgument } from './helper_memory.ts';
+import { kindName } from './kfunc_meta.ts';
 import { isProjectionOf } from './struct_match.ts';
 import { unsupported } from './unsupported.ts';
 
 const MAX_ARGS = 5;
+/** Kinds of types that have a size. */
+const SIZED: readonly string[] = ['int', 'enum', 'enum64', 'struct', 'union', 'ptr', 'array', 'float'];
 
 /** BPF_PROG_TYPE_*: types whose context has no named struct. */
 const WITHOUT_CTX_STRUCT: readonly number[] = [5, 26, 27, 28, 29, 31];
@@ -44,8 +47,9 @@ function pointerArgument(env: Env, subprog: number, i: number, target: number): 
   if (tags.includes('ctx')) unsupported(env, 'contexts known by their tag alone');
   if (isStruct(type) && type.name === 'bpf_dynptr') unsupported(env, 'dynptrs as arguments of functions');
   if (!sub.global) return null;
-  if (type.kind === 'void' || type.kind === 'fwd' || type.kind === 'func_proto') {
-    unsupported(env, `argument ${i + 1} of ${sub.name}()`);
+  if (!SIZED.includes(type.kind)) {
+    const text = `arg#${i} reference type('${kindName(type)}') size cannot be determined: -22`;
+    return reject(env, 'EINVAL', text);
   }
   if (isStruct(type) && ctx === '' && !WITHOUT_CTX_STRUCT.includes(env.input.progType))
     unsupported(env, 'functions in this program type');
@@ -79,8 +83,11 @@ function readArguments(env: Env, subprog: number): SubprogArg[] | null {
       if (!arg) return null;
       args.push(arg);
     } else if (isInteger(type.kind)) args.push({ argType: A.ARG_ANYTHING, memSize: 0, btfId: 0 });
-    else if (sub.global) unsupported(env, `argument ${i + 1} of ${sub.name}()`);
-    else return null;
+    else if (!sub.global) return null;
+    else {
+      const kind = type.kind.toUpperCase();
+      reject(env, 'EINVAL', `Arg#${i} type ${kind} in ${sub.name}() is not supported yet.`);
+    }
   }
   return args;
 }
@@ -126,4 +133,13 @@ export function checkSubprogCall(env: Env, subprog: number, regs: RegState[]): b
   }
   sub.unreliable = true;
   return false;
+}
+
+/** The main program's own function must not be more than a function of its context, but what is wrong is only said. */
+export function prepareMainArgs(env: Env): void {
+  try {
+    prepareFuncArgs(env, 0);
+  } catch (error) {
+    if (!(error instanceof Reject)) throw error;
+  }
 }
