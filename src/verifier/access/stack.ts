@@ -250,6 +250,11 @@ export function accessStack(
     reject(env, 'EACCES', text);
   }
   const end = smax(reg) + off + size;
+  for (let at = smin(reg) + off; at < end; at++) {
+    if (state.stack[spiOf(at)]!.slotType[byteOf(at)]! <= T.STACK_ZERO) continue;
+    const where = `${tnumText(reg)}+${at - smin(reg) - off} size ${size}`;
+    reject(env, 'EACCES', `invalid read from stack R${regno} var_off ${where}`);
+  }
   for (let spi = spiOf(smin(reg) + off); spi >= spiOf(end - 1); spi--)
     (env as VerifierEnv).live.markRead(env, state.frameno, env.insnIdx, spi);
   readBytes(env, state, smin(reg) + off, end, env.reg(valueRegno));
