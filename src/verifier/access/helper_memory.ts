@@ -1,3 +1,4 @@
+import type { VerifierEnv } from '../core/env.ts';
 import { typeStr } from '../core/log.ts';
 import { markChainPrecision } from '../core/precise.ts';
 import * as T from '../core/reg_types.table.ts';
@@ -66,6 +67,7 @@ function checkStackRange(
     const slot = frame.stack[(-at - 1) >> 3]!;
     const byte = (-at - 1) & 7;
     const type = slot.slotType[byte]!;
+    (env as VerifierEnv).live.markRead(env, frame.frameno, env.insnIdx, (-at - 1) >> 3);
     if (type === T.STACK_MISC) continue;
     if (type === T.STACK_ZERO || type === T.STACK_INVALID) {
       if (access === R.BPF_WRITE) slot.slotType[byte] = T.STACK_MISC;

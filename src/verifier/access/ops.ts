@@ -1,5 +1,6 @@
 import type { VerifierOps } from '../core/hooks.ts';
 import { initArguments } from './arguments.ts';
+import { checkAtomic } from './atomic.ts';
 import { checkAttach } from './attach.ts';
 import {
   checkHelperCall,
@@ -22,7 +23,7 @@ import { unsupported } from './unsupported.ts';
 export const verifierOps: VerifierOps = {
   checkMemAccess,
   saveAuxPtrType,
-  checkAtomic: (env) => unsupported(env, 'atomic instructions'),
+  checkAtomic,
   checkHelperCall,
   checkKfuncCall,
   checkReturnCode,

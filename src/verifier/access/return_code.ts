@@ -43,7 +43,7 @@ export function checkReturnCode(env: Env, regno: number, regName: string): void 
   checkRegArg(env, regno, 'src');
   const reg = env.reg(regno);
   if (frame.inAsyncCallbackFn) {
-    enforce(env, 'At async callback return', regno, regName, reg, { minval: 0, maxval: 0 });
+    enforceReturnRange(env, 'At async callback return', regno, regName, reg, { minval: 0, maxval: 0 });
     return;
   }
   if (!isProgram) {
@@ -52,10 +52,18 @@ export function checkReturnCode(env: Env, regno: number, regName: string): void 
     reject(env, 'EINVAL', `At subprogram exit the ${what}`);
   }
   const range = allowedRange(env);
-  if (range) enforce(env, 'At program exit', regno, regName, reg, range);
+  if (range) enforceReturnRange(env, 'At program exit', regno, regName, reg, range);
 }
 
-function enforce(env: Env, where: string, regno: number, name: string, reg: RegState, range: RetvalRange): void {
+/** A scalar that must be in `range`, and from here on precisely so (`verbose_invalid_scalar` where it is not). */
+export function enforceReturnRange(
+  env: Env,
+  where: string,
+  regno: number,
+  name: string,
+  reg: RegState,
+  range: RetvalRange,
+): void {
   if (reg.type !== T.SCALAR_VALUE) {
     reject(env, 'EINVAL', `${where} the register R${regno} is not a known value (${typeStr(reg.type)})`);
   }

@@ -147,7 +147,10 @@ export class Backtrack {
     }
     if (insn.src === 2 && insn.imm === 0) return false;
     this.clearReg(0);
-    return (this.regs[this.frame]! & 0x3e) === 0;
+    if (this.regs[this.frame]! & 0x3e) return false;
+    // Behind a tail call of a function comes what its caller does with the result.
+    if (insn.src === 0 && insn.imm === 12 && subseq - at !== 1) this.frame++;
+    return this.frame < 8;
   }
 
   private stepExit(env: VerifierEnv, subseq: number): boolean {

@@ -1,12 +1,14 @@
 import type { Insn } from '../../bpf/index.ts';
+import { enforceReturnRange } from '../access/return_code.ts';
 import { pushStack } from './branch.ts';
 import { findSubprog } from './cfg.ts';
 import { scratchAll, type VerifierEnv } from './env.ts';
 import type { SetCalleeState } from './hooks.ts';
 import { printVerifierState } from './log.ts';
 import * as T from './reg_types.table.ts';
-import { clearCallerSaved, isScalarConst, markRegNotInit, markRegUnknown } from './regs.ts';
+import { clearCallerSaved, markRegNotInit, markRegUnknown } from './regs.ts';
 import { copyReg, type Env, FuncState, reject, type VerifierState } from './types.ts';
+import { findPrevEntry, widenImprecise } from './widen.ts';
 
 /** A frame for `subprog` in `state` (`setup_func_entry`); `setCallee` fills R1–R5. */
 function enterFrame(
@@ -162,12 +164,10 @@ export function prepareFuncExit(env: VerifierEnv): void {
   let inCallback = false;
   if (callee.inCallbackFn) {
     if (r0.type !== T.SCALAR_VALUE) reject(env, 'EACCES', 'R0 not a scalar value');
-    const { minval, maxval } = callee.callbackRetRange;
-    if (!isScalarConst(r0) || r0.s32min < minval || r0.s32max > maxval) env.ops.checkReturnCode(env, 0, 'R0');
+    enforceReturnRange(env, 'At callback return', 0, 'R0', r0, callee.callbackRetRange);
     inCallback = env.aux[callee.callsite]!.callsCallback;
   } else {
     copyReg(caller.regs[0]!, r0);
-    if (env.input.logLevel) env.scratchedRegs |= 1;
   }
   env.insnIdx = inCallback ? callee.callsite : callee.callsite + 1;
   if (env.input.logLevel) {
@@ -178,4 +178,6 @@ export function prepareFuncExit(env: VerifierEnv): void {
   }
   state.frame.length = state.curframe;
   state.curframe--;
+  const prev = inCallback ? findPrevEntry(env, state, env.insnIdx) : null;
+  if (prev) widenImprecise(env, prev, state);
 }

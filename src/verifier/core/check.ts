@@ -1,19 +1,20 @@
 import type { Insn } from '../../bpf/index.ts';
 import { checkAlu } from './alu.ts';
-import { popStack } from './branch.ts';
+import { popStack, pushStack } from './branch.ts';
 import { checkFuncCall, initFrameRegs, prepareFuncExit } from './calls.ts';
 import { isPseudoCall, jumpOffset } from './cfg.ts';
-import { scratchAll, type VerifierEnv } from './env.ts';
+import { markRegScratched, scratchAll, type VerifierEnv } from './env.ts';
 import { checkCondJump } from './jump.ts';
 import { checkLdImm } from './ldimm.ts';
 import { printInsn, printInsnState, printLinfo, printVerifierState } from './log.ts';
 import { pushInsnHistory } from './precise.ts';
-import { checkRegArg } from './regs.ts';
+import { checkRegArg, markRegUnknown } from './regs.ts';
 import { isStateVisited, updateBranchCounts } from './states.ts';
 import { FuncState, reject, VerifierState } from './types.ts';
 
 /** BPF_COMPLEXITY_LIMIT_INSNS. */
 const MAX_INSNS = 1000000;
+const TAIL_CALL = 12;
 const READ = 1;
 const WRITE = 2;
 
@@ -70,13 +71,28 @@ function checkStraight(env: VerifierEnv, insn: Insn): false {
   return false;
 }
 
+/** A tail call of a function ends it with what the other program returned, or fails and goes on here. */
+function leaveByTailCall(env: VerifierEnv): void {
+  markRegScratched(env, 0);
+  pushStack(env, env.insnIdx + 1, env.insnIdx, false);
+  env.ops.clearAllPktPointers(env);
+  markRegUnknown(env, env.reg(0));
+  prepareFuncExit(env);
+}
+
 function checkCall(env: VerifierEnv, insn: Insn): void {
   env.jmpsProcessed++;
   if (insn.code !== 0x85 || (insn.src !== 2 && insn.off !== 0) || insn.src > 2 || insn.dst !== 0)
     reject(env, 'EINVAL', 'BPF_CALL uses reserved fields');
   if (isPseudoCall(insn)) checkFuncCall(env, insn);
   else if (insn.src === 2) env.ops.checkKfuncCall(env, insn, env.insnIdx);
-  else env.ops.checkHelperCall(env, insn, env.insnIdx);
+  else {
+    env.ops.checkHelperCall(env, insn, env.insnIdx);
+    if (insn.imm === TAIL_CALL && env.cur.curframe > 0) {
+      leaveByTailCall(env);
+      return;
+    }
+  }
   env.insnIdx++;
 }
 
@@ -169,6 +185,8 @@ export function doCheck(env: VerifierEnv): void {
     env.live.begin(env, at);
     const ends = cls !== 5 && cls !== 6 ? checkStraight(env, insn) : checkJump(env, insn);
     env.live.commit();
+    // Back in a caller, the log shows all of its state.
+    if (cls === 5 && (insn.code & 0xf0) === 0x90) fromBranch = true;
     if (ends) {
       if (!nextPath(env)) return;
       prev = env.prevInsnIdx;

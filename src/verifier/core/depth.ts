@@ -29,8 +29,7 @@ export function checkMaxStackDepth(env: Env): void {
 }
 
 function roundDepth(env: Env, depth: number): number {
-  const size = Math.max(depth, 1);
-  return env.input.target.jitRequested ? Math.ceil(size / 16) * 16 : Math.ceil(size / 32) * 32;
+  return env.input.target.jitRequested ? Math.ceil(depth / 16) * 16 : Math.ceil(Math.max(depth, 1) / 32) * 32;
 }
 
 function checkFrom(env: Env, root: number, priv: boolean): void {

@@ -197,21 +197,3 @@ export function statesEqual(env: Env, old: VerifierState, cur: VerifierState, ex
   }
   return true;
 }
-
-/** Drops ids that only one register has (`clear_singular_ids`). */
-export function clearSingularIds(state: VerifierState): void {
-  const count = new Map<number, number>();
-  const scalars: RegState[] = [];
-  for (const func of state.frame) {
-    scalars.push(...func.regs.filter((reg) => reg.type === T.SCALAR_VALUE && reg.id));
-    for (const slot of func.stack)
-      if (slot.slotType[7] === T.STACK_SPILL && slot.spilled.type === T.SCALAR_VALUE && slot.spilled.id)
-        scalars.push(slot.spilled);
-  }
-  for (const reg of scalars) count.set(reg.id & ~T.BPF_ADD_CONST, (count.get(reg.id & ~T.BPF_ADD_CONST) ?? 0) + 1);
-  for (const reg of scalars)
-    if (count.get(reg.id & ~T.BPF_ADD_CONST) === 1) {
-      reg.id = 0;
-      reg.off = 0;
-    }
-}

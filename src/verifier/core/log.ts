@@ -57,7 +57,7 @@ export function snum(lo: number, hi: number): string {
   return hi === 0 ? `0x${low}` : `0x${(hi >>> 0).toString(16)}${low.padStart(8, '0')}`;
 }
 const unum = (value: number): string =>
-  value >= 0 && value <= 65535 ? String(value) : snum(value | 0, value < 0 ? -1 : 0);
+  value < 0 ? `0xffffffff${(value >>> 0).toString(16)}` : value <= 65535 ? String(value) : snum(value | 0, 0);
 
 const isConst = (reg: RegState): boolean => (reg.maskLo | reg.maskHi) === 0;
 

@@ -1,4 +1,5 @@
 import type { Insn } from '../../bpf/index.ts';
+import { signedDecimal } from '../access/numbers.ts';
 import * as D from '../domain/index.ts';
 import { typeStr } from './log.ts';
 import * as T from './reg_types.table.ts';
@@ -21,13 +22,13 @@ function checkSane(env: Env, reg: RegState, type: number): void {
   if (D.isConst(reg)) {
     const big = reg.varHi !== reg.varLo >> 31 || Math.abs(reg.varLo) >= MAX_VAR_OFF;
     if (big)
-      reject(env, 'EINVAL', `math between ${name} pointer and ${D.snumText(reg.varLo, reg.varHi)} is not allowed`);
+      reject(env, 'EINVAL', `math between ${name} pointer and ${signedDecimal(reg.varLo, reg.varHi)} is not allowed`);
   }
   if (Math.abs(reg.off) >= MAX_VAR_OFF) reject(env, 'EINVAL', `${name} pointer offset ${reg.off} is not allowed`);
   if (reg.sminLo === 0 && reg.sminHi === -0x80000000)
     reject(env, 'EINVAL', `math between ${name} pointer and register with unbounded min value is not allowed`);
   if (reg.sminHi !== reg.sminLo >> 31 || reg.sminLo >= MAX_VAR_OFF || reg.sminLo <= -MAX_VAR_OFF)
-    reject(env, 'EINVAL', `value ${D.snumText(reg.sminLo, reg.sminHi)} makes ${name} pointer be out of bounds`);
+    reject(env, 'EINVAL', `value ${signedDecimal(reg.sminLo, reg.sminHi)} makes ${name} pointer be out of bounds`);
 }
 
 /** Pointer ± scalar (`adjust_ptr_min_max_vals`): `dstReg` of the instruction becomes the moved pointer. */

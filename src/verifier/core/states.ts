@@ -1,15 +1,7 @@
 import { copyState } from './branch.ts';
 import { isMayGoto } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
-import {
-  clearSingularIds,
-  EXACT,
-  NOT_EXACT,
-  RANGE_WITHIN,
-  sameCallsites,
-  statesEqual,
-  statesMaybeLooping,
-} from './equal.ts';
+import { EXACT, NOT_EXACT, RANGE_WITHIN, sameCallsites, statesEqual, statesMaybeLooping } from './equal.ts';
 import { printLinfo, printVerifierState } from './log.ts';
 import { propagatePrecision, pushInsnHistory } from './precise.ts';
 import * as T from './reg_types.table.ts';
@@ -158,7 +150,6 @@ function checkpoint(env: VerifierEnv, at: number, states: VerifierState[]): void
     for (const reg of func.regs) reg.precise = false;
     for (const slot of func.stack) slot.spilled.precise = false;
   }
-  clearSingularIds(cur);
   const saved = copyState(cur);
   saved.insnIdx = at;
   enterScc(env, saved);

@@ -3,7 +3,9 @@ import {
   checkSubprogs,
   computePostorder,
   computeScc,
+  containingSubprog,
   findSubprog,
+  isMayGoto,
   isPseudoCall,
   isPseudoFunc,
 } from './cfg.ts';
@@ -15,6 +17,7 @@ import { computeLiveRegisters } from './liveregs.ts';
 import { Reject, reject, SubprogInfo, type Verdict, type VerifierInput } from './types.ts';
 
 const MAX_SUBPROGS = 256;
+const MAY_GOTO_STACK = 16;
 
 /** Entries of functions: targets of calls and of function references, in order (`add_subprog_and_kfunc`). */
 function addSubprogs(env: VerifierEnv): void {
@@ -67,11 +70,18 @@ function checkGlobalSubprogs(env: VerifierEnv): void {
   }
 }
 
+/** A function with a may_goto keeps its count and its start time in 16 bytes of stack (`do_misc_fixups`). */
+function reserveMayGoto(env: VerifierEnv): void {
+  env.insns.forEach((insn, at) => {
+    if (isMayGoto(insn)) env.subprogs[containingSubprog(env, at)]!.stackExtra = MAY_GOTO_STACK;
+  });
+}
+
 function finish(env: VerifierEnv, errno: string): Verdict {
   const depths = env.subprogs
     .slice(0, env.subprogCnt)
     .filter((sub, i) => i === 0 || sub.global || sub.static || sub.name === '')
-    .map((sub) => sub.stackDepth)
+    .map((sub) => sub.stackDepth + (errno ? 0 : sub.stackExtra))
     .join('+');
   const stats = {
     insnProcessed: env.insnProcessed,
@@ -111,6 +121,7 @@ export function verify(input: VerifierInput): Verdict {
     checkSubprog(env, 0);
     checkGlobalSubprogs(env);
     checkMaxStackDepth(env);
+    reserveMayGoto(env);
     return finish(env, '');
   } catch (error) {
     if (error instanceof Reject) return finish(env, error.errno);
