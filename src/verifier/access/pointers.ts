@@ -39,7 +39,7 @@ export function markPtrOrNullRegs(_env: Env, state: VerifierState, regno: number
     }
     reg.type &= ~T.PTR_MAYBE_NULL;
     const holdsLock = (reg.map?.record?.fieldMask ?? 0) & 1;
-    if (!refObjId && !holdsLock) reg.id = 0;
+    if (!holdsLock) reg.id = 0;
   });
 }
 
