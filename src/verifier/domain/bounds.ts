@@ -1,5 +1,6 @@
 import { slt, ult } from './i64.ts';
 import type { ScalarRange } from './range.ts';
+import { settleSingle } from './step.ts';
 
 export function raiseSmin(r: ScalarRange, lo: number, hi: number): void {
   if (slt(r.sminLo, r.sminHi, lo, hi)) {
@@ -48,6 +49,7 @@ export function boundsFromBits(r: ScalarRange): void {
   lowerSmax(r, varLo | maskLo, varHi | (maskHi & 0x7fffffff));
   raiseUmin(r, varLo, varHi);
   lowerUmax(r, varLo | maskLo, varHi | maskHi);
+  settleSingle(r);
 }
 
 /** 32-bit bounds from a 64-bit range that stays within one upper half, or passes from negative to positive s32. */
