@@ -4,6 +4,7 @@ import { type Env, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import { isStruct, skipModifiers, tagFlag } from './btf_walk.ts';
 import { BPF_READ, BPF_WRITE } from './region.ts';
+import { unsupported } from './unsupported.ts';
 
 /** What a load from the context gives (`struct bpf_insn_access_aux`). */
 export interface CtxAccess {
@@ -202,6 +203,9 @@ function btfCtxAccess(env: Env, off: number, size: number): CtxAccess | null {
   if (target.id === 0 || target.type.kind === 'int') return scalar();
   const kind = target.type.kind.toUpperCase();
   if (!isStruct(target.type)) return said(env, `${name} arg${arg} type ${kind} is not a struct`);
+  if (stubParam(env, arg).endsWith('__nullable')) {
+    return { type: T.PTR_TO_BTF_ID | T.PTR_TRUSTED | T.PTR_MAYBE_NULL, btf, btfId: target.id, fieldSize: 0 };
+  }
   const nullable = params[arg]!.name.endsWith('__nullable') ? T.PTR_MAYBE_NULL : 0;
   env.verbose(`${name} arg${arg} has btf_id ${target.id} type ${kind} '${target.type.name}'\n`);
   return {
@@ -210,6 +214,18 @@ function btfCtxAccess(env: Env, off: number, size: number): CtxAccess | null {
     btfId: target.id,
     fieldSize: 0,
   };
+}
+
+/** Name of an argument in the kernel's stub of a struct_ops member, which tells what it may be (`prepare_arg_info`). */
+function stubParam(env: Env, arg: number): string {
+  if (env.input.progType !== P.PROG_STRUCT_OPS) return '';
+  const btf = env.vmlinux;
+  const id = btf.find(`${btf.name(env.input.attachBtfId)}__${env.attachFuncName}`, 'func');
+  const func = id === undefined ? null : btf.type(id);
+  const proto = func?.kind === 'func' ? btf.type(func.type) : null;
+  const name = (proto?.kind === 'func_proto' && proto.params[arg]?.name) || '';
+  if (name.endsWith('__ref')) unsupported(env, 'arguments that come with a reference');
+  return name;
 }
 
 function said(env: Env, text: string): null {
