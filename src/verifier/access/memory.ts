@@ -190,7 +190,8 @@ function loadedFlag(env: Env, reg: RegState, found: FieldAccess): number {
   const unsafe = ~(T.PTR_TRUSTED | T.MEM_RCU | T.PTR_UNTRUSTED);
   if (!trusted) return found.flag & unsafe;
   const inRcu = env.cur.activeRcuLock > 0 || !env.cur.inSleepable;
-  if (!inRcu) return T.PTR_UNTRUSTED;
+  if (!inRcu || reg.type & T.PTR_MAYBE_NULL) return T.PTR_UNTRUSTED;
+  if (P.SAFE_RCU[reg.btf!.name(reg.btfId)]?.includes(found.fieldName)) return found.flag | T.MEM_RCU;
   if (found.flag & T.MEM_RCU) return found.flag | T.PTR_MAYBE_NULL;
   return found.flag & (T.MEM_PERCPU | T.MEM_USER) ? found.flag : found.flag & unsafe;
 }

@@ -66,3 +66,10 @@ export const TCP_SOCK_WRITABLE: readonly string[] = [
 
 /** Members of `struct tcp_congestion_ops` that a program may not implement. */
 export const TCP_CA_UNSUPPORTED: readonly string[] = ['get_info'];
+
+/** Members that are never null and as good as the struct within an RCU section (`BTF_TYPE_SAFE_RCU`). */
+export const SAFE_RCU: Readonly<Record<string, readonly string[]>> = {
+  task_struct: ['cpus_ptr', 'cgroups', 'real_parent', 'group_leader'],
+  cgroup: ['kn'],
+  css_set: ['dfl_cgrp'],
+};
