@@ -1,6 +1,7 @@
 import { type Env, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import { isStruct, skipModifiers } from './btf_walk.ts';
+import { isGplCompatible } from './license.ts';
 
 /**
  * Before anything is walked: what the program attaches to (`check_attach_btf_id`, `check_struct_ops_btf_id`). Sets the
@@ -24,7 +25,7 @@ export function checkAttach(env: Env): void {
 
 function checkStructOps(env: Env): void {
   const { input, vmlinux } = env;
-  if (!/^(GPL|GPL v2|GPL and additional rights|Dual BSD\/GPL|Dual MIT\/GPL|Dual MPL\/GPL)$/.test(input.license)) {
+  if (!isGplCompatible(input.license)) {
     reject(env, 'EINVAL', 'struct ops programs must have a GPL compatible license');
   }
   if (!input.attachBtfId) reject(env, 'ENOTSUP', '');

@@ -2,6 +2,7 @@ import { type Env, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import { HELPER_NAMES, HELPER_SETS } from '../tables/helper_sets.table.ts';
 import { HELPER_PROTOS, type HelperProto } from '../tables/helpers.table.ts';
+import { isGplCompatible } from './license.ts';
 
 /** Helpers that the release member of tcp_congestion_ops may not call. */
 const NOT_IN_RELEASE: readonly string[] = ['setsockopt', 'getsockopt'];
@@ -42,7 +43,7 @@ export function requireHelperProto(env: Env, func: number): HelperProto {
   if (func === 0 || name === undefined) return reject(env, 'EINVAL', `invalid func unknown#${func}`);
   const proto = helperProto(env, func);
   if (!proto) return reject(env, 'EINVAL', `program of this type cannot use helper bpf_${name}#${func}`);
-  if (proto.gplOnly && !/GPL/.test(env.input.license)) {
+  if (proto.gplOnly && !isGplCompatible(env.input.license)) {
     return reject(env, 'EINVAL', 'cannot call GPL-restricted function from non-GPL compatible program');
   }
   if (proto.mightSleep && !env.cur.inSleepable) {
