@@ -12,6 +12,8 @@ const CMPXCHG = 0xf1;
 const LOAD_ACQUIRE = 0x100;
 const STORE_RELEASE = 0x110;
 const READ_MODIFY_WRITE = new Set([0x00, 0x01, 0x40, 0x41, 0x50, 0x51, 0xa0, 0xa1, XCHG, CMPXCHG]);
+/** What the x86-64 JIT does in arenas as one instruction (`bpf_jit_supports_insn`). */
+const ARENA_OPERATIONS = new Set([0x00, FETCH, 0x40, 0x50, 0xa0, XCHG, CMPXCHG]);
 const DW = 0x18;
 const W = 0;
 /** Pointers through which no atomic access is allowed (`atomic_ptr_type_ok`). */
@@ -21,7 +23,10 @@ function checkPointerType(env: Env, insn: Insn, regno: number): void {
   const { type } = env.reg(regno);
   const isSocket = [T.PTR_TO_SOCKET, T.PTR_TO_SOCK_COMMON, T.PTR_TO_TCP_SOCK, T.PTR_TO_XDP_SOCK].includes(type);
   if (!isSocket && !REFUSED.includes(type) && type !== T.PTR_TO_ARENA) return;
-  if (type === T.PTR_TO_ARENA) unsupported(env, 'atomic accesses to arenas');
+  if (type === T.PTR_TO_ARENA) {
+    if (!ARENA_OPERATIONS.has(insn.imm)) unsupported(env, 'atomic accesses to arenas that the JIT does not take');
+    return;
+  }
   const verb = insn.imm === LOAD_ACQUIRE || insn.imm === STORE_RELEASE ? 'BPF_ATOMIC loads from' : '';
   const what = insn.imm === STORE_RELEASE ? 'BPF_ATOMIC stores into' : verb || 'BPF_ATOMIC stores into';
   reject(env, 'EACCES', `${what} R${regno} ${typeStr(type)} is not allowed`);

@@ -144,7 +144,7 @@ export function checkCondJump(env: VerifierEnv, insn: Insn): void {
     env.insnIdx = taken === 1 ? at + insn.off + 1 : at + 1;
     return;
   }
-  const linked = collectLinkedRegs(here, insn);
+  const linked = collectLinkedRegs(env, here, insn);
   if (linked.length > 1) pushInsnHistory(env, 0, linked);
   const there = pushStack(env, at + insn.off + 1, at, false);
   const otherRegs = there.frame[there.curframe]!.regs;

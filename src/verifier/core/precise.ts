@@ -17,6 +17,8 @@ import {
 
 /** R1-R5. */
 const ARGUMENTS = 0x3e;
+/** LINKED_REGS_MAX. */
+const MAX_LINKED = 6;
 
 /** Flags of a history entry: a stack access through a register other than R10, with its frame and slot. */
 export const INSN_F_STACK_ACCESS = 1 << 9;
@@ -39,29 +41,30 @@ export function pushInsnHistory(env: Env, flags: number, linkedRegs: readonly Li
   core.historyAt = env.insnProcessed;
 }
 
-/** Registers and spills of the same id as an operand of `insn` (`collect_linked_regs`), at most six. */
-export function collectLinkedRegs(state: VerifierState, insn: Insn): LinkedReg[] {
-  const regs = state.frame[state.curframe]!.regs;
-  const ids = new Set<number>();
-  const note = (reg: RegState) => {
-    if (reg.type === T.SCALAR_VALUE && reg.id) ids.add(reg.id & ~T.BPF_ADD_CONST);
-  };
-  note(regs[insn.dst]!);
-  if (insn.code & 8) note(regs[insn.src]!);
-  if (ids.size === 0) return [];
+/** Registers that are still read and spills of the same id as an operand of `insn` (`collect_linked_regs`), at most six. */
+export function collectLinkedRegs(env: Env, state: VerifierState, insn: Insn): LinkedReg[] {
+  const { regs } = state.frame[state.curframe]!;
   const linked: LinkedReg[] = [];
+  if (insn.code & 8) collectLinked(env, state, regs[insn.src]!, linked);
+  collectLinked(env, state, regs[insn.dst]!, linked);
+  return linked;
+}
+
+function collectLinked(env: Env, state: VerifierState, operand: RegState, linked: LinkedReg[]): void {
+  if (operand.type !== T.SCALAR_VALUE || operand.id === 0) return;
+  const id = operand.id & ~T.BPF_ADD_CONST;
   const take = (reg: RegState, frameno: number, isReg: boolean, at: number) => {
-    if (reg.type !== T.SCALAR_VALUE || !ids.has(reg.id & ~T.BPF_ADD_CONST) || reg.id === 0) return;
-    if (linked.length < 6) linked.push({ frameno, isReg, at });
+    if (reg.type !== T.SCALAR_VALUE || (reg.id & ~T.BPF_ADD_CONST) !== id) return;
+    if (linked.length < MAX_LINKED) linked.push({ frameno, isReg, at });
     else reg.id = 0;
   };
   for (let f = state.curframe; f >= 0; f--) {
     const func = state.frame[f]!;
-    for (let i = 0; i < 10; i++) take(func.regs[i]!, f, true, i);
+    const live = env.aux[f === state.curframe ? env.insnIdx : state.frame[f + 1]!.callsite]!.liveRegsBefore;
+    for (let i = 0; i < 10; i++) if (live & (1 << i)) take(func.regs[i]!, f, true, i);
     for (let i = 0; i < func.stack.length; i++)
       if (func.stack[i]!.slotType[7] === T.STACK_SPILL) take(func.stack[i]!.spilled, f, false, i);
   }
-  return linked;
 }
 
 /** Gives every linked register what is known now of `known` (`sync_linked_regs`). */

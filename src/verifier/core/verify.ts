@@ -5,6 +5,7 @@ import {
   computeScc,
   containingSubprog,
   findSubprog,
+  isHelperCall,
   isMayGoto,
   isPseudoCall,
   isPseudoFunc,
@@ -17,6 +18,8 @@ import { computeLiveRegisters } from './liveregs.ts';
 import { Reject, reject, SubprogInfo, type Verdict, type VerifierInput } from './types.ts';
 
 const MAX_SUBPROGS = 256;
+const BPF_LOOP = 181;
+const LOOP_STACK = 24;
 const MAY_GOTO_STACK = 16;
 
 /** Entries of functions: targets of calls and of function references, in order (`add_subprog_and_kfunc`). */
@@ -70,11 +73,17 @@ function checkGlobalSubprogs(env: VerifierEnv): void {
   }
 }
 
-/** A function with a may_goto keeps its count and its start time in 16 bytes of stack (`do_misc_fixups`). */
-function reserveMayGoto(env: VerifierEnv): void {
+/** Stack that rewrites will need: three registers of an inlined bpf_loop, count and start time of may_goto. */
+function reserveStack(env: VerifierEnv): void {
+  const loops = new Set<SubprogInfo>();
+  const mayGoto = new Set<SubprogInfo>();
   env.insns.forEach((insn, at) => {
-    if (isMayGoto(insn)) env.subprogs[containingSubprog(env, at)]!.stackExtra = MAY_GOTO_STACK;
+    const sub = env.subprogs[containingSubprog(env, at)]!;
+    if (isMayGoto(insn)) mayGoto.add(sub);
+    if (env.aux[at]!.loopInlineFit && isHelperCall(insn) && insn.imm === BPF_LOOP) loops.add(sub);
   });
+  for (const sub of loops) sub.stackExtra += LOOP_STACK;
+  for (const sub of mayGoto) sub.stackExtra += MAY_GOTO_STACK;
 }
 
 function finish(env: VerifierEnv, errno: string): Verdict {
@@ -121,7 +130,7 @@ export function verify(input: VerifierInput): Verdict {
     checkSubprog(env, 0);
     checkGlobalSubprogs(env);
     checkMaxStackDepth(env);
-    reserveMayGoto(env);
+    reserveStack(env);
     return finish(env, '');
   } catch (error) {
     if (error instanceof Reject) return finish(env, error.errno);
