@@ -2,6 +2,7 @@ import type { Btf, BtfFuncProto } from '../../btf/index.ts';
 import * as T from '../core/reg_types.table.ts';
 import { type Env, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
+import { RAW_TP_NULL_ARGS } from '../tables/raw_tp_null.table.ts';
 import { isStruct, skipModifiers, tagFlag } from './btf_walk.ts';
 import { BPF_READ, BPF_WRITE } from './region.ts';
 import { unsupported } from './unsupported.ts';
@@ -192,6 +193,8 @@ function btfCtxAccess(env: Env, off: number, size: number): CtxAccess | null {
   const params = traced ? proto.params.slice(1) : proto.params;
   const arg = argIndex(btf, { ...proto, params }, off);
   if (arg >= params.length) return said(env, `${name} doesn't have ${arg + 1}-th argument`);
+  if (traced && RAW_TP_NULL_ARGS[env.attachFuncName]?.includes(arg))
+    unsupported(env, `argument ${arg} of tracepoint ${env.attachFuncName}, which may be null`);
   const { type } = skipModifiers(btf, params[arg]!.type);
   if (type.kind === 'int' || type.kind === 'enum' || type.kind === 'enum64' || isStruct(type)) return scalar();
   if (type.kind !== 'ptr') {
