@@ -24,8 +24,9 @@ export class IdMap {
     return true;
   }
 
+  /** A scalar that the old state linked with no other may be linked now (`check_scalar_ids`). */
   sameScalar(old: number, cur: number): boolean {
-    return this.same(old || this.next++, cur || this.next++);
+    return old === 0 || this.same(old, cur || this.next++);
   }
 }
 
