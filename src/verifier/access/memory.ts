@@ -10,6 +10,7 @@ import { type CtxAccess, checkCtxAccess } from './ctx.ts';
 import { constOff } from './numbers.ts';
 import * as R from './region.ts';
 import { accessStack, checkStackBounds } from './stack.ts';
+import { unsupported } from './unsupported.ts';
 
 const { BPF_READ, BPF_WRITE } = R;
 const BPF_F_RDONLY_PROG = 1 << 7;
@@ -94,7 +95,7 @@ function mapValue(at: Access): void {
   if (isConst(reg)) {
     const place = off + constOff(reg);
     const field = map.record?.fields.find((f) => f.offset === place && f.type & KPTR_MASK);
-    if (field) reject(env, 'ENOTSUP', 'unsupported: loads and stores of kptr fields');
+    if (field) unsupported(env, 'loads and stores of kptr fields');
     if (at.access === BPF_READ && at.valueRegno >= 0 && map.frozen && map.flags & BPF_F_RDONLY_PROG && map.data) {
       loadKnownBytes(at, map.data);
       return;
@@ -298,7 +299,7 @@ export function checkMemAccess(
   checkAlignment(at, strictAlignmentOnce);
   const handler = handlerOf(reg.type);
   if (!handler) {
-    if (NOT_MODELLED.includes(reg.type)) reject(env, 'ENOTSUP', `unsupported: access through ${typeStr(reg.type)}`);
+    if (NOT_MODELLED.includes(reg.type)) unsupported(env, `access through ${typeStr(reg.type)}`);
     reject(env, 'EACCES', `R${regno} invalid mem access '${typeStr(reg.type)}'`);
   }
   handler(at);
