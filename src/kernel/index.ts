@@ -17,6 +17,7 @@ export {
   sealPreamble,
 } from './cfi.ts';
 export { KernelError, KernelOops, type Report, UnsupportedError } from './error.ts';
+export { helperSymbol, mapOperation } from './helpers.ts';
 export { callSiteName, gateCall, HZ, Kernel } from './kernel.ts';
 export { type LoadedObject, type LoadedProgram, loadObject } from './load.ts';
 export { type BpfMap, MAP_TYPE, RingbufMap } from './maps.ts';

@@ -154,7 +154,7 @@ export function linkLines(file: ObjectFile, linked: Linked): ProgramLine[] {
       found.push({
         insn: info.offset / 8 - code.start + start,
         file: info.file,
-        text: info.text.trim(),
+        text: info.text.trimStart(),
         line: info.line,
         column: info.column,
       });

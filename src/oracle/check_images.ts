@@ -41,7 +41,14 @@ export function compileRecorded(part: GoldenSubprogram, type: string, object: st
   return jitFunction(fn, ctx, () => low(part.image));
 }
 
-function compareImage(name: string, part: GoldenSubprogram, type: string, object: string, ctx: JitContext): Outcome {
+/** Compiles the instructions of `part` and compares code and exception table. */
+export function compareImage(
+  name: string,
+  part: GoldenSubprogram,
+  type: string,
+  object: string,
+  ctx: JitContext,
+): Outcome {
   try {
     const image = compileRecorded(part, type, object, ctx);
     const extable = toHex(encodeExtable(image, ctx.era));

@@ -1,12 +1,12 @@
 import { fromHex, TrampetError, toHex } from '../base/index.ts';
 import { disassemble, readInsns, writeInsns } from '../bpf/index.ts';
-import { readBtf } from '../btf/index.ts';
 import { encodeForLoad, openObject, type ResolvedObject, resolveObject } from '../object/index.ts';
 import { compareSlots } from './_compare.ts';
-import type { Checker, OracleDirectory, Outcome } from './types.ts';
+import { type KernelName, targetOf } from './_target.ts';
+import type { Checker, Outcome } from './types.ts';
 
 interface LoadGolden {
-  kernel?: { release?: string } | string;
+  kernel?: KernelName;
   programs?: { name: string; insnsHex?: string; maps?: { fd: number; name: string; kname: string }[] }[];
 }
 
@@ -19,7 +19,10 @@ export const checkRelocated: Checker = {
     if (golden === undefined || programs.length === 0) return;
     let resolved: ResolvedObject;
     try {
-      resolved = resolveObject(openObject(directory.object(object), `${object}.bpf.o`), targetOf(directory, golden));
+      resolved = resolveObject(
+        openObject(directory.object(object), `${object}.bpf.o`),
+        targetOf(directory, golden.kernel),
+      );
     } catch (error) {
       if (!(error instanceof TrampetError)) throw error;
       for (const { name } of programs)
@@ -50,34 +53,4 @@ function compareProgram(
     const insns = readInsns(fromHex(hex));
     return slot < insns.length ? disassemble(insns, slot) : `(end, ${insns.length} slots)`;
   });
-}
-
-type Facts = Parameters<typeof resolveObject>[1];
-const known = new Map<string, Facts>();
-
-/** BTF, configuration and symbols of the golden's kernel. */
-function targetOf(directory: OracleDirectory, golden: LoadGolden): Facts {
-  const cached = known.get(directory.path);
-  if (cached !== undefined) return cached;
-  const text = (name: string) => new TextDecoder().decode(directory.file(name) ?? new Uint8Array(0));
-  const kconfig = new Map<string, string>();
-  for (const line of text('config.txt').split('\n')) {
-    const match = /^(CONFIG_\w+)=(.*)$/.exec(line);
-    if (match !== null) kconfig.set(match[1]!, match[2]!);
-  }
-  const symbols = new Map<string, bigint>();
-  for (const line of text('kallsyms-6.18.txt.gz').split('\n')) {
-    const [address, , name] = line.split(/\s+/);
-    if (name !== undefined && !symbols.has(name)) symbols.set(name, BigInt(`0x${address}`));
-  }
-  const kernel = typeof golden.kernel === 'string' ? golden.kernel : golden.kernel?.release;
-  const release = /\d+\.\d+(\.\d+)?/.exec(kernel ?? '')?.[0];
-  const facts: Facts = {
-    btf: readBtf(directory.btf),
-    kconfig,
-    symbol: (name) => symbols.get(name),
-    ...(release === undefined ? {} : { release }),
-  };
-  known.set(directory.path, facts);
-  return facts;
 }

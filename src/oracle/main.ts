@@ -3,8 +3,9 @@ import { TrampetError } from '../base/index.ts';
 import { openOracle } from './directory.ts';
 import { CHECKERS, type Finding, runOracle } from './runner.ts';
 
-const USAGE = `usage: npm run oracle -- DIR [--mode MODE] [--only KIND] [--json]
+const USAGE = `usage: npm run oracle -- DIR [--mode MODE] [--only KIND[,KIND]] [--object NAME] [--json]
   DIR   a directory with obj/ and golden/[MODE/]
+  NAME  a golden without .json
   KIND  ${CHECKERS.map(({ kind }) => kind).join(' | ')}`;
 const SHOWN_FAILURES = 20;
 
@@ -76,13 +77,17 @@ function printNotes(findings: readonly Finding[]): void {
 }
 
 function main(): number {
-  let parsed: { values: { mode?: string; only?: string; json?: boolean; help?: boolean }; positionals: string[] };
+  let parsed: {
+    values: { mode?: string; only?: string; object?: string; json?: boolean; help?: boolean };
+    positionals: string[];
+  };
   try {
     parsed = parseArgs({
       allowPositionals: true,
       options: {
         mode: { type: 'string' },
         only: { type: 'string' },
+        object: { type: 'string' },
         json: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
       },
@@ -96,7 +101,9 @@ function main(): number {
     console.log(USAGE);
     return 0;
   }
-  if (positionals.length !== 1 || (values.only !== undefined && !CHECKERS.some(({ kind }) => kind === values.only))) {
+  const only = values.only?.split(',');
+  const unknown = only?.some((wanted) => !CHECKERS.some(({ kind }) => kind === wanted));
+  if (positionals.length !== 1 || unknown === true) {
     console.error(USAGE);
     return 2;
   }
@@ -105,7 +112,18 @@ function main(): number {
     console.error(`no mode '${values.mode}' in ${positionals[0]} (there are: ${directory.modes.join(', ')})`);
     return 2;
   }
-  const findings = [...runOracle(directory, values)];
+  const { mode, object } = values;
+  if (object !== undefined && !directory.objects.includes(object)) {
+    console.error(`no golden '${object}' in ${positionals[0]}`);
+    return 2;
+  }
+  const findings = [
+    ...runOracle(directory, {
+      ...(mode === undefined ? {} : { mode }),
+      ...(only === undefined ? {} : { only }),
+      ...(object === undefined ? {} : { object }),
+    }),
+  ];
   if (values.json === true) {
     const failures = findings.filter(({ status }) => status === 'failed').map(({ status: _, ...failure }) => failure);
     console.log(

@@ -82,7 +82,7 @@ describe('goldens of real kernels', () => {
         expect.stringMatching(/^\+005 90 nop +\+005 90 nop$/),
       ]);
       writeFileSync(path, JSON.stringify({ ...golden, programs: [{ name: 'x', subprogs: [{}] }] }));
-      const malformed = [...runOracle(openOracle(copy), { mode: 'kcfi-norand', only: 'images' })].find(
+      const malformed = [...runOracle(openOracle(copy), { mode: 'kcfi-norand', only: ['images'] })].find(
         ({ object }) => object === 'cc_renoish',
       );
       expect(malformed).toMatchObject({ status: 'failed', name: '(golden)' });

@@ -1,0 +1,161 @@
+import { TrampetError } from '../base/index.ts';
+import { encodeForLoad, openObject, type ResolvedProgram, resolveObject } from '../object/index.ts';
+import { type MapInfo, type Verdict, type VerifierInput, verifyProgram } from '../verifier/index.ts';
+import { type KernelName, targetOf } from './_target.ts';
+import type { OracleDirectory } from './types.ts';
+
+// Goldens that hold what the kernel's verifier said of a program. They are data from outside: a field of the wrong shape
+// ends in a TypeError, which the runner reports as a malformed golden.
+
+export interface VerifiedGolden {
+  object: string;
+  kernel?: KernelName;
+  programs?: VerifiedProgram[];
+  /** Programs that were attached are recorded here once more. */
+  attach?: { progs?: Pick<VerifiedProgram, 'name' | 'kprogs'>[] };
+}
+export interface VerifiedProgram {
+  name: string;
+  type: number;
+  type_name?: string;
+  expected_attach: number;
+  prog_flags: number;
+  attach_btf_id: number;
+  license: string;
+  accepted: boolean;
+  /** Positive. */
+  errno: number;
+  log2: string | null;
+  log2_file?: string;
+  maps?: { name: string; kname: string; addr?: string; value_addr?: string }[];
+  kprogs?: { label: string; bpf_func: string; stack_depth: number; insnsiHex: string }[];
+}
+
+/** What we made of a golden's program; `why` says what is not modelled. */
+export type Verified =
+  | { program: VerifiedProgram; input: Input; verdict: Verdict }
+  | { program: VerifiedProgram; why: string };
+
+type Input = Omit<VerifierInput, 'ops'>;
+
+const SLEEPABLE = 1 << 4;
+const LOG_LEVEL2 = 2;
+
+const results = new Map<string, Verified[]>();
+
+/** Every program of a golden through our verifier, at log level 2; each object once, whatever is compared. */
+export function verifyAll(directory: OracleDirectory, mode: string, object: string): readonly Verified[] {
+  const key = `${directory.path}\n${mode}\n${object}`;
+  let known = results.get(key);
+  if (known === undefined) {
+    known = verifyObject(directory, mode, object);
+    results.set(key, known);
+  }
+  return known;
+}
+
+function verifyObject(directory: OracleDirectory, mode: string, object: string): Verified[] {
+  const golden = directory.golden(mode, object) as VerifiedGolden | undefined;
+  const programs = golden?.programs?.filter(({ accepted, log2 }) => accepted !== undefined && log2 !== undefined) ?? [];
+  if (golden === undefined || programs.length === 0) return [];
+  const target = targetOf(directory, golden.kernel);
+  const resolved = resolveObject(openObject(directory.object(object), `${object}.bpf.o`), target);
+  return programs.map((recorded): Verified => {
+    const attached = golden.attach?.progs?.find(({ name }) => name === recorded.name)?.kprogs;
+    const program = { ...recorded, ...(recorded.kprogs === undefined && attached ? { kprogs: attached } : {}) };
+    const own = resolved.programs.find(({ name }) => name === program.name);
+    if (own === undefined) throw new TypeError(`no program '${program.name}' in the object`);
+    try {
+      const maps = resolved.maps.map((map) => mapInfo(map, resolved.file.btf ?? null, program));
+      const input = inputOf(own, program, resolved, maps);
+      if (program.log2 !== null || program.log2_file) takeAddresses(input, recordedLog(directory, program));
+      return { program, input, verdict: verifyProgram(input) };
+    } catch (error) {
+      if (error instanceof TrampetError && error.kind === 'unsupported')
+        return { program, why: error.message.replace(/^program '[^']*': /, '') };
+      throw error;
+    }
+  });
+}
+
+type Resolved = ReturnType<typeof resolveObject>;
+
+function inputOf(own: ResolvedProgram, program: VerifiedProgram, { file, target }: Resolved, maps: MapInfo[]): Input {
+  return {
+    name: own.name,
+    insns: encodeForLoad(own, (map) => map),
+    progType: program.type,
+    expectedAttachType: program.expected_attach,
+    sleepable: (program.prog_flags & SLEEPABLE) !== 0,
+    progFlags: program.prog_flags,
+    license: program.license,
+    attachBtfId: program.attach_btf_id,
+    memberIndex: program.expected_attach,
+    btf: file.btf ?? null,
+    funcInfo: own.functions.map(({ start, typeId }) => ({ offset: 8 * start, type: typeId })),
+    lineInfo: own.lines.map(({ insn, file: path, text, line, column }) => ({
+      offset: 8 * insn,
+      file: path,
+      text,
+      line,
+      column,
+      raw: [0, 0, line * 1024 + column],
+    })),
+    maps,
+    target: {
+      vmlinux: target.btf,
+      hz: Number(target.kconfig?.get('CONFIG_HZ') ?? 0),
+      jitRequested: true,
+      privateStack: true,
+      era: target.release ?? '',
+      ...(target.symbol === undefined ? {} : { symbolAddress: target.symbol }),
+    },
+    logLevel: LOG_LEVEL2,
+  };
+}
+
+const BPF_F_RDONLY_PROG = 1 << 7;
+
+function mapInfo(map: Resolved['maps'][number], btf: Resolved['file']['btf'] | null, golden: VerifiedProgram): MapInfo {
+  const known = golden.maps?.find(({ name, kname }) => name === map.name || kname === map.name);
+  const readonly = (map.flags & BPF_F_RDONLY_PROG) !== 0;
+  return {
+    name: known?.kname ?? map.name.slice(0, 15),
+    type: map.type,
+    keySize: map.keySize,
+    valueSize: map.valueSize,
+    maxEntries: map.maxEntries,
+    flags: map.flags,
+    btf: btf ?? null,
+    btfKeyTypeId: map.keyTypeId,
+    btfValueTypeId: map.valueTypeId,
+    record: null,
+    inner: map.inner === undefined ? null : mapInfo(map.inner, btf, golden),
+    frozen: readonly && map.readonly,
+    ...(known?.addr === undefined ? {} : { address: BigInt(known.addr) }),
+    ...(known?.value_addr === undefined ? {} : { valueAddress: BigInt(known.value_addr) }),
+    ...(readonly && map.initial !== undefined ? { data: map.initial } : {}),
+  };
+}
+
+const PSEUDO_MAP_FD = 1;
+const PSEUDO_MAP_VALUE = 2;
+
+/** The load that wrote the log had maps of its own: their addresses are taken from the loads that name them. */
+function takeAddresses({ insns, maps }: Input, log: string): void {
+  for (const [, at, text] of log.matchAll(/^ *(?:\d+ +)?(\d+): (?:[.\d]{10} )?\(18\) r\d+ = (0x[0-9a-f]+)/gm)) {
+    const insn = insns[Number(at)];
+    const map = insn && maps[insn.imm];
+    if (map === undefined || insn?.code !== 0x18) continue;
+    if (insn.src === PSEUDO_MAP_FD) map.address = BigInt(text!);
+    else if (insn.src === PSEUDO_MAP_VALUE) map.valueAddress = BigInt(text!) - BigInt(insns[Number(at) + 1]!.imm >>> 0);
+  }
+}
+
+/** The recorded log; a large one lies beside the goldens, packed. */
+export function recordedLog(directory: OracleDirectory, { log2, log2_file: path }: VerifiedProgram): string {
+  if (log2 !== null) return log2;
+  const bytes = path === undefined ? undefined : directory.file(path);
+  if (bytes === undefined) throw new TypeError('the golden has no level-2 log');
+  return new TextDecoder().decode(bytes);
+}

@@ -1,0 +1,38 @@
+import { toHex } from '../base/index.ts';
+import { writeInsns } from '../bpf/index.ts';
+import { contextOf, readGolden, releaseOf } from './_golden.ts';
+import { verifyAll } from './_verify.ts';
+import { compareImage } from './check_images.ts';
+import { rewritten } from './check_rewritten.ts';
+import type { Checker } from './types.ts';
+
+/** From the object to machine code: our own final instructions, compiled, against the image in the kernel's memory. */
+export const checkObjectImages: Checker = {
+  kind: 'object images',
+  *check(directory, mode, object) {
+    const results = verifyAll(directory, mode, object).filter(({ program }) => program.accepted);
+    const golden = results.length === 0 ? undefined : readGolden(directory, mode, object);
+    const release = golden === undefined ? undefined : releaseOf(golden);
+    if (golden === undefined || release === undefined) return;
+    const context = contextOf(golden, release, directory);
+    for (const result of results) {
+      const { name } = result.program;
+      const known = golden.programs?.find((program) => program.name === name && program.subprogs.length > 0);
+      if (known === undefined) continue;
+      const own = rewritten(directory, result);
+      if ('why' in own) {
+        yield { name, status: 'unsupported', why: own.why };
+        continue;
+      }
+      for (const [i, part] of known.subprogs.entries()) {
+        const mine = own.functions[i];
+        if (mine === undefined) yield { name: part.name, status: 'failed', at: '-', want: 'a function', got: 'none' };
+        else {
+          const { insns, stackDepth } = mine;
+          const ours = { ...part, jitInsnsHex: toHex(writeInsns(insns)), stackDepth };
+          yield compareImage(part.name, ours, known.type, object, context);
+        }
+      }
+    }
+  },
+};

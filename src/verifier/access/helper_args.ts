@@ -1,0 +1,182 @@
+import { typeStr } from '../core/log.ts';
+import { markChainPrecision, markSlotPrecision } from '../core/precise.ts';
+import * as T from '../core/reg_types.table.ts';
+import { checkRegArg, registerIsNull } from '../core/regs.ts';
+import { type Env, type RegState, reject } from '../core/types.ts';
+import { isConst } from '../domain/index.ts';
+import * as A from '../tables/arg_types.table.ts';
+import * as P from '../tables/contexts.table.ts';
+import { checkArgOffset } from './arg_offset.ts';
+import { checkDynptrArg, requireOwnedDynptr } from './dynptr.ts';
+import { type CallMeta, checkHelperMemory, checkSizeArgument } from './helper_memory.ts';
+import { constOff } from './numbers.ts';
+import { BPF_READ, BPF_WRITE } from './region.ts';
+import { structIdsMatch } from './struct_match.ts';
+import { unsupported } from './unsupported.ts';
+
+const MEMORY = [
+  T.PTR_TO_STACK,
+  T.PTR_TO_PACKET,
+  T.PTR_TO_PACKET_META,
+  T.PTR_TO_MAP_KEY,
+  T.PTR_TO_MAP_VALUE,
+  T.PTR_TO_MEM,
+  T.PTR_TO_MEM | T.MEM_RINGBUF,
+  T.PTR_TO_BUF,
+  T.PTR_TO_BTF_ID | T.PTR_TRUSTED,
+];
+const SCALAR = [T.SCALAR_VALUE];
+
+/** Register types that an argument takes (`compatible_reg_types`). */
+const COMPATIBLE: Readonly<Record<number, readonly number[]>> = {
+  [A.ARG_PTR_TO_MAP_KEY]: MEMORY,
+  [A.ARG_PTR_TO_MAP_VALUE]: MEMORY,
+  [A.ARG_PTR_TO_MEM]: MEMORY,
+  [A.ARG_CONST_SIZE]: SCALAR,
+  [A.ARG_CONST_SIZE_OR_ZERO]: SCALAR,
+  [A.ARG_CONST_ALLOC_SIZE_OR_ZERO]: SCALAR,
+  [A.ARG_SCALAR]: SCALAR,
+  [A.ARG_CONST_MAP_PTR]: [T.CONST_PTR_TO_MAP],
+  [A.ARG_PTR_TO_CTX]: [T.PTR_TO_CTX],
+  [A.ARG_PTR_TO_BTF_ID]: [T.PTR_TO_BTF_ID, T.PTR_TO_BTF_ID | T.PTR_TRUSTED, T.PTR_TO_BTF_ID | T.MEM_RCU],
+  [A.ARG_PTR_TO_RINGBUF_MEM]: [T.PTR_TO_MEM | T.MEM_RINGBUF],
+  [A.ARG_PTR_TO_FUNC]: [T.PTR_TO_FUNC],
+  [A.ARG_PTR_TO_STACK]: [T.PTR_TO_STACK],
+};
+
+const DYNPTR: readonly number[] = [T.PTR_TO_STACK, T.CONST_PTR_TO_DYNPTR];
+/** Helpers with dynptrs that are modelled. */
+const DYNPTR_HELPERS: readonly string[] = ['ringbuf_reserve_dynptr', 'ringbuf_submit_dynptr', 'ringbuf_discard_dynptr'];
+
+/** Program types whose helpers may be given packet data. */
+const PACKET_TYPES: readonly number[] = [P.PROG_SCHED_CLS, P.PROG_SCHED_ACT, P.PROG_XDP, P.PROG_CGROUP_SKB];
+
+/** Whether the register is of a type that the argument takes, and of the right struct (`check_reg_type`). */
+function checkType(env: Env, regno: number, argType: number, meta: CallMeta): void {
+  const reg = env.reg(regno);
+  const base = argType & T.BASE_TYPE_MASK;
+  const types = base === A.ARG_PTR_TO_DYNPTR && DYNPTR_HELPERS.includes(meta.name) ? DYNPTR : COMPATIBLE[base];
+  if (!types) unsupported(env, `argument ${regno} of helper bpf_${meta.name}`);
+  let { type } = reg;
+  if (argType & T.MEM_RDONLY) type &= ~T.MEM_RDONLY;
+  if (argType & T.PTR_MAYBE_NULL) type &= ~T.PTR_MAYBE_NULL;
+  if (!types!.includes(type)) {
+    reject(env, 'EACCES', `R${regno} type=${typeStr(reg.type)} expected=${types!.map(typeStr).join(', ')}`);
+  }
+  if ((type & T.BASE_TYPE_MASK) !== T.PTR_TO_BTF_ID) return;
+  if (types === MEMORY) {
+    if (argType & T.MEM_RDONLY) return;
+    reject(env, 'EACCES', `bpf_${meta.name}() may write into memory pointed by R${regno} type=${typeStr(reg.type)}`);
+  }
+  checkStruct(env, regno, reg, argType, meta);
+}
+
+function checkStruct(env: Env, regno: number, reg: RegState, argType: number, meta: CallMeta): void {
+  const released = (argType & T.OBJ_RELEASE) !== 0;
+  const name = meta.proto.argBtf?.[regno];
+  if (!name) unsupported(env, `argument ${regno} of helper bpf_${meta.name}`);
+  if (reg.type & T.PTR_MAYBE_NULL && (!(argType & T.PTR_MAYBE_NULL) || released)) {
+    reject(env, 'EACCES', `Possibly NULL pointer passed to helper arg${regno}`);
+  }
+  const wanted = env.vmlinux.find(name!, 'struct') ?? 0;
+  if (wanted && structIdsMatch(env, reg.btf!, reg.btfId, reg.off, env.vmlinux, wanted, released)) return;
+  reject(env, 'EACCES', `R${regno} is of type ${reg.btf!.name(reg.btfId)} but ${name} is expected`);
+}
+
+const ARRAYS: readonly number[] = [2, 6];
+
+/** The key of an array lookup where the stack shows it (`get_constant_map_key`): of its bytes all must be zero. */
+function constantKey(env: Env, reg: RegState, keySize: number): number {
+  if (reg.type !== T.PTR_TO_STACK || !isConst(reg)) return -1;
+  const slotOff = -(reg.off + constOff(reg)) - 1;
+  const slot = env.cur.frame[reg.frameno]!.stack[slotOff >> 3]!;
+  const off = slotOff & 7;
+  const run = (type: number): number => {
+    let n = 0;
+    while (n <= off && slot.slotType[off - n] === type) n++;
+    return n;
+  };
+  if (run(T.STACK_ZERO) >= keySize) return 0;
+  if (slot.slotType[7] !== T.STACK_SPILL || slot.spilled.type !== T.SCALAR_VALUE) return -1;
+  if (run(T.STACK_SPILL) !== keySize || !isConst(slot.spilled)) return -1;
+  markSlotPrecision(env, reg.frameno, slotOff >> 3);
+  const value = constOff(slot.spilled);
+  return value >= 0 && value <= 0x7fffffff ? value : -1;
+}
+
+/** R`regno` as an argument of type `argType` (`check_func_arg`). */
+export function checkArgument(env: Env, regno: number, argType: number, meta: CallMeta): void {
+  checkRegArg(env, regno, 'src');
+  if (argType === A.ARG_ANYTHING) return;
+  const reg = env.reg(regno);
+  const base = argType & T.BASE_TYPE_MASK;
+  const isPacket = reg.type === T.PTR_TO_PACKET || reg.type === T.PTR_TO_PACKET_META;
+  if (isPacket && !(meta.proto.pktAccess && PACKET_TYPES.includes(env.input.progType))) {
+    reject(env, 'EACCES', 'helper access to the packet is not allowed');
+  }
+  if (!(registerIsNull(reg) && argType & T.PTR_MAYBE_NULL)) {
+    checkType(env, regno, argType, meta);
+    checkArgOffset(env, regno, (argType & T.OBJ_RELEASE) !== 0, base === A.ARG_PTR_TO_DYNPTR);
+  }
+  if (argType & T.OBJ_RELEASE) {
+    if (base === A.ARG_PTR_TO_DYNPTR) requireOwnedDynptr(env, regno);
+    else if (!reg.refObjId && !registerIsNull(reg)) {
+      reject(env, 'EINVAL', `R${regno} must be referenced when passed to release function`);
+    }
+    meta.releaseRegno = regno;
+  }
+  if (reg.refObjId) {
+    if (meta.refObjId) unsupported(env, 'two references as arguments of one helper');
+    meta.refObjId = reg.refObjId;
+  }
+  checkByArgument(env, regno, reg, argType, base, meta);
+}
+
+function checkByArgument(env: Env, regno: number, reg: RegState, argType: number, base: number, meta: CallMeta): void {
+  const access = argType & T.MEM_WRITE ? BPF_WRITE : BPF_READ;
+  switch (base) {
+    case A.ARG_CONST_MAP_PTR:
+      meta.map = reg.map;
+      meta.mapUid = reg.mapUid;
+      return;
+    case A.ARG_PTR_TO_MAP_KEY:
+      if (!meta.map) reject(env, 'EACCES', 'invalid map_ptr to access map->key');
+      checkHelperMemory(env, regno, meta.map!.keySize, BPF_READ, false, null);
+      if (ARRAYS.includes(meta.map!.type)) meta.constKey = constantKey(env, reg, meta.map!.keySize);
+      return;
+    case A.ARG_PTR_TO_MAP_VALUE:
+      if (argType & T.PTR_MAYBE_NULL && registerIsNull(reg)) return;
+      if (!meta.map) reject(env, 'EACCES', 'invalid map_ptr to access map->value');
+      meta.raw = (argType & T.MEM_UNINIT) !== 0;
+      checkHelperMemory(env, regno, meta.map!.valueSize, access, false, meta);
+      return;
+    case A.ARG_PTR_TO_DYNPTR:
+      checkDynptrArg(env, regno, env.insnIdx, argType & ~T.BASE_TYPE_MASK, 0);
+      return;
+    case A.ARG_PTR_TO_FUNC:
+      meta.subprogno = reg.subprogno;
+      return;
+    case A.ARG_PTR_TO_MEM:
+      meta.raw = (argType & T.MEM_UNINIT) !== 0;
+      if (!(argType & T.MEM_FIXED_SIZE)) return;
+      checkHelperMemory(env, regno, meta.proto.argSize![regno]!, access, false, meta);
+      if (argType & T.MEM_ALIGNED) checkAligned(env, regno, meta.proto.argSize![regno]!);
+      return;
+    case A.ARG_CONST_SIZE:
+    case A.ARG_CONST_SIZE_OR_ZERO: {
+      const memory = meta.proto.args[regno - 2]!;
+      const how = memory & T.MEM_WRITE ? BPF_WRITE : BPF_READ;
+      checkSizeArgument(env, regno, how, base === A.ARG_CONST_SIZE_OR_ZERO, meta);
+      return;
+    }
+    case A.ARG_CONST_ALLOC_SIZE_OR_ZERO:
+      if (!isConst(reg)) reject(env, 'EACCES', `R${regno} is not a known constant'`);
+      meta.memSize = constOff(reg);
+      markChainPrecision(env, regno);
+  }
+}
+
+function checkAligned(env: Env, regno: number, size: number): void {
+  const reg = env.reg(regno);
+  if (!isConst(reg) || (constOff(reg) + reg.off) % size !== 0) unsupported(env, `a misaligned argument ${regno}`);
+}

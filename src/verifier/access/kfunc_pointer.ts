@@ -1,0 +1,113 @@
+import type { Btf, BtfType } from '../../btf/index.ts';
+import * as T from '../core/reg_types.table.ts';
+import { registerIsNull } from '../core/regs.ts';
+import { type Env, type RegState, reject } from '../core/types.ts';
+import { CTX_STRUCT } from '../tables/kfuncs.table.ts';
+import { isStruct, skipModifiers } from './btf_walk.ts';
+import { hasSuffix, isScalarType, type KfuncMeta, kindName } from './kfunc_meta.ts';
+import { isProjectionOf } from './struct_match.ts';
+import { unsupported } from './unsupported.ts';
+
+/** What a pointer points to, behind typedefs and qualifiers. */
+export interface Target {
+  id: number;
+  type: BtfType;
+}
+
+export type PointerKind = 'ctx' | 'null' | 'dynptr' | 'map' | 'struct' | 'memory';
+
+const TRUSTED = T.MEM_ALLOC | T.PTR_TRUSTED | T.NON_OWN_REF;
+/** Structs that registers of these types point to (`reg2btf_ids`). */
+const STRUCT_OF_TYPE: Readonly<Record<number, string>> = {
+  [T.PTR_TO_SOCKET]: 'sock',
+  [T.PTR_TO_SOCK_COMMON]: 'sock_common',
+  [T.PTR_TO_TCP_SOCK]: 'tcp_sock',
+  [T.CONST_PTR_TO_MAP]: 'bpf_map',
+};
+/** Suffixes of parameters, and structs, that mean a special kind of argument. */
+const NOT_MODELLED_SUFFIXES = ['__alloc', '__refcounted_kptr', '__irq_flag', '__prog'];
+const NOT_MODELLED_STRUCTS: ReadonlySet<string> = new Set([
+  'bpf_list_head',
+  'bpf_list_node',
+  'bpf_rb_root',
+  'bpf_rb_node',
+  'bpf_wq',
+  'bpf_timer',
+  'bpf_task_work',
+  'bpf_res_spin_lock',
+]);
+
+/** Whether nothing can have happened to what the register points to (`is_trusted_reg`). */
+export function isTrusted(reg: RegState): boolean {
+  if (reg.refObjId) return true;
+  const flags = reg.type & ~T.BASE_TYPE_MASK;
+  if (flags & ~TRUSTED) return false;
+  return flags !== 0 || STRUCT_OF_TYPE[reg.type & T.BASE_TYPE_MASK] !== undefined;
+}
+
+/** The kernel struct that a register points to; null for other pointers. */
+export function kernelStructOf(env: Env, reg: RegState): { btf: Btf; id: number } | null {
+  const base = reg.type & T.BASE_TYPE_MASK;
+  if (base === T.PTR_TO_BTF_ID) return { btf: reg.btf!, id: reg.btfId };
+  const name = STRUCT_OF_TYPE[base];
+  const id = name === undefined ? undefined : env.vmlinux.find(name, 'struct');
+  return id === undefined ? null : { btf: env.vmlinux, id };
+}
+
+/** Whether a pointer to `type` is this program's context (`btf_is_prog_ctx_type`). */
+function isProgCtx(env: Env, type: BtfType): boolean {
+  const ctx = CTX_STRUCT[env.input.progType];
+  return isStruct(type) && ctx !== undefined && (type.name === ctx || isProjectionOf(ctx, type.name));
+}
+
+/** Whether a struct holds scalars only, four levels deep (`__btf_type_is_scalar_struct`). */
+function isScalarStruct(env: Env, btf: Btf, type: BtfType, depth: number): boolean {
+  if (!isStruct(type)) return false;
+  for (const member of type.members) {
+    const inner = skipModifiers(btf, member.type).type;
+    if (isStruct(inner)) {
+      if (depth >= 3) {
+        env.verbose('max struct nesting depth exceeded\n');
+        return false;
+      }
+      if (!isScalarStruct(env, btf, inner, depth + 1)) return false;
+    } else if (inner.kind === 'array') {
+      if (inner.length === 0 || !isScalarType(skipModifiers(btf, inner.element).type)) return false;
+    } else if (!isScalarType(inner)) return false;
+  }
+  return true;
+}
+
+function isSizeOfBefore(env: Env, meta: KfuncMeta, arg: number): boolean {
+  const param = meta.params[arg];
+  if (!param || !isScalarType(param.type) || env.reg(arg + 1).type !== T.SCALAR_VALUE) return false;
+  return hasSuffix(param, '__sz') || hasSuffix(param, '__szk');
+}
+
+/** What kind of argument pointer parameter `arg` takes, given the register (`get_kfunc_ptr_arg_type`). */
+export function pointerKind(env: Env, meta: KfuncMeta, arg: number, target: Target): PointerKind {
+  const param = meta.params[arg]!;
+  const reg = env.reg(arg + 1);
+  if (isProgCtx(env, target.type)) return 'ctx';
+  if (hasSuffix(param, '__nullable') && registerIsNull(reg)) return 'null';
+  if (NOT_MODELLED_SUFFIXES.some((suffix) => hasSuffix(param, suffix)) || NOT_MODELLED_STRUCTS.has(target.type.name)) {
+    unsupported(env, `argument ${arg} of kfunc ${meta.name}`);
+  }
+  if (target.type.kind === 'struct' && target.type.name === 'bpf_dynptr') return 'dynptr';
+  if (hasSuffix(param, '__str')) unsupported(env, `strings as arguments of kfunc ${meta.name}`);
+  if (hasSuffix(param, '__map')) return 'map';
+  if (kernelStructOf(env, reg)) {
+    if (isStruct(target.type)) return 'struct';
+    const type = `pointer type ${kindName(target.type)}`;
+    return reject(env, 'EINVAL', `kernel function ${meta.name} args#${arg} ${type} is not supported`);
+  }
+  if (target.type.kind === 'func_proto') unsupported(env, `callbacks of kfunc ${meta.name}`);
+  const sized = isSizeOfBefore(env, meta, arg + 1);
+  const ok =
+    isScalarType(target.type) ||
+    isScalarStruct(env, meta.btf, target.type, 0) ||
+    (sized && target.type.kind === 'void');
+  if (ok) return 'memory';
+  const words = `${sized ? 'void, ' : ''}scalar, or struct with scalar`;
+  return reject(env, 'EINVAL', `arg#${arg} pointer type ${kindName(target.type)} must point to ${words}`);
+}

@@ -1,0 +1,311 @@
+import type { VerifierEnv } from '../core/env.ts';
+import { printLinfo, typeStr } from '../core/log.ts';
+import * as T from '../core/reg_types.table.ts';
+import { markRegKnown, markRegKnownZero, markRegUnknown } from '../core/regs.ts';
+import { type Env, type RegState, Reject, reject } from '../core/types.ts';
+import { coerceToSize, coerceToSizeSx, isConst, tnumIsAligned, tnumText } from '../domain/index.ts';
+import * as P from '../tables/contexts.table.ts';
+import { btfStructAccess, type FieldAccess } from './btf_walk.ts';
+import { type CtxAccess, checkCtxAccess } from './ctx.ts';
+import { constOff } from './numbers.ts';
+import * as R from './region.ts';
+import { accessStack, checkStackBounds } from './stack.ts';
+import { unsupported } from './unsupported.ts';
+
+const { BPF_READ, BPF_WRITE } = R;
+const BPF_F_RDONLY_PROG = 1 << 7;
+const KPTR_MASK = (1 << 2) | (1 << 3) | (1 << 4);
+
+/** One access: what {@link checkMemAccess} was asked, with the register's own offset added. */
+interface Access {
+  env: Env;
+  insnIdx: number;
+  regno: number;
+  reg: RegState;
+  off: number;
+  size: number;
+  access: number;
+  valueRegno: number;
+  isLdsx: boolean;
+}
+
+const BYTES: Readonly<Record<number, number>> = { 0: 4, 8: 2, 16: 1, 24: 8 };
+
+const WORDS_OF_POINTER: Readonly<Record<number, string>> = {
+  [T.PTR_TO_FLOW_KEYS]: 'flow keys ',
+  [T.PTR_TO_MAP_KEY]: 'key ',
+  [T.PTR_TO_MAP_VALUE]: 'value ',
+  [T.PTR_TO_CTX]: 'context ',
+  [T.PTR_TO_STACK]: 'stack ',
+  [T.PTR_TO_SOCKET]: 'sock ',
+  [T.PTR_TO_SOCK_COMMON]: 'sock_common ',
+  [T.PTR_TO_TCP_SOCK]: 'tcp_sock ',
+  [T.PTR_TO_XDP_SOCK]: 'xdp_sock ',
+};
+
+/** x86-64 has efficient unaligned access: only the stack is strict (`check_ptr_alignment`). */
+function checkAlignment(at: Access, strictOnce: boolean): void {
+  const { env, reg, size } = at;
+  if (reg.type === T.PTR_TO_ARENA || size === 1) return;
+  const strict = strictOnce || reg.type === T.PTR_TO_STACK;
+  if (!strict) return;
+  const sum = constOff(reg) + at.off;
+  if (isConst(reg) ? sum % size === 0 : sum % size === 0 && tnumIsAligned(reg, size)) return;
+  const words = WORDS_OF_POINTER[reg.type] ?? '';
+  const place = `${tnumText(reg)}+${reg.off}+${at.off - reg.off}`;
+  reject(env, 'EACCES', `misaligned ${words}access off ${place} size ${size}`);
+}
+
+function intoValue(at: Access): void {
+  if (at.access === BPF_READ && at.valueRegno >= 0) markRegUnknown(at.env, at.env.reg(at.valueRegno));
+}
+
+function readOnly(at: Access): never {
+  return reject(at.env, 'EACCES', `R${at.regno} cannot write into ${typeStr(at.reg.type)}`);
+}
+
+/** A load from a frozen read-only map whose bytes are known gives a constant. */
+function loadKnownBytes(at: Access, data: Uint8Array): void {
+  const from = at.off + constOff(at.reg);
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const dst = at.env.reg(at.valueRegno);
+  let lo = 0;
+  let hi = 0;
+  if (at.size === 8) {
+    lo = view.getInt32(from, true);
+    hi = view.getInt32(from + 4, true);
+  } else if (at.size === 4) {
+    lo = view.getInt32(from, true);
+    hi = at.isLdsx ? lo >> 31 : 0;
+  } else {
+    const bits = 32 - at.size * 8;
+    const raw = at.size === 2 ? view.getUint16(from, true) : view.getUint8(from);
+    lo = at.isLdsx ? (raw << bits) >> bits : raw;
+    hi = at.isLdsx ? lo >> 31 : 0;
+  }
+  dst.type = T.SCALAR_VALUE;
+  markRegKnown(dst, lo, hi);
+}
+
+function mapValue(at: Access): void {
+  const { env, regno, reg, off, size } = at;
+  R.checkMapAccessType(env, regno, off, size, at.access);
+  R.checkMapAccess(env, regno, off, size, false, false);
+  const map = reg.map!;
+  if (isConst(reg)) {
+    const place = off + constOff(reg);
+    const field = map.record?.fields.find((f) => f.offset === place && f.type & KPTR_MASK);
+    if (field) unsupported(env, 'loads and stores of kptr fields');
+    if (at.access === BPF_READ && at.valueRegno >= 0 && map.frozen && map.flags & BPF_F_RDONLY_PROG && map.data) {
+      loadKnownBytes(at, map.data);
+      return;
+    }
+  }
+  intoValue(at);
+}
+
+function memory(at: Access): void {
+  const { env, reg, regno } = at;
+  if (reg.type & T.PTR_MAYBE_NULL) reject(env, 'EACCES', `R${regno} invalid mem access '${typeStr(reg.type)}'`);
+  if (at.access === BPF_WRITE && reg.type & T.MEM_RDONLY) readOnly(at);
+  R.checkMemRegion(env, regno, at.off, at.size, reg.memSize, false);
+  intoValue(at);
+}
+
+function setFromContext(at: Access, found: CtxAccess): void {
+  const { env } = at;
+  const dst = env.reg(at.valueRegno);
+  if (found.type === T.SCALAR_VALUE) {
+    markRegUnknown(env, dst);
+    return;
+  }
+  markRegKnownZero(dst);
+  if (found.type & T.PTR_MAYBE_NULL) dst.id = ++env.idGen;
+  dst.subregDef = T.DEF_NOT_SUBREG;
+  dst.btf = found.btf;
+  dst.btfId = found.btfId;
+  dst.type = found.type;
+}
+
+function context(at: Access): void {
+  const { env, regno } = at;
+  R.checkPtrOff(env, regno, typeStr(at.reg.type), env.input.progType === P.PROG_SYSCALL);
+  try {
+    const found = checkCtxAccess(env, at.insnIdx, at.off, at.size, at.access, at.isLdsx);
+    if (at.access === BPF_READ && at.valueRegno >= 0) setFromContext(at, found);
+  } catch (error) {
+    if (error instanceof Reject) printLinfo(env as VerifierEnv, at.insnIdx, '; ');
+    throw error;
+  }
+}
+
+/** Program types that may store to the packet (`may_access_direct_pkt_data`). */
+const PACKET_WRITERS: readonly number[] = [P.PROG_SCHED_CLS, P.PROG_SCHED_ACT, P.PROG_XDP];
+
+function packet(at: Access): void {
+  const { env } = at;
+  if (at.access === BPF_WRITE) {
+    if (!PACKET_WRITERS.includes(env.input.progType)) reject(env, 'EACCES', 'cannot write into packet');
+    env.seenDirectWrite = true;
+  }
+  R.checkPacketAccess(env, at.regno, at.off, at.size, false);
+  intoValue(at);
+}
+
+/** Stores of the test ops `bpf_dummy_ops` (`bpf_dummy_ops_btf_struct_access`). */
+function storeToDummyState({ env, reg, off, size }: Access): void {
+  const state = env.vmlinux.find('bpf_dummy_ops_state', 'struct');
+  if (state === undefined) reject(env, 'EINVAL', '');
+  if (reg.btfId !== state) reject(env, 'EACCES', 'only access to bpf_dummy_ops_state is supported');
+  if (off + size <= env.vmlinux.sizeOf(state!)) return;
+  reject(env, 'EACCES', `write access at off ${off} with size ${size}`);
+}
+
+/** Stores to kernel structs: the few members that tcp_congestion_ops may set (`bpf_tcp_ca_btf_struct_access`). */
+function storeToStruct(at: Access): void {
+  const { env, reg, off, size } = at;
+  const ops = env.input.progType === P.PROG_STRUCT_OPS ? env.vmlinux.name(env.input.attachBtfId) : '';
+  if (ops === 'bpf_dummy_ops') {
+    storeToDummyState(at);
+    return;
+  }
+  if (ops !== 'tcp_congestion_ops' || reg.btfId !== env.vmlinux.find('tcp_sock', 'struct'))
+    reject(env, 'EACCES', 'only read is supported');
+  const places = P.TCP_SOCK_WRITABLE.map((path) => env.vmlinux.member('tcp_sock', path));
+  const place = places.find((p) => (p === places[2] ? off >= p.offset && off < p.offset + p.size : off === p.offset));
+  if (!place) {
+    env.verbose(`no write support to tcp_sock at off ${off}\n`);
+    throw new Reject('EACCES');
+  }
+  const end = place.offset + place.size;
+  if (off + size > end) {
+    const where = `beyond the member of tcp_sock ended at ${end}`;
+    reject(env, 'EACCES', `write access at off ${off} with size ${size} ${where}`);
+  }
+}
+
+/** Trust of a pointer loaded from a struct: as much as its parent and the RCU section give. */
+function loadedFlag(env: Env, reg: RegState, found: FieldAccess): number {
+  if (reg.type & T.PTR_UNTRUSTED) return T.PTR_UNTRUSTED;
+  const trusted = (reg.type & (T.PTR_TRUSTED | T.MEM_RCU)) !== 0 || reg.refObjId !== 0;
+  const unsafe = ~(T.PTR_TRUSTED | T.MEM_RCU | T.PTR_UNTRUSTED);
+  if (!trusted) return found.flag & unsafe;
+  const inRcu = env.cur.activeRcuLock > 0 || !env.cur.inSleepable;
+  if (!inRcu || reg.type & T.PTR_MAYBE_NULL) return T.PTR_UNTRUSTED;
+  if (P.SAFE_RCU[reg.btf!.name(reg.btfId)]?.includes(found.fieldName)) return found.flag | T.MEM_RCU;
+  if (found.flag & T.MEM_RCU) return found.flag | T.PTR_MAYBE_NULL;
+  return found.flag & (T.MEM_PERCPU | T.MEM_USER) ? found.flag : found.flag & unsafe;
+}
+
+function kernelStruct(at: Access): void {
+  const { env, reg, regno, off } = at;
+  const name = reg.btf!.name(reg.btfId);
+  const who = `R${regno} is ptr_${name}`;
+  if (off < 0) reject(env, 'EACCES', `${who} invalid negative access: off=${off}`);
+  if (!isConst(reg) || constOff(reg) !== 0) {
+    reject(env, 'EACCES', `${who} invalid variable offset: off=${off}, var_off=${tnumText(reg)}`);
+  }
+  if (reg.type & T.MEM_USER) reject(env, 'EACCES', `${who} access user memory: off=${off}`);
+  if (reg.type & T.MEM_PERCPU) reject(env, 'EACCES', `${who} access percpu memory: off=${off}`);
+  const local = (reg.type & T.MEM_ALLOC) !== 0;
+  if (at.access !== BPF_READ && !local) {
+    if (reg.type & T.PTR_UNTRUSTED) reject(env, 'EACCES', 'only read is supported');
+    storeToStruct(at);
+    return;
+  }
+  const found = btfStructAccess(env, reg.btf!, reg.btfId, off, at.size, local);
+  if (at.access !== BPF_READ || at.valueRegno < 0) return;
+  const dst = env.reg(at.valueRegno);
+  if (!found.btfId) {
+    markRegUnknown(env, dst);
+    return;
+  }
+  const { btf } = reg;
+  const flag = loadedFlag(env, reg, found);
+  markRegKnownZero(dst);
+  dst.type = T.PTR_TO_BTF_ID | flag;
+  dst.btf = btf;
+  dst.btfId = found.btfId;
+  if (flag & T.PTR_MAYBE_NULL) dst.id = ++env.idGen;
+}
+
+function buffer(at: Access): void {
+  const { env, reg } = at;
+  const isReadOnly = (reg.type & T.MEM_RDONLY) !== 0;
+  if (isReadOnly && at.access === BPF_WRITE) readOnly(at);
+  R.checkBufferAccess(env, isReadOnly ? 'rdonly' : 'rdwr', at.regno, at.off, at.size);
+  const end = at.off + at.size;
+  if (isReadOnly) env.maxRdonlyAccess = Math.max(env.maxRdonlyAccess, end);
+  else env.maxRdwrAccess = Math.max(env.maxRdwrAccess, end);
+  intoValue(at);
+}
+
+function stack(at: Access): void {
+  checkStackBounds(at.env, at.regno, at.off, at.size, at.access, false);
+  accessStack(at.env, at.regno, at.off, at.size, at.access, at.valueRegno, at.insnIdx);
+}
+
+function mapKey(at: Access): void {
+  if (at.access === BPF_WRITE) reject(at.env, 'EACCES', `write to change key R${at.regno} not allowed`);
+  R.checkMemRegion(at.env, at.regno, at.off, at.size, at.reg.map!.keySize, false);
+  intoValue(at);
+}
+
+/** Pointers that are checked whatever their flags, and those that must carry none. */
+const ANY_FLAGS: Readonly<Record<number, (at: Access) => void>> = { [T.PTR_TO_MEM]: memory };
+const NOT_NULL: Readonly<Record<number, (at: Access) => void>> = {
+  [T.PTR_TO_BTF_ID]: kernelStruct,
+  [T.PTR_TO_BUF]: buffer,
+};
+const PLAIN: Readonly<Record<number, (at: Access) => void>> = {
+  [T.PTR_TO_MAP_KEY]: mapKey,
+  [T.PTR_TO_MAP_VALUE]: mapValue,
+  [T.PTR_TO_CTX]: context,
+  [T.PTR_TO_STACK]: stack,
+  [T.PTR_TO_PACKET]: packet,
+  [T.PTR_TO_PACKET_META]: packet,
+  [T.PTR_TO_ARENA]: intoValue,
+};
+const NOT_MODELLED: readonly number[] = [
+  T.PTR_TO_FLOW_KEYS,
+  T.PTR_TO_SOCKET,
+  T.PTR_TO_SOCK_COMMON,
+  T.PTR_TO_TCP_SOCK,
+  T.PTR_TO_XDP_SOCK,
+  T.PTR_TO_TP_BUFFER,
+  T.CONST_PTR_TO_MAP,
+];
+
+function handlerOf(type: number): ((at: Access) => void) | undefined {
+  const base = type & T.BASE_TYPE_MASK;
+  return ANY_FLAGS[base] ?? (type & T.PTR_MAYBE_NULL ? undefined : NOT_NULL[base]) ?? PLAIN[type];
+}
+
+/** A load or a store through R`regno` (`check_mem_access`, kernel/bpf/verifier.c, 6.18). Throws `Reject`. */
+export function checkMemAccess(
+  env: Env,
+  insnIdx: number,
+  regno: number,
+  off: number,
+  bpfSize: number,
+  access: number,
+  valueRegno: number,
+  strictAlignmentOnce: boolean,
+  isLdsx: boolean,
+): void {
+  const reg = env.reg(regno);
+  const size = BYTES[bpfSize]!;
+  const at: Access = { env, insnIdx, regno, reg, off: off + reg.off, size, access, valueRegno, isLdsx };
+  checkAlignment(at, strictAlignmentOnce);
+  const handler = handlerOf(reg.type);
+  if (!handler) {
+    if (NOT_MODELLED.includes(reg.type)) unsupported(env, `access through ${typeStr(reg.type)}`);
+    reject(env, 'EACCES', `R${regno} invalid mem access '${typeStr(reg.type)}'`);
+  }
+  handler(at);
+  if (access !== BPF_READ || size === 8 || valueRegno < 0) return;
+  const dst = env.reg(valueRegno);
+  if (dst.type !== T.SCALAR_VALUE) return;
+  if (isLdsx) coerceToSizeSx(dst, size);
+  else coerceToSize(dst, size);
+}

@@ -1,0 +1,70 @@
+import * as T from '../core/reg_types.table.ts';
+import { markRegUnknown } from '../core/regs.ts';
+import { type Env, type Reference, type RegState, reject, type VerifierState } from '../core/types.ts';
+import { PROG_STRUCT_OPS } from '../tables/contexts.table.ts';
+
+/** Every register of every frame, and every register spilled to the stack. */
+export function forEachReg(state: VerifierState, visit: (reg: RegState) => void): void {
+  for (const frame of state.frame) {
+    for (const reg of frame.regs) visit(reg);
+    for (const slot of frame.stack) if (slot.slotType[7] === T.STACK_SPILL) visit(slot.spilled);
+  }
+}
+
+/** A new reference of the current state; gives its id (`acquire_reference`). */
+export function acquireReference(env: Env, insnIdx: number): number {
+  const id = ++env.idGen;
+  env.cur.refs.push({ type: T.REF_TYPE_PTR, id, insnIdx, ptr: null });
+  return id;
+}
+
+export function findReference(state: VerifierState, id: number): Reference | undefined {
+  return state.refs.find((ref) => ref.type === T.REF_TYPE_PTR && ref.id === id);
+}
+
+/** Forgets a reference without touching registers (`release_reference_nomark`); false if there is none. */
+export function forgetReference(state: VerifierState, id: number): boolean {
+  const at = state.refs.findIndex((ref) => ref.type === T.REF_TYPE_PTR && ref.id === id);
+  if (at < 0) return false;
+  state.refs.splice(at, 1);
+  return true;
+}
+
+/** Forgets a reference and every register that holds it (`release_reference`); false if there is none. */
+export function releaseReference(env: Env, id: number): boolean {
+  if (!forgetReference(env.cur, id)) return false;
+  forEachReg(env.cur, (reg) => {
+    if (reg.refObjId === id) markRegUnknown(env, reg);
+  });
+  return true;
+}
+
+/**
+ * What must not be held where a program ends or is left (`check_resource_leak`): references, then locks, disabled
+ * interrupts, RCU and preemption sections. `prefix` opens the message.
+ */
+export function checkResourceLeak(env: Env, exceptionExit: boolean, checkLock: boolean, prefix: string): void {
+  const { cur } = env;
+  if (leaksReference(env, exceptionExit)) reject(env, 'EINVAL', `${prefix} would lead to reference leak`);
+  if (!checkLock) return;
+  const inside = (region: string): never =>
+    reject(env, 'EINVAL', `${prefix} cannot be used inside ${region}-ed region`);
+  if (cur.activeLocks) inside('bpf_spin_lock');
+  if (cur.activeIrqId) inside('bpf_local_irq_save');
+  if (cur.activeRcuLock) inside('bpf_rcu_read_lock');
+  if (cur.activePreemptLocks) inside('bpf_preempt_disable');
+}
+
+function leaksReference(env: Env, exceptionExit: boolean): boolean {
+  if (!exceptionExit && env.cur.curframe > 0) return false;
+  const returned = env.reg(0);
+  let leaks = false;
+  for (const ref of env.cur.refs) {
+    if (ref.type !== T.REF_TYPE_PTR) continue;
+    const handedBack = env.input.progType === PROG_STRUCT_OPS && returned.btfId !== 0 && returned.refObjId === ref.id;
+    if (handedBack) continue;
+    env.verbose(`Unreleased reference id=${ref.id} alloc_insn=${ref.insnIdx}\n`);
+    leaks = true;
+  }
+  return leaks;
+}

@@ -1,0 +1,81 @@
+import { typeStr } from '../core/log.ts';
+import { markChainPrecision } from '../core/precise.ts';
+import * as T from '../core/reg_types.table.ts';
+import { checkRegArg } from '../core/regs.ts';
+import { type Env, type RegState, type RetvalRange, reject } from '../core/types.ts';
+import * as P from '../tables/contexts.table.ts';
+import { smax, smin } from './numbers.ts';
+
+const BPF_CGROUP_INET_EGRESS = 1;
+const BPF_TRACE_FENTRY = 24;
+const BPF_TRACE_FEXIT = 25;
+const BPF_TRACE_ITER = 28;
+
+/** What the program's type lets it return; null: anything. */
+function allowedRange(env: Env): RetvalRange | null {
+  const { progType, expectedAttachType, attachBtfId } = env.input;
+  switch (progType) {
+    case P.PROG_CGROUP_SKB:
+      return { minval: 0, maxval: expectedAttachType === BPF_CGROUP_INET_EGRESS ? 3 : 1 };
+    case P.PROG_RAW_TRACEPOINT:
+      return attachBtfId ? { minval: 0, maxval: 0 } : null;
+    case P.PROG_TRACING:
+      if (expectedAttachType === BPF_TRACE_FENTRY || expectedAttachType === BPF_TRACE_FEXIT) {
+        return { minval: 0, maxval: 0 };
+      }
+      return expectedAttachType === BPF_TRACE_ITER ? { minval: 0, maxval: 1 } : null;
+    default:
+      return null;
+  }
+}
+
+function returnsVoid(env: Env): boolean {
+  if (env.input.progType !== P.PROG_STRUCT_OPS) return false;
+  const proto = env.vmlinux.type(env.attachFuncProto);
+  return proto.kind === 'func_proto' && proto.returns === 0;
+}
+
+/** The value in R`regno` at the end of the main program or of a callback that nobody waits for (`check_return_code`). */
+export function checkReturnCode(env: Env, regno: number, regName: string): void {
+  const frame = env.cur.frame[0]!;
+  const isProgram = frame.subprogno === 0 || frame.inExceptionCallbackFn;
+  if (isProgram && returnsVoid(env)) return;
+  checkRegArg(env, regno, 'src');
+  const reg = env.reg(regno);
+  if (frame.inAsyncCallbackFn) {
+    enforceReturnRange(env, 'At async callback return', regno, regName, reg, { minval: 0, maxval: 0 });
+    return;
+  }
+  if (!isProgram) {
+    if (reg.type === T.SCALAR_VALUE) return;
+    const what = `register R${regno} is not a scalar value (${typeStr(reg.type)})`;
+    reject(env, 'EINVAL', `At subprogram exit the ${what}`);
+  }
+  const range = allowedRange(env);
+  if (range) enforceReturnRange(env, 'At program exit', regno, regName, reg, range);
+}
+
+/** A scalar that must be in `range`, and from here on precisely so (`verbose_invalid_scalar` where it is not). */
+export function enforceReturnRange(
+  env: Env,
+  where: string,
+  regno: number,
+  name: string,
+  reg: RegState,
+  range: RetvalRange,
+): void {
+  if (reg.type !== T.SCALAR_VALUE) {
+    reject(env, 'EINVAL', `${where} the register R${regno} is not a known value (${typeStr(reg.type)})`);
+  }
+  markChainPrecision(env, regno);
+  if (smin(reg) >= range.minval && smax(reg) <= range.maxval) return;
+  const unbounded = smin(reg) <= -(2 ** 63) && smax(reg) >= 2 ** 63 - 1;
+  let has = unbounded ? ' unknown scalar value' : '';
+  if (smin(reg) > -(2 ** 63)) has += ` smin=${smin(reg)}`;
+  if (smax(reg) < 2 ** 63 - 1) has += ` smax=${smax(reg)}`;
+  reject(
+    env,
+    'EINVAL',
+    `${where} the register ${name} has${has} should have been in [${range.minval}, ${range.maxval}]`,
+  );
+}

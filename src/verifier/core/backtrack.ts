@@ -1,0 +1,169 @@
+import { isPseudoCall } from './cfg.ts';
+import type { VerifierEnv } from './env.ts';
+import { insnText } from './liveregs.ts';
+import type { JmpHistoryEntry } from './types.ts';
+
+const STACK_ACCESS = 1 << 9;
+
+/** Registers and stack slots that must be precise, per frame (`struct backtrack_state`). */
+export class Backtrack {
+  frame: number;
+  readonly regs: number[];
+  readonly slots: Set<number>[];
+
+  constructor(frame: number) {
+    this.frame = frame;
+    this.regs = new Array(8).fill(0);
+    this.slots = Array.from({ length: 8 }, () => new Set<number>());
+  }
+
+  setReg(reg: number, frame = this.frame): void {
+    this.regs[frame]! |= 1 << reg;
+  }
+
+  clearReg(reg: number, frame = this.frame): void {
+    this.regs[frame]! &= ~(1 << reg);
+  }
+
+  hasReg(reg: number): boolean {
+    return (this.regs[this.frame]! & (1 << reg)) !== 0;
+  }
+
+  empty(): boolean {
+    for (let f = 0; f <= this.frame; f++) if (this.regs[f] || this.slots[f]!.size) return false;
+    return true;
+  }
+
+  regsText(frame = this.frame): string {
+    const mask = this.regs[frame]!;
+    const names = [];
+    for (let i = 0; i < 11; i++) if (mask & (1 << i)) names.push(`r${i}`);
+    return names.join(',');
+  }
+
+  slotsText(frame = this.frame): string {
+    return [...this.slots[frame]!]
+      .sort((a, b) => a - b)
+      .map((slot) => `${(-slot - 1) * 8}`)
+      .join(',');
+  }
+
+  private syncLinked(entry: JmpHistoryEntry | undefined): void {
+    if (!entry || entry.linkedRegs.length === 0) return;
+    const has = entry.linkedRegs.some(({ frameno, isReg, at }) =>
+      isReg ? (this.regs[frameno]! & (1 << at)) !== 0 : this.slots[frameno]!.has(at),
+    );
+    if (!has) return;
+    for (const { frameno, isReg, at } of entry.linkedRegs) {
+      if (isReg) this.setReg(at, frameno);
+      else this.slots[frameno]!.add(at);
+    }
+  }
+
+  /** What must be precise before instruction `at` (`backtrack_insn`); false if this cannot be told. */
+  step(env: VerifierEnv, at: number, subseq: number, entry: JmpHistoryEntry | undefined): boolean {
+    if (env.insns[at]!.code === 0) return true;
+    if (env.input.logLevel & 2)
+      env.verbose(
+        `mark_precise: frame${this.frame}: regs=${this.regsText()} stack=${this.slotsText()} before ${at}: ${insnText(env, at)}\n`,
+      );
+    this.syncLinked(entry);
+    const ok = this.stepOne(env, at, subseq, entry);
+    if (ok) this.syncLinked(entry);
+    return ok;
+  }
+
+  private stepOne(env: VerifierEnv, at: number, subseq: number, entry: JmpHistoryEntry | undefined): boolean {
+    const insn = env.insns[at]!;
+    const { code, dst, src } = insn;
+    const op = code & 0xf0;
+    const flags = entry?.flags ?? 0;
+    switch (code & 7) {
+      case 4:
+      case 7:
+        if (!this.hasReg(dst) || op === 0x80 || op === 0xd0) return true;
+        if (op === 0xb0) {
+          this.clearReg(dst);
+          if (code & 8 && src !== 10) this.setReg(src);
+          return true;
+        }
+        if (code & 8 && src !== 10) this.setReg(src);
+        return true;
+      case 1:
+        if (!this.hasReg(dst)) return true;
+        this.clearReg(dst);
+        if (flags & STACK_ACCESS) this.slots[flags & 7]!.add((flags >> 3) & 63);
+        return true;
+      case 2:
+      case 3: {
+        if ((code & 0xe0) === 0xc0 && this.hasReg(dst)) return false;
+        if (this.hasReg(dst)) return false;
+        if (!(flags & STACK_ACCESS)) return true;
+        const slots = this.slots[flags & 7]!;
+        if (!slots.delete((flags >> 3) & 63)) return true;
+        if ((code & 7) === 3) this.setReg(src);
+        return true;
+      }
+      case 0:
+        if (this.hasReg(dst)) this.clearReg(dst);
+        return (code & 0xe0) === 0;
+      default:
+        break;
+    }
+    if (op === 0x80) return this.stepCall(env, at, subseq);
+    if (op === 0x90) return this.stepExit(env, subseq);
+    if (code & 8 && op !== 0) {
+      if (!this.hasReg(dst) && !this.hasReg(src)) return true;
+      this.setReg(dst);
+      if (src !== 10) this.setReg(src);
+    }
+    return true;
+  }
+
+  private stepCall(env: VerifierEnv, at: number, subseq: number): boolean {
+    const insn = env.insns[at]!;
+    if (isPseudoCall(insn)) {
+      const target = at + insn.imm + 1;
+      const into = subseq === target && this.frame > 0;
+      if (into) {
+        if (this.regs[this.frame]! & ~0x3e) return false;
+        for (let i = 1; i <= 5; i++)
+          if (this.hasReg(i)) {
+            this.clearReg(i);
+            this.setReg(i, this.frame - 1);
+          }
+        if (this.slots[this.frame]!.size) return false;
+        this.frame--;
+        return true;
+      }
+      this.clearReg(0);
+      return (this.regs[this.frame]! & 0x3e) === 0;
+    }
+    if (env.aux[at]!.callsCallback && subseq !== at + 1 && this.frame > 0 && subseq >= 0) {
+      if (this.regs[this.frame]! & ~0x3e) return false;
+      this.regs[this.frame] = 0;
+      this.frame--;
+      return true;
+    }
+    if (insn.src === 2 && insn.imm === 0) return false;
+    this.clearReg(0);
+    if (this.regs[this.frame]! & 0x3e) return false;
+    // Behind a tail call of a function comes what its caller does with the result.
+    if (insn.src === 0 && insn.imm === 12 && subseq - at !== 1) this.frame++;
+    return this.frame < 8;
+  }
+
+  private stepExit(env: VerifierEnv, subseq: number): boolean {
+    const callsite = subseq - 1;
+    const call = env.insns[callsite];
+    const fromCallback = subseq >= 0 && env.aux[subseq]!.callsCallback;
+    const wantsR0 = !fromCallback && call !== undefined && isPseudoCall(call) && this.hasReg(0);
+    if (this.regs[this.frame]! & 0x3e && !fromCallback) return false;
+    if (fromCallback) for (let i = 1; i <= 5; i++) this.clearReg(i);
+    if (this.frame + 1 >= 8) return false;
+    this.clearReg(0);
+    this.frame++;
+    if (wantsR0) this.setReg(0);
+    return true;
+  }
+}

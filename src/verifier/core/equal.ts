@@ -1,0 +1,200 @@
+import { rangeWithin, tnumIn } from '../domain/index.ts';
+import * as T from './reg_types.table.ts';
+import type { Env, FuncState, RegState, VerifierState } from './types.ts';
+
+/** How closely states must agree (`enum exact_level`). */
+export const NOT_EXACT = 0;
+export const EXACT = 1;
+export const RANGE_WITHIN = 2;
+
+/** Ids of the old state against those of the new one; each pairs with one other. */
+export class IdMap {
+  private readonly forth = new Map<number, number>();
+  private readonly back = new Map<number, number>();
+  private next = 0x20000000;
+
+  same(old: number, cur: number): boolean {
+    if ((old === 0) !== (cur === 0)) return false;
+    if (old === 0) return true;
+    const known = this.forth.get(old);
+    if (known !== undefined) return known === cur;
+    if (this.back.has(cur)) return false;
+    this.forth.set(old, cur);
+    this.back.set(cur, old);
+    return true;
+  }
+
+  /** A scalar that the old state linked with no other may be linked now (`check_scalar_ids`). */
+  sameScalar(old: number, cur: number): boolean {
+    return old === 0 || this.same(old, cur || this.next++);
+  }
+}
+
+const RANGE_FIELDS = [
+  'varLo',
+  'varHi',
+  'maskLo',
+  'maskHi',
+  'sminLo',
+  'sminHi',
+  'smaxLo',
+  'smaxHi',
+  'uminLo',
+  'uminHi',
+  'umaxLo',
+  'umaxHi',
+  's32min',
+  's32max',
+  'u32min',
+  'u32max',
+] as const;
+
+function sameFields(old: RegState, cur: RegState): boolean {
+  for (const field of RANGE_FIELDS) if (old[field] !== cur[field]) return false;
+  return (
+    old.type === cur.type &&
+    old.off === cur.off &&
+    old.pktRange === cur.pktRange &&
+    old.map === cur.map &&
+    old.mapUid === cur.mapUid &&
+    old.btf === cur.btf &&
+    old.btfId === cur.btfId &&
+    old.memSize === cur.memSize &&
+    old.subprogno === cur.subprogno &&
+    old.dynptrType === cur.dynptrType &&
+    old.dynptrId === cur.dynptrId
+  );
+}
+
+/** Equal but for ids, which must pair (`regs_exact`). */
+export function regsExact(old: RegState, cur: RegState, ids: IdMap): boolean {
+  return sameFields(old, cur) && ids.same(old.id, cur.id) && ids.same(old.refObjId, cur.refObjId);
+}
+
+/** Whether what held for `old` holds for `cur` (`regsafe`). */
+function regSafe(old: RegState, cur: RegState, ids: IdMap, exact: number): boolean {
+  if (exact === EXACT) return regsExact(old, cur, ids);
+  if (old.type === T.NOT_INIT) return true;
+  if (old.type !== cur.type) return false;
+  const within = () => rangeWithin(old, cur) && tnumIn(old, cur);
+  switch (old.type & T.BASE_TYPE_MASK) {
+    case T.SCALAR_VALUE:
+      if (!old.precise && exact === NOT_EXACT) return true;
+      if ((old.id & T.BPF_ADD_CONST) !== (cur.id & T.BPF_ADD_CONST)) return false;
+      if (old.id & T.BPF_ADD_CONST && old.off !== cur.off) return false;
+      return within() && ids.sameScalar(old.id, cur.id);
+    case T.PTR_TO_MAP_KEY:
+    case T.PTR_TO_MAP_VALUE:
+    case T.PTR_TO_MEM:
+    case T.PTR_TO_BUF:
+    case T.PTR_TO_TP_BUFFER:
+      return (
+        old.off === cur.off &&
+        old.map === cur.map &&
+        old.memSize === cur.memSize &&
+        old.dynptrId === cur.dynptrId &&
+        within() &&
+        ids.same(old.id, cur.id) &&
+        ids.same(old.refObjId, cur.refObjId)
+      );
+    case T.PTR_TO_PACKET:
+    case T.PTR_TO_PACKET_META:
+      if (old.pktRange < 0 || cur.pktRange < 0) {
+        if (old.pktRange !== cur.pktRange) return false;
+      } else if (old.pktRange > cur.pktRange) return false;
+      return old.off === cur.off && ids.same(old.id, cur.id) && within();
+    case T.PTR_TO_STACK:
+      return regsExact(old, cur, ids) && old.frameno === cur.frameno;
+    case T.PTR_TO_ARENA:
+      return true;
+    default:
+      return regsExact(old, cur, ids);
+  }
+}
+
+/** `stacksafe`: every byte that the old state knew is known as well or better. */
+function stackSafe(old: FuncState, cur: FuncState, ids: IdMap, exact: number): boolean {
+  for (let i = 0; i < old.stack.length; i++) {
+    const a = old.stack[i]!;
+    const b = cur.stack[i];
+    for (let j = 0; j < 8; j++) {
+      const kind = a.slotType[j]!;
+      const now = b ? b.slotType[j]! : T.STACK_INVALID;
+      if (exact === EXACT && kind !== now) return false;
+      if (kind === T.STACK_INVALID) continue;
+      if (kind === T.STACK_MISC && exact === NOT_EXACT) continue;
+      if (!b) return false;
+      if (kind === T.STACK_MISC && now === T.STACK_ZERO) continue;
+      if (kind !== now) return false;
+      if (j !== 7) continue;
+      const x = a.spilled;
+      const y = b.spilled;
+      if (kind === T.STACK_SPILL && !regSafe(x, y, ids, exact)) return false;
+      if (kind === T.STACK_DYNPTR)
+        if (
+          x.dynptrType !== y.dynptrType ||
+          x.dynptrFirstSlot !== y.dynptrFirstSlot ||
+          !ids.same(x.refObjId, y.refObjId)
+        )
+          return false;
+      if (kind === T.STACK_ITER)
+        if (
+          x.iterBtf !== y.iterBtf ||
+          x.iterBtfId !== y.iterBtfId ||
+          x.iterState !== y.iterState ||
+          !ids.same(x.refObjId, y.refObjId)
+        )
+          return false;
+      if (kind === T.STACK_IRQ_FLAG && (!ids.same(x.refObjId, y.refObjId) || x.irqKfuncClass !== y.irqKfuncClass))
+        return false;
+    }
+  }
+  return true;
+}
+
+function refsSafe(old: VerifierState, cur: VerifierState, ids: IdMap): boolean {
+  if (old.refs.length !== cur.refs.length || old.activePreemptLocks !== cur.activePreemptLocks) return false;
+  if (old.activeRcuLock !== cur.activeRcuLock || old.activeLocks !== cur.activeLocks) return false;
+  if (!ids.same(old.activeIrqId, cur.activeIrqId)) return false;
+  return old.refs.every((ref, i) => {
+    const other = cur.refs[i]!;
+    return ref.type === other.type && ids.same(ref.id, other.id) && ref.ptr === other.ptr;
+  });
+}
+
+/** Whether both were reached through the same calls (`same_callsites`). */
+export function sameCallsites(a: VerifierState, b: VerifierState): boolean {
+  if (a.curframe !== b.curframe) return false;
+  for (let f = a.curframe; f >= 0; f--) if (a.frame[f]!.callsite !== b.frame[f]!.callsite) return false;
+  return true;
+}
+
+/** Registers are alike as far as a loop without end would have it (`states_maybe_looping`). */
+export function statesMaybeLooping(old: VerifierState, cur: VerifierState): boolean {
+  if (old.curframe !== cur.curframe) return false;
+  const a = old.frame[old.curframe]!.regs;
+  const b = cur.frame[cur.curframe]!.regs;
+  for (let i = 0; i < T.MAX_BPF_REG; i++) if (!sameFields(a[i]!, b[i]!)) return false;
+  return true;
+}
+
+/** Whether what was proved from `old` covers `cur` (`states_equal`). */
+export function statesEqual(env: Env, old: VerifierState, cur: VerifierState, exact: number): boolean {
+  if (old.curframe !== cur.curframe || old.speculative !== cur.speculative || old.inSleepable !== cur.inSleepable)
+    return false;
+  const ids = new IdMap();
+  if (!refsSafe(old, cur, ids)) return false;
+  for (let f = 0; f <= old.curframe; f++) {
+    const a = old.frame[f]!;
+    const b = cur.frame[f]!;
+    if (a.callsite !== b.callsite || a.callbackDepth > b.callbackDepth) return false;
+    const at = f === old.curframe ? old.insnIdx : old.frame[f + 1]!.callsite;
+    const live = env.aux[at]!.liveRegsBefore;
+    for (let i = 0; i < T.MAX_BPF_REG; i++) {
+      const wanted = exact !== NOT_EXACT || i === 10 || live & (1 << i);
+      if (wanted && !regSafe(a.regs[i]!, b.regs[i]!, ids, exact)) return false;
+    }
+    if (!stackSafe(a, b, ids, exact)) return false;
+  }
+  return true;
+}

@@ -1,0 +1,184 @@
+import type { Insn } from '../../bpf/index.ts';
+import { isBranchTaken, refineBranch, setConst } from '../domain/index.ts';
+import { pushStack } from './branch.ts';
+import { isMayGoto } from './cfg.ts';
+import type { VerifierEnv } from './env.ts';
+import { printInsnState } from './log.ts';
+import { collectLinkedRegs, markChainPrecision, pushInsnHistory, syncLinkedRegs } from './precise.ts';
+import * as T from './reg_types.table.ts';
+import { checkRegArg } from './regs.ts';
+import { RegState as Register, type RegState, reject, type VerifierState } from './types.ts';
+import { findPrevEntry, widenImprecise } from './widen.ts';
+
+const JEQ = 0x10;
+const JGT = 0x20;
+const JGE = 0x30;
+const JNE = 0x50;
+const JLT = 0xa0;
+const JLE = 0xb0;
+
+const isPacket = (reg: RegState) => reg.type === T.PTR_TO_PACKET || reg.type === T.PTR_TO_PACKET_META;
+
+/** A pointer that cannot be NULL (`reg_not_null`). */
+function regNotNull(reg: RegState): boolean {
+  if (reg.type & (T.PTR_MAYBE_NULL | T.PTR_UNTRUSTED)) return false;
+  switch (reg.type & T.BASE_TYPE_MASK) {
+    case T.PTR_TO_SOCKET:
+    case T.PTR_TO_TCP_SOCK:
+    case T.PTR_TO_MAP_VALUE:
+    case T.PTR_TO_MAP_KEY:
+    case T.PTR_TO_SOCK_COMMON:
+    case T.PTR_TO_MEM:
+    case T.CONST_PTR_TO_MAP:
+      return true;
+    case T.PTR_TO_BTF_ID:
+      return (reg.type & (T.PTR_TRUSTED | T.MEM_RCU | T.MEM_ALLOC)) !== 0;
+    default:
+      return false;
+  }
+}
+
+const isPointer = (reg: RegState) => reg.type !== T.SCALAR_VALUE && reg.type !== T.NOT_INIT;
+
+/** 1, 0 or -1 (unknown), pointers included (`is_branch_taken`). */
+function branchTaken(a: RegState, b: RegState, op: number, jmp32: boolean): number {
+  if (isPointer(b) && isPointer(a) && !jmp32) return packetBranchTaken(a, b, op);
+  if (isPointer(a) || isPointer(b)) {
+    if (jmp32) return -1;
+    const [pointer, value] = isPointer(a) ? [a, b] : [b, a];
+    if (isPointer(value) || (value.maskLo | value.maskHi | value.varLo | value.varHi) !== 0) return -1;
+    if (!regNotNull(pointer)) return -1;
+    if (op === JEQ) return 0;
+    return op === JNE ? 1 : -1;
+  }
+  return isBranchTaken(op, a, b, jmp32);
+}
+
+function packetBranchTaken(a: RegState, b: RegState, op: number): number {
+  let pkt = a;
+  let flipped = op;
+  if (b.type === T.PTR_TO_PACKET_END && isPacket(a)) pkt = a;
+  else if (a.type === T.PTR_TO_PACKET_END && isPacket(b)) {
+    pkt = b;
+    flipped = { [JGT]: JLT, [JGE]: JLE, [JLT]: JGT, [JLE]: JGE }[op] ?? op;
+  } else return -1;
+  if (pkt.pktRange >= 0) return -1;
+  const beyond = pkt.pktRange === -2;
+  if (flipped === JLE) return beyond ? 0 : -1;
+  if (flipped === JGT) return beyond ? 1 : -1;
+  if (flipped === JLT) return beyond || pkt.pktRange === -1 ? 0 : -1;
+  if (flipped === JGE) return beyond || pkt.pktRange === -1 ? 1 : -1;
+  return -1;
+}
+
+/** Learns a packet's bounds from a comparison with its end (`try_match_pkt_pointers`). */
+function matchPacket(
+  env: VerifierEnv,
+  insn: Insn,
+  dst: RegState,
+  src: RegState,
+  here: VerifierState,
+  there: VerifierState,
+): boolean {
+  if ((insn.code & 8) === 0 || (insn.code & 7) === 6) return false;
+  const op = insn.code & 0xf0;
+  const ends = (end: RegState, pkt: RegState) =>
+    (end.type === T.PTR_TO_PACKET_END && isPacket(pkt)) ||
+    (pkt.type === T.PTR_TO_PACKET_META &&
+      end.type === T.PTR_TO_PACKET &&
+      (end.maskLo | end.maskHi | end.varLo | end.varHi | end.off) === 0);
+  const dstIsPkt = ends(src, dst);
+  if (!dstIsPkt && !ends(dst, src)) return false;
+  const pkt = dstIsPkt ? dst : src;
+  const regno = dstIsPkt ? insn.dst : insn.src;
+  let open: boolean;
+  let stateWithRange: VerifierState;
+  const normal = dstIsPkt ? op : ({ [JGT]: JLT, [JGE]: JLE, [JLT]: JGT, [JLE]: JGE }[op] ?? op);
+  if (normal === JGT) [stateWithRange, open] = [here, false];
+  else if (normal === JLT) [stateWithRange, open] = [there, true];
+  else if (normal === JGE) [stateWithRange, open] = [here, true];
+  else if (normal === JLE) [stateWithRange, open] = [there, false];
+  else return false;
+  env.ops.findGoodPktPointers(stateWithRange, pkt, pkt.type, open);
+  const other = stateWithRange === here ? there : here;
+  const reg = other.frame[other.curframe]!.regs[regno]!;
+  if (reg.type === T.PTR_TO_PACKET) reg.pktRange = normal === JGT || normal === JLE ? -2 : -1;
+  return true;
+}
+
+/** A conditional jump (`check_cond_jmp_op`): sets `env.insnIdx` to the branch walked now. */
+export function checkCondJump(env: VerifierEnv, insn: Insn): void {
+  const op = insn.code & 0xf0;
+  const at = env.insnIdx;
+  const here = env.cur;
+  const jmp32 = (insn.code & 7) === 6;
+  if (isMayGoto(insn)) {
+    if (insn.dst !== 0 || insn.imm !== 0) reject(env, 'EINVAL', `invalid may_goto imm ${insn.imm}`);
+    const prev = findPrevEntry(env, here.parent, at);
+    const through = pushStack(env, at + 1, at, false);
+    through.mayGotoDepth++;
+    if (prev) widenImprecise(env, prev, through);
+    env.insnIdx = at + 1 + insn.off;
+    return;
+  }
+  if (op > 0xd0 || op === 0) reject(env, 'EINVAL', `invalid BPF_JMP/JMP32 opcode ${op.toString(16)}`);
+  const regs = env.func().regs;
+  const dst = regs[insn.dst]!;
+  let src: RegState;
+  if (insn.code & 8) {
+    if (insn.imm !== 0) reject(env, 'EINVAL', 'BPF_JMP/JMP32 uses reserved fields');
+    checkRegArg(env, insn.src, 'src');
+    src = regs[insn.src]!;
+  } else {
+    if (insn.src !== 0) reject(env, 'EINVAL', 'BPF_JMP/JMP32 uses reserved fields');
+    src = new Register();
+    src.type = T.SCALAR_VALUE;
+    setConst(src, insn.imm, insn.imm >> 31);
+  }
+  checkRegArg(env, insn.dst, 'src');
+  const taken = branchTaken(dst, src, op, jmp32);
+  if (taken >= 0) {
+    if (!isPointer(dst)) markChainPrecision(env, insn.dst);
+    if (insn.code & 8 && !isPointer(src)) markChainPrecision(env, insn.src);
+    if (env.input.logLevel) printInsnState(env, here, here.curframe);
+    env.insnIdx = taken === 1 ? at + insn.off + 1 : at + 1;
+    return;
+  }
+  const linked = collectLinkedRegs(env, here, insn);
+  if (linked.length > 1) pushInsnHistory(env, 0, linked);
+  const there = pushStack(env, at + insn.off + 1, at, false);
+  const otherRegs = there.frame[there.curframe]!.regs;
+  const otherDst = otherRegs[insn.dst]!;
+  let otherSrc: RegState;
+  if (insn.code & 8) otherSrc = otherRegs[insn.src]!;
+  else {
+    otherSrc = new Register();
+    otherSrc.type = T.SCALAR_VALUE;
+    setConst(otherSrc, insn.imm, insn.imm >> 31);
+  }
+  if (dst.type === T.SCALAR_VALUE && src.type === T.SCALAR_VALUE) refineBranch(otherDst, otherSrc, dst, src, op, jmp32);
+  if (insn.code & 8 && src.type === T.SCALAR_VALUE && src.id && linked.length > 1) {
+    syncLinkedRegs(env, here, src, linked);
+    syncLinkedRegs(env, there, otherSrc, linked);
+  }
+  if (dst.type === T.SCALAR_VALUE && dst.id) {
+    syncLinkedRegs(env, here, dst, linked);
+    syncLinkedRegs(env, there, otherDst, linked);
+  }
+  const equal = op === JEQ || op === JNE;
+  if (!jmp32 && insn.code & 8 && equal && isPointer(src) && isPointer(dst)) {
+    const srcNull = (src.type & T.PTR_MAYBE_NULL) !== 0;
+    const dstNull = (dst.type & T.PTR_MAYBE_NULL) !== 0;
+    const btf = (reg: RegState) => (reg.type & T.BASE_TYPE_MASK) === T.PTR_TO_BTF_ID;
+    if (srcNull !== dstNull && !btf(src) && !btf(dst)) {
+      const eq = op === JEQ ? there : here;
+      env.ops.markPtrOrNullRegs(env, eq, srcNull ? insn.src : insn.dst, false);
+    }
+  }
+  if (!jmp32 && (insn.code & 8) === 0 && insn.imm === 0 && equal && dst.type & T.PTR_MAYBE_NULL) {
+    env.ops.markPtrOrNullRegs(env, here, insn.dst, op === JNE);
+    env.ops.markPtrOrNullRegs(env, there, insn.dst, op === JEQ);
+  } else matchPacket(env, insn, dst, src, here, there);
+  if (env.input.logLevel) printInsnState(env, here, here.curframe);
+  env.insnIdx = at + 1;
+}

@@ -1,0 +1,106 @@
+import type { Insn } from '../../bpf/index.ts';
+import { signedDecimal } from '../access/numbers.ts';
+import * as D from '../domain/index.ts';
+import { typeStr } from './log.ts';
+import * as T from './reg_types.table.ts';
+import { markRegUnknown } from './regs.ts';
+import { copyReg, type Env, RegState, reject } from './types.ts';
+
+const MAX_VAR_OFF = 1 << 29;
+/** Pointers that must not be moved at all. */
+const FIXED = new Set([
+  T.CONST_PTR_TO_MAP,
+  T.PTR_TO_PACKET_END,
+  T.PTR_TO_SOCKET,
+  T.PTR_TO_SOCK_COMMON,
+  T.PTR_TO_TCP_SOCK,
+  T.PTR_TO_XDP_SOCK,
+]);
+
+function checkSane(env: Env, reg: RegState, type: number): void {
+  const name = typeStr(type);
+  if (D.isConst(reg)) {
+    const big = reg.varHi !== reg.varLo >> 31 || Math.abs(reg.varLo) >= MAX_VAR_OFF;
+    if (big)
+      reject(env, 'EINVAL', `math between ${name} pointer and ${signedDecimal(reg.varLo, reg.varHi)} is not allowed`);
+  }
+  if (Math.abs(reg.off) >= MAX_VAR_OFF) reject(env, 'EINVAL', `${name} pointer offset ${reg.off} is not allowed`);
+  if (reg.sminLo === 0 && reg.sminHi === -0x80000000)
+    reject(env, 'EINVAL', `math between ${name} pointer and register with unbounded min value is not allowed`);
+  if (reg.sminHi !== reg.sminLo >> 31 || reg.sminLo >= MAX_VAR_OFF || reg.sminLo <= -MAX_VAR_OFF)
+    reject(env, 'EINVAL', `value ${signedDecimal(reg.sminLo, reg.sminHi)} makes ${name} pointer be out of bounds`);
+}
+
+/** Pointer ± scalar (`adjust_ptr_min_max_vals`): `dstReg` of the instruction becomes the moved pointer. */
+export function pointerAlu(env: Env, insn: Insn, pointer: RegState, scalar: RegState, commuted: boolean): void {
+  const op = insn.code & 0xf0;
+  const dst = env.reg(insn.dst);
+  if ((insn.code & 7) === 4) {
+    if (op === 0x10 && env.allowPtrLeaks) {
+      markRegUnknown(env, dst);
+      return;
+    }
+    reject(env, 'EACCES', `R${insn.dst} 32-bit pointer arithmetic prohibited`);
+  }
+  if (D.boundsViolation(scalar)) {
+    markRegUnknown(env, dst);
+    return;
+  }
+  const type = pointer.type;
+  const base = type & T.BASE_TYPE_MASK;
+  if (base === T.PTR_TO_ARENA) {
+    markRegUnknown(env, dst);
+    dst.type = T.PTR_TO_ARENA;
+    return;
+  }
+  if (type & T.PTR_MAYBE_NULL)
+    reject(env, 'EACCES', `R${insn.dst} pointer arithmetic on ${typeStr(type)} prohibited, null-check it first`);
+  const zeroOnMap = base === T.CONST_PTR_TO_MAP && D.isConst(scalar) && (scalar.varLo | scalar.varHi) === 0;
+  if (FIXED.has(base) && !zeroOnMap)
+    reject(env, 'EACCES', `R${insn.dst} pointer arithmetic on ${typeStr(type)} prohibited`);
+  checkSane(env, scalar, type);
+  checkSane(env, pointer, type);
+  const known = D.isConst(scalar);
+  const delta = new RegState();
+  copyReg(delta, scalar);
+  const ptr = new RegState();
+  copyReg(ptr, pointer);
+  const { subregDef } = dst;
+  copyReg(dst, ptr);
+  dst.subregDef = subregDef;
+  if (op === 0x10 && commuted) reject(env, 'EACCES', `R${insn.dst} tried to subtract pointer from scalar`);
+  if (op === 0x10 && base === T.PTR_TO_STACK)
+    reject(env, 'EACCES', `R${insn.dst} subtraction from stack pointer prohibited`);
+  if (op !== 0 && op !== 0x10) {
+    const sign: Record<number, string> = {
+      64: 'bitwise operator |=',
+      80: 'bitwise operator &=',
+      160: 'bitwise operator ^=',
+    };
+    if (sign[op]) reject(env, 'EACCES', `R${insn.dst} bitwise operator ${sign[op].slice(-2)} on pointer prohibited`);
+    reject(env, 'EACCES', `R${insn.dst} pointer arithmetic with ${OP_NAMES[op] ?? ''} operator prohibited`);
+  }
+  const moved = op === 0 ? ptr.off + delta.varLo : ptr.off - delta.varLo;
+  if (known && Math.abs(moved) < 0x80000000) dst.off = moved;
+  else {
+    if (op === 0) D.add(dst, delta, false);
+    else D.sub(dst, delta, false);
+    if (base === T.PTR_TO_PACKET || base === T.PTR_TO_PACKET_META) {
+      dst.id = ++env.idGen;
+      if (op === 0 || delta.sminHi < 0) dst.pktRange = 0;
+    }
+    D.boundsSync(dst);
+  }
+  if (op === 0x10 && !known) dst.off = ptr.off;
+  checkSane(env, dst, type);
+}
+
+const OP_NAMES: Record<number, string> = {
+  32: '*=',
+  48: '/=',
+  96: '<<=',
+  112: '>>=',
+  128: 'neg',
+  144: '%=',
+  192: 's>>=',
+};

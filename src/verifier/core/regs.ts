@@ -1,0 +1,105 @@
+import type { Insn } from '../../bpf/index.ts';
+import { setConst, setUnknown } from '../domain/index.ts';
+import { markRegScratched } from './env.ts';
+import { typeStr } from './log.ts';
+import * as T from './reg_types.table.ts';
+import { type Env, RegState, reject } from './types.ts';
+
+export { typeStr };
+
+const PRISTINE = new RegState();
+
+/** An unknown scalar (`mark_reg_unknown`); the subregister's definition stays. */
+export function markRegUnknown(_env: Env, reg: RegState): void {
+  const { subregDef } = reg;
+  Object.assign(reg, PRISTINE);
+  reg.type = T.SCALAR_VALUE;
+  reg.subregDef = subregDef;
+  setUnknown(reg);
+}
+
+export function markRegNotInit(env: Env, reg: RegState): void {
+  markRegUnknown(env, reg);
+  reg.type = T.NOT_INIT;
+}
+
+/** Known value; the type is the caller's, everything else of a pointer is cleared (`__mark_reg_known`). */
+export function markRegKnown(reg: RegState, lo: number, hi: number): void {
+  const { type, subregDef, frameno, precise } = reg;
+  Object.assign(reg, PRISTINE);
+  reg.type = type;
+  reg.subregDef = subregDef;
+  reg.frameno = frameno;
+  reg.precise = precise;
+  setConst(reg, lo, hi);
+}
+
+/** Offset 0 of whatever pointer type it has (`__mark_reg_known_zero`). */
+export function markRegKnownZero(reg: RegState): void {
+  markRegKnown(reg, 0, 0);
+}
+
+export function registerIsNull(reg: RegState): boolean {
+  return reg.type === T.SCALAR_VALUE && (reg.maskLo | reg.maskHi | reg.varLo | reg.varHi) === 0;
+}
+
+export function isScalarConst(reg: RegState): boolean {
+  return reg.type === T.SCALAR_VALUE && (reg.maskLo | reg.maskHi) === 0;
+}
+
+/** R0–R5 lose what they held at a call (`clear_caller_saved_regs`). */
+export function clearCallerSaved(env: Env, regs: RegState[]): void {
+  for (let i = 0; i <= 5; i++) {
+    markRegNotInit(env, regs[i]!);
+    regs[i]!.subregDef = T.DEF_NOT_SUBREG;
+    markRegScratched(env, i);
+  }
+}
+
+/** Whether `insn` uses all 64 bits of R`regno` as the source or sets them as the destination (`is_reg64`). */
+function isReg64(insn: Insn, regno: number, reg: RegState, src: boolean): boolean {
+  const { code } = insn;
+  const cls = code & 7;
+  const op = code & 0xf0;
+  if (cls === 5) {
+    if (op === 0x90) return true;
+    if (op === 0x80) return !src || insn.src !== 1;
+  }
+  if (cls === 7 || cls === 5) return true;
+  if (cls === 4 && op === 0xd0 && insn.imm === 64) return true;
+  if (cls === 4 || cls === 6) return false;
+  if (cls === 1) return src || (code & 0x18) === 0x18 || (code & 0xe0) === 0x80;
+  if (cls === 3) {
+    if (src && regno === insn.src && (code & 0xe0) !== 0xc0)
+      return reg.type !== T.SCALAR_VALUE || (code & 0x18) === 0x18;
+    return regno === insn.src ? (code & 0x18) === 0x18 : true;
+  }
+  if (cls === 0) {
+    if ((code & 0xe0) === 0) return true;
+    if (regno !== 6) return false;
+  }
+  return true;
+}
+
+/** Checks R`regno` as an operand of the current instruction (`check_reg_arg`). */
+export function checkRegArg(env: Env, regno: number, kind: 'src' | 'dst' | 'dst_no_mark'): void {
+  if (regno >= T.MAX_BPF_REG) reject(env, 'EINVAL', `R${regno} is invalid`);
+  markRegScratched(env, regno);
+  const reg = env.reg(regno);
+  const wide = isReg64(env.insns[env.insnIdx]!, regno, reg, kind === 'src');
+  if (kind === 'src') {
+    if (reg.type === T.NOT_INIT) reject(env, 'EACCES', `R${regno} !read_ok`);
+    if (regno !== 10 && wide) markInsnZext(env, reg);
+    return;
+  }
+  if (regno === 10) reject(env, 'EACCES', 'frame pointer is read only');
+  reg.subregDef = wide ? T.DEF_NOT_SUBREG : env.insnIdx + 1;
+  if (kind === 'dst') markRegUnknown(env, reg);
+}
+
+/** All 64 bits of a register set by a 32-bit instruction are read: that one must zero-extend. */
+export function markInsnZext(env: Env, reg: RegState): void {
+  if (reg.subregDef === T.DEF_NOT_SUBREG) return;
+  env.aux[reg.subregDef - 1]!.zextDst = true;
+  reg.subregDef = T.DEF_NOT_SUBREG;
+}

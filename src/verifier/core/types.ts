@@ -1,0 +1,378 @@
+import type { Insn } from '../../bpf/index.ts';
+import type { Btf, FuncInfo, LineInfo } from '../../btf/index.ts';
+import { ScalarRange } from '../domain/index.ts';
+import type { VerifierOps } from './hooks.ts';
+import { DEF_NOT_SUBREG, MAX_BPF_REG, NOT_INIT } from './reg_types.table.ts';
+
+/** A special field of a map value or of an allocated object (`struct btf_field`). Offsets and sizes are bytes. */
+export interface RecordField {
+  /** `enum btf_field_type` bit (BPF_SPIN_LOCK = 1 << 0, BPF_TIMER = 1 << 1, …). */
+  type: number;
+  offset: number;
+  size: number;
+  /** Kptr: the type that it points to; list head and rbtree root: the node's struct. */
+  btf?: Btf;
+  btfId?: number;
+  nodeOffset?: number;
+  dtor?: boolean;
+}
+
+/** `struct btf_record`. */
+export interface BtfRecord {
+  fields: readonly RecordField[];
+  fieldMask: number;
+}
+
+/** A map as the verifier sees it; `src_reg == BPF_PSEUDO_MAP_FD` instructions carry its index in `imm`. */
+export interface MapInfo {
+  name: string;
+  /** BPF_MAP_TYPE_*. */
+  type: number;
+  keySize: number;
+  valueSize: number;
+  maxEntries: number;
+  flags: number;
+  btf: Btf | null;
+  btfKeyTypeId: number;
+  btfValueTypeId: number;
+  record: BtfRecord | null;
+  /** Template of the inner maps of a map of maps. */
+  inner: MapInfo | null;
+  /** Frozen by the loader: together with BPF_F_RDONLY_PROG its values are constants. */
+  frozen: boolean;
+  /** `struct bpf_map *` as the log prints it in place of the reference, if known. */
+  address?: bigint;
+  /** Address of the first value, for direct value references. */
+  valueAddress?: bigint;
+  /** Bytes of a read-only frozen map, if known. */
+  data?: Uint8Array;
+}
+
+/** What of the kernel's build and release decides a verdict. */
+export interface VerifierTarget {
+  vmlinux: Btf;
+  /** CONFIG_HZ. */
+  hz: number;
+  /** `nr_cpu_ids`, if known. */
+  cpus?: number;
+  /** The JIT is on and will compile this program (`prog->jit_requested`). */
+  jitRequested: boolean;
+  /** `bpf_jit_supports_private_stack()`. */
+  privateStack: boolean;
+  /** Value of a kernel symbol (for BPF_PSEUDO_BTF_ID variables), or undefined. */
+  symbolAddress?: (name: string) => bigint | undefined;
+  /** Types of bpf_testmod and the like are not modelled; kfuncs are looked up in `vmlinux` alone. */
+  era: string;
+}
+
+/** What BPF_PROG_LOAD hands to `bpf_check`. */
+export interface VerifierInput {
+  name: string;
+  /** As the system call gets them; `imm` of a map reference is an index into {@link maps}. Copied, never changed. */
+  insns: readonly Insn[];
+  /** BPF_PROG_TYPE_*. */
+  progType: number;
+  expectedAttachType: number;
+  /** `prog->sleepable` (BPF_F_SLEEPABLE). */
+  sleepable: boolean;
+  /** BPF_F_XDP_HAS_FRAGS, BPF_F_TEST_STATE_FREQ … as given. */
+  progFlags: number;
+  license: string;
+  /** Struct_ops: the ops struct; tracing: the target function or typedef. 0 without. */
+  attachBtfId: number;
+  /** Struct_ops: index of the member (`expected_attach_type`). */
+  memberIndex: number;
+  btf: Btf | null;
+  funcInfo: readonly FuncInfo[];
+  lineInfo: readonly LineInfo[];
+  maps: readonly MapInfo[];
+  target: VerifierTarget;
+  ops: VerifierOps;
+  /** 0: none, 1: BPF_LOG_LEVEL1, 2: BPF_LOG_LEVEL2; 4 adds statistics (BPF_LOG_STATS). */
+  logLevel: number;
+}
+
+/** The counters of `print_verification_stats`. */
+export interface VerifierStats {
+  insnProcessed: number;
+  maxStatesPerInsn: number;
+  totalStates: number;
+  peakStates: number;
+  stackDepth: string;
+}
+
+export interface Verdict {
+  ok: boolean;
+  /** 'EACCES', … ; '' if accepted. */
+  errno: string;
+  log: string;
+  stats: VerifierStats;
+  /** Instructions after pseudo references were resolved; the passes of src/verifier/rewrite start from these. */
+  insns: Insn[];
+  aux: InsnAux[];
+  subprogs: SubprogInfo[];
+}
+
+/** A register or a spilled one (`struct bpf_reg_state`); its value range is inherited. */
+export class RegState extends ScalarRange {
+  /** Base type | flags, see reg_types.table.ts. */
+  type = NOT_INIT;
+  /** Fixed part of a pointer's offset; with BPF_ADD_CONST the distance from the linked registers. */
+  off = 0;
+  /** Packet pointers: bytes known to be readable; AT_PKT_END = -1, BEYOND_PKT_END = -2. */
+  pktRange = 0;
+  map: MapInfo | null = null;
+  mapUid = 0;
+  btf: Btf | null = null;
+  btfId = 0;
+  memSize = 0;
+  dynptrType = 0;
+  dynptrFirstSlot = false;
+  /** A slice of a dynptr's data: the id of the dynptr. */
+  dynptrId = 0;
+  iterBtf: Btf | null = null;
+  iterBtfId = 0;
+  iterState = 0;
+  iterDepth = 0;
+  irqKfuncClass = 0;
+  subprogno = 0;
+  id = 0;
+  refObjId = 0;
+  frameno = 0;
+  subregDef = DEF_NOT_SUBREG;
+  precise = false;
+}
+
+/** Copies every field of `src` (`struct bpf_reg_state` assignment). */
+export function copyReg(dst: RegState, src: RegState): void {
+  Object.assign(dst, src);
+}
+
+/** Eight bytes of stack: `spilled` means something if slot bytes say STACK_SPILL, DYNPTR, ITER or IRQ_FLAG. */
+export class StackSlot {
+  readonly spilled = new RegState();
+  /** One STACK_* per byte; byte 0 is the lowest address... as the kernel's `slot_type`, index 7 = highest stack index. */
+  readonly slotType = new Uint8Array(8);
+}
+
+/** `struct bpf_reference_state`. */
+export interface Reference {
+  type: number;
+  id: number;
+  insnIdx: number;
+  /** REF_TYPE_LOCK: the map or BTF that holds the lock. */
+  ptr: object | null;
+}
+
+/** Inclusive range that a return value must be in (`struct bpf_retval_range`). */
+export interface RetvalRange {
+  minval: number;
+  maxval: number;
+}
+
+/** One frame of the call stack (`struct bpf_func_state`). */
+export class FuncState {
+  readonly regs: RegState[] = Array.from({ length: MAX_BPF_REG }, () => new RegState());
+  callsite = 0;
+  frameno = 0;
+  subprogno = 0;
+  asyncEntryCnt = 0;
+  inCallbackFn = false;
+  callbackRetRange: RetvalRange = { minval: 0, maxval: 0 };
+  inAsyncCallbackFn = false;
+  inExceptionCallbackFn = false;
+  callbackDepth = 0;
+  /** `stack[i]` covers fp-8(i+1) … fp-8i-1; its length × 8 is `allocated_stack`. */
+  stack: StackSlot[] = [];
+}
+
+/** An entry of the jump history (`struct bpf_jmp_history_entry`). */
+export interface JmpHistoryEntry {
+  idx: number;
+  prevIdx: number;
+  /** INSN_F_* flags: frame number and slot of a stack access. */
+  flags: number;
+  /** Up to six registers linked at a conditional jump, as push_insn_history packs them; [] without. */
+  linkedRegs: readonly LinkedReg[];
+}
+
+export interface LinkedReg {
+  frameno: number;
+  isReg: boolean;
+  /** Register or stack slot index. */
+  at: number;
+}
+
+/** `struct bpf_verifier_state`. */
+export class VerifierState {
+  frame: FuncState[] = [];
+  parent: VerifierState | null = null;
+  refs: Reference[] = [];
+  branches = 0;
+  insnIdx = 0;
+  curframe = 0;
+  activeLocks = 0;
+  activePreemptLocks = 0;
+  activeIrqId = 0;
+  activeLockId = 0;
+  activeLockPtr: object | null = null;
+  activeRcuLock = 0;
+  speculative = false;
+  inSleepable = false;
+  cleaned = false;
+  firstInsnIdx = 0;
+  lastInsnIdx = 0;
+  jmpHistory: JmpHistoryEntry[] = [];
+  dfsDepth = 0;
+  callbackUnrollDepth = 0;
+  mayGotoDepth = 0;
+  /** The state that equals this one (backedges). */
+  equalState: VerifierState | null = null;
+  /** Times that the checkpoint covered another state, and that it did not. */
+  hitCnt = 0;
+  missCnt = 0;
+  /** No longer looked at by new paths, but still an ancestor of some (`in_free_list`). */
+  evicted = false;
+}
+
+/** `struct bpf_map_ptr_state` and `bpf_insn_aux_data.map_key_state`. */
+export const MAP_PTR_POISON = 'poison';
+
+/** What verification learned of one instruction (`struct bpf_insn_aux_data`); read by the rewrites. */
+export class InsnAux {
+  ptrType = 0;
+  mapPtr: MapInfo | typeof MAP_PTR_POISON | null = null;
+  mapPtrUnpriv = false;
+  /** BPF_MAP_KEY_POISON 1 << 31 … kept as {@link mapKeySeen}, {@link mapKeyPoison} and the constant. */
+  mapKeySeen = false;
+  mapKeyPoison = false;
+  mapKey = 0;
+  /** Saved imm of a call. */
+  callImm = 0;
+  mapIndex = -1;
+  mapOff = 0;
+  /** BPF_PSEUDO_BTF_ID: the register's type, and BTF or size. */
+  btfVarType = 0;
+  btfVarBtf: Btf | null = null;
+  btfVarBtfId = 0;
+  btfVarMemSize = 0;
+  loopInlineInitialized = false;
+  loopInlineFit = false;
+  loopCallbackSubprog = 0;
+  kptrStructMeta: { btfId: number; record: BtfRecord | null } | null = null;
+  objNewSize = 0;
+  insertOff = 0;
+  ctxFieldSize = 0;
+  seen = 0;
+  nospec = false;
+  nospecResult = false;
+  zextDst = false;
+  needsZext = false;
+  storageGetFuncAtomic = false;
+  isIterNext = false;
+  callWithPercpuAllocPtr = false;
+  fastcallPattern = false;
+  fastcallSpillsNum = 0;
+  argProg = 0;
+  jmpPoint = false;
+  prunePoint = false;
+  forceCheckpoint = false;
+  callsCallback = false;
+  /** Set of register numbers read later, bit n = rn (`live_regs_before`). */
+  liveRegsBefore = 0;
+  scc = 0;
+}
+
+/** An argument of a function known from BTF (`struct bpf_subprog_arg_info`). */
+export interface SubprogArg {
+  argType: number;
+  memSize: number;
+  btfId: number;
+}
+
+/** `struct bpf_subprog_info`. Instruction indices are slots. */
+export class SubprogInfo {
+  start = 0;
+  lineInfoIdx = 0;
+  postorderStart = 0;
+  exitIdx = 0;
+  stackDepth = 0;
+  stackExtra = 0;
+  fastcallStackOff = 0;
+  name = '';
+  /** BTF id of the `func` in the program's BTF, 0 without. */
+  funcId = 0;
+  global = false;
+  static = false;
+  hasTailCall = false;
+  tailCallReachable = false;
+  hasLdAbs = false;
+  isCb = false;
+  isAsyncCb = false;
+  isExceptionCb = false;
+  argsCached = false;
+  keepFastcallStack = false;
+  changesPktData = false;
+  mightSleep = false;
+  /** 0 unknown, 1 no, 2 adaptive. */
+  privStackMode = 0;
+  argCnt = 0;
+  args: SubprogArg[] = [];
+  called = false;
+  unreliable = false;
+}
+/** The environment of one verification (`struct bpf_verifier_env`). */
+export interface Env {
+  readonly input: VerifierInput;
+  readonly ops: VerifierOps;
+  readonly btf: Btf | null;
+  readonly vmlinux: Btf;
+  readonly insns: Insn[];
+  readonly aux: InsnAux[];
+  /** `subprogs[i]`; `subprogs[subprogCnt]` is the end sentinel. */
+  subprogs: SubprogInfo[];
+  subprogCnt: number;
+  insnIdx: number;
+  prevInsnIdx: number;
+  cur: VerifierState;
+  idGen: number;
+  insnProcessed: number;
+  /** Subprogram index of the hidden or declared exception callback, 0 without. */
+  exceptionCallbackSubprog: number;
+  seenDirectWrite: boolean;
+  seenException: boolean;
+  testStateFreq: boolean;
+  allowPtrLeaks: boolean;
+  bypassSpecV1: boolean;
+  bypassSpecV4: boolean;
+  bpfCapable: boolean;
+  /** `prog->aux->max_ctx_offset`, max_pkt_offset, … as the access checks set them. */
+  maxCtxOffset: number;
+  maxPktOffset: number;
+  maxTpAccess: number;
+  maxRdonlyAccess: number;
+  maxRdwrAccess: number;
+  attachFuncProto: number;
+  attachFuncName: string;
+  /** Adds to the log at any level (`verbose`). `text` carries its own newline. */
+  verbose(text: string): void;
+  /** The register of the current frame. */
+  reg(regno: number): RegState;
+  /** The current frame (`cur_func`). */
+  func(): FuncState;
+}
+
+/** Thrown to refuse a program; its words are in the log already. */
+export class Reject extends Error {
+  readonly errno: string;
+  constructor(errno: string) {
+    super(errno);
+    this.errno = errno;
+  }
+}
+
+/** Writes `text` and refuses the program with `errno`. */
+export function reject(env: Env, errno: string, text: string): never {
+  if (text) env.verbose(text.endsWith('\n') ? text : `${text}\n`);
+  throw new Reject(errno);
+}

@@ -1,0 +1,87 @@
+/**
+ * What the verifier knows of a scalar (`struct bpf_reg_state`'s var_off and bounds): the known bits (`var`) and the
+ * unknown ones (`mask`), and bounds in four readings. 64-bit quantities are pairs of signed 32-bit halves; u32min and
+ * u32max are unsigned.
+ */
+export class ScalarRange {
+  varLo = 0;
+  varHi = 0;
+  maskLo = -1;
+  maskHi = -1;
+  sminLo = 0;
+  sminHi = -0x80000000;
+  smaxLo = -1;
+  smaxHi = 0x7fffffff;
+  uminLo = 0;
+  uminHi = 0;
+  umaxLo = -1;
+  umaxHi = -1;
+  s32min = -0x80000000;
+  s32max = 0x7fffffff;
+  u32min = 0;
+  u32max = 0xffffffff;
+}
+
+/** Bounds that say nothing, in 64 bits. */
+export function unbound64(r: ScalarRange): void {
+  r.sminLo = 0;
+  r.sminHi = -0x80000000;
+  r.smaxLo = -1;
+  r.smaxHi = 0x7fffffff;
+  r.uminLo = 0;
+  r.uminHi = 0;
+  r.umaxLo = -1;
+  r.umaxHi = -1;
+}
+
+/** Bounds that say nothing, in 32 bits. */
+export function unbound32(r: ScalarRange): void {
+  r.s32min = -0x80000000;
+  r.s32max = 0x7fffffff;
+  r.u32min = 0;
+  r.u32max = 0xffffffff;
+}
+
+/** Any value at all (`__mark_reg_unknown_imprecise`, the scalar part). */
+export function setUnknown(r: ScalarRange): void {
+  r.varLo = 0;
+  r.varHi = 0;
+  r.maskLo = -1;
+  r.maskHi = -1;
+  unbound64(r);
+  unbound32(r);
+}
+
+/** Exactly hi:lo (`___mark_reg_known`). */
+export function setConst(r: ScalarRange, lo: number, hi: number): void {
+  r.varLo = r.sminLo = r.smaxLo = r.uminLo = r.umaxLo = lo | 0;
+  r.varHi = r.sminHi = r.smaxHi = r.uminHi = r.umaxHi = hi | 0;
+  r.maskLo = r.maskHi = 0;
+  r.s32min = r.s32max = lo | 0;
+  r.u32min = r.u32max = lo >>> 0;
+}
+
+/** Copies the scalar part only. */
+export function copyRange(d: ScalarRange, s: ScalarRange): void {
+  d.varLo = s.varLo;
+  d.varHi = s.varHi;
+  d.maskLo = s.maskLo;
+  d.maskHi = s.maskHi;
+  d.sminLo = s.sminLo;
+  d.sminHi = s.sminHi;
+  d.smaxLo = s.smaxLo;
+  d.smaxHi = s.smaxHi;
+  d.uminLo = s.uminLo;
+  d.uminHi = s.uminHi;
+  d.umaxLo = s.umaxLo;
+  d.umaxHi = s.umaxHi;
+  d.s32min = s.s32min;
+  d.s32max = s.s32max;
+  d.u32min = s.u32min;
+  d.u32max = s.u32max;
+}
+
+/** Whether every bit is known; `sub` asks for the low 32 only (`is_reg_const`). */
+export function isConst(r: ScalarRange, sub = false): boolean {
+  return sub ? r.maskLo === 0 : (r.maskLo | r.maskHi) === 0;
+}

@@ -1,0 +1,45 @@
+import { ult } from './i64.ts';
+import { type ScalarRange, setConst } from './range.ts';
+
+/** Bits above bit `d` of one half; `d` below 0 means all, 31 and more none. */
+const above = (d: number): number => (d < 0 ? -1 : d >= 31 ? 0 : -1 << (d + 1));
+
+/** The smallest number above lo:hi whose bits agree with what is known of `r` (`tnum_step`); there must be one. */
+function nextMember(r: ScalarRange, lo: number, hi: number): [lo: number, hi: number] {
+  const { varLo, varHi, maskLo, maskHi } = r;
+  const xLo = (lo + 1) | 0;
+  const xHi = (hi + (xLo === 0 ? 1 : 0)) | 0;
+  const wrongLo = (xLo ^ varLo) & ~maskLo;
+  const wrongHi = (xHi ^ varHi) & ~maskHi;
+  if ((wrongLo | wrongHi) === 0) return [xLo, xHi];
+  const d = wrongHi ? 63 - Math.clz32(wrongHi) : 31 - Math.clz32(wrongLo);
+  const aboveLo = above(d);
+  const aboveHi = above(d - 32);
+  const mustBeSet = d < 32 ? varLo & (1 << d) : varHi & (1 << (d - 32));
+  if (mustBeSet) return [(xLo & aboveLo) | (varLo & ~aboveLo), (xHi & aboveHi) | (varHi & ~aboveHi)];
+  const upLo = ((xLo | ~maskLo | ~aboveLo) + 1) | 0;
+  const upHi = ((xHi | ~maskHi | ~aboveHi) + (upLo === 0 ? 1 : 0)) | 0;
+  return [(upLo & maskLo & aboveLo) | varLo, (upHi & maskHi & aboveHi) | varHi];
+}
+
+/** Where the unsigned range and the known bits share one number only, that is it (end of `__update_reg64_bounds`). */
+export function settleSingle(r: ScalarRange): void {
+  const { varLo, varHi, maskLo, maskHi, uminLo, uminHi, umaxLo, umaxHi } = r;
+  if ((maskLo | maskHi) === 0 || (maskLo & maskHi) === -1) return;
+  const topLo = varLo | maskLo;
+  const topHi = varHi | maskHi;
+  if (!ult(uminLo, uminHi, topLo, topHi) || ult(uminLo, uminHi, varLo, varHi)) return;
+  const [lo, hi] = nextMember(r, uminLo, uminHi);
+  const isMember = (uminLo & ~maskLo) === varLo && (uminHi & ~maskHi) === varHi;
+  if (isMember) {
+    if (ult(umaxLo, umaxHi, lo, hi)) setConst(r, uminLo, uminHi);
+    return;
+  }
+  if (lo === topLo && hi === topHi) {
+    setConst(r, lo, hi);
+    return;
+  }
+  if (ult(umaxLo, umaxHi, lo, hi)) return;
+  const [nextLo, nextHi] = nextMember(r, lo, hi);
+  if (ult(umaxLo, umaxHi, nextLo, nextHi)) setConst(r, lo, hi);
+}
