@@ -13,6 +13,7 @@ import { splat } from './splat.ts';
 import { merge, sweep } from './sweep.ts';
 import { test } from './test.ts';
 import { trampoline } from './trampoline.ts';
+import { verify } from './verify.ts';
 
 const COMMANDS: Record<string, (args: string[]) => number | Promise<number>> = {
   run,
@@ -20,6 +21,7 @@ const COMMANDS: Record<string, (args: string[]) => number | Promise<number>> = {
   merge,
   test,
   inspect,
+  verify,
   jit,
   trampoline,
   hash,
@@ -34,6 +36,7 @@ const help = () => `${bold('trampet')}: Linux's bpf_struct_ops under kCFI and Fi
   sweep OBJ…                   objects × links × seeds on all cores; merge FILE… joins what several machines did
   test OBJ [CASES]             BPF_PROG_TEST_RUN of bpf_dummy_ops programs
   inspect OBJ                  ops tables, programs, maps, CO-RE relocations
+  verify OBJ [PROGRAM]         verdicts of Linux 6.18's verifier, with its log
   jit OBJ PROGRAM              C, BPF and x86-64 side by side
   trampoline OBJ TABLE.MEMBER  the annotated trampoline
   hash 'PROTOTYPE'             kCFI type id of a C function type

@@ -1,6 +1,13 @@
 import { TrampetError } from '../base/index.ts';
-import { encodeForLoad, openObject, type ResolvedProgram, resolveObject } from '../object/index.ts';
-import { type MapInfo, type Verdict, type VerifierInput, verifyProgram } from '../verifier/index.ts';
+import { openObject, type ResolvedObject, type ResolvedProgram, resolveObject } from '../object/index.ts';
+import {
+  type MapInfo,
+  mapInfos,
+  type Verdict,
+  type VerifierInput,
+  verifierInput,
+  verifyProgram,
+} from '../verifier/index.ts';
 import { type KernelName, targetOf } from './_target.ts';
 import type { OracleDirectory } from './types.ts';
 
@@ -66,10 +73,14 @@ function verifyObject(directory: OracleDirectory, mode: string, object: string):
     const own = resolved.programs.find(({ name }) => name === program.name);
     if (own === undefined) throw new TypeError(`no program '${program.name}' in the object`);
     try {
-      const maps = resolved.maps.map((map) => mapInfo(map, resolved.file.btf ?? null, program));
+      const maps = namedMaps(resolved, program);
+      const placed = maps.map(({ address, valueAddress }) => ({ address, valueAddress }));
       const input = inputOf(own, program, resolved, maps);
       if (program.log2 !== null || program.log2_file) takeAddresses(input, recordedLog(directory, program));
-      return { program, input, verdict: verifyProgram(input) };
+      const verdict = verifyProgram(input);
+      // The instructions that were compiled name the maps of the load that the golden describes.
+      for (const [i, map] of maps.entries()) Object.assign(map, placed[i]);
+      return { program, input, verdict };
     } catch (error) {
       if (error instanceof TrampetError && error.kind === 'unsupported')
         return { program, why: error.message.replace(/^program '[^']*': /, '') };
@@ -78,64 +89,32 @@ function verifyObject(directory: OracleDirectory, mode: string, object: string):
   });
 }
 
-type Resolved = ReturnType<typeof resolveObject>;
-
-function inputOf(own: ResolvedProgram, program: VerifiedProgram, { file, target }: Resolved, maps: MapInfo[]): Input {
+/** As libbpf would load it, with what the golden's load had. */
+function inputOf(own: ResolvedProgram, program: VerifiedProgram, resolved: ResolvedObject, maps: MapInfo[]): Input {
   return {
-    name: own.name,
-    insns: encodeForLoad(own, (map) => map),
+    ...verifierInput(resolved, own, maps, LOG_LEVEL2),
     progType: program.type,
     expectedAttachType: program.expected_attach,
+    memberIndex: program.expected_attach,
     sleepable: (program.prog_flags & SLEEPABLE) !== 0,
     progFlags: program.prog_flags,
     license: program.license,
     attachBtfId: program.attach_btf_id,
-    memberIndex: program.expected_attach,
-    btf: file.btf ?? null,
-    funcInfo: own.functions.map(({ start, typeId }) => ({ offset: 8 * start, type: typeId })),
-    lineInfo: own.lines.map(({ insn, file: path, text, line, column }) => ({
-      offset: 8 * insn,
-      file: path,
-      text,
-      line,
-      column,
-      raw: [0, 0, line * 1024 + column],
-    })),
-    maps,
-    target: {
-      vmlinux: target.btf,
-      hz: Number(target.kconfig?.get('CONFIG_HZ') ?? 0),
-      jitRequested: true,
-      privateStack: true,
-      era: target.release ?? '',
-      ...(target.symbol === undefined ? {} : { symbolAddress: target.symbol }),
-    },
-    logLevel: LOG_LEVEL2,
   };
 }
 
-const BPF_F_RDONLY_PROG = 1 << 7;
-
-function mapInfo(map: Resolved['maps'][number], btf: Resolved['file']['btf'] | null, golden: VerifiedProgram): MapInfo {
-  const known = golden.maps?.find(({ name, kname }) => name === map.name || kname === map.name);
-  const readonly = (map.flags & BPF_F_RDONLY_PROG) !== 0;
-  return {
-    name: known?.kname ?? map.name.slice(0, 15),
-    type: map.type,
-    keySize: map.keySize,
-    valueSize: map.valueSize,
-    maxEntries: map.maxEntries,
-    flags: map.flags,
-    btf: btf ?? null,
-    btfKeyTypeId: map.keyTypeId,
-    btfValueTypeId: map.valueTypeId,
-    record: null,
-    inner: map.inner === undefined ? null : mapInfo(map.inner, btf, golden),
-    frozen: readonly && map.readonly,
-    ...(known?.addr === undefined ? {} : { address: BigInt(known.addr) }),
-    ...(known?.value_addr === undefined ? {} : { valueAddress: BigInt(known.value_addr) }),
-    ...(readonly && map.initial !== undefined ? { data: map.initial } : {}),
-  };
+/** Names and addresses that the golden's maps had. */
+function namedMaps(resolved: ResolvedObject, golden: VerifiedProgram): MapInfo[] {
+  return mapInfos(resolved).map((map, i) => {
+    const { name } = resolved.maps[i]!;
+    const known = golden.maps?.find((candidate) => candidate.name === name || candidate.kname === name);
+    return {
+      ...map,
+      name: known?.kname ?? map.name,
+      ...(known?.addr === undefined ? {} : { address: BigInt(known.addr) }),
+      ...(known?.value_addr === undefined ? {} : { valueAddress: BigInt(known.value_addr) }),
+    };
+  });
 }
 
 const PSEUDO_MAP_FD = 1;

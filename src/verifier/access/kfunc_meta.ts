@@ -80,7 +80,8 @@ function findMeta(env: Env, insn: Insn): KfuncMeta | null {
   const name = btf.name(insn.imm);
   const facts = factsOf(btf);
   const kfunc = K.KFUNCS.get(name);
-  if (!facts.tagged.has(insn.imm)) return null;
+  // A BTF without any tag comes from a pahole before 1.27: only the table tells kfuncs then.
+  if (facts.tagged.size > 0 && !facts.tagged.has(insn.imm)) return null;
   if (!kfunc) return unsupported(env, `kfunc ${name}`);
   if (!mayCall(env, name, kfunc)) return null;
   const known = facts.metas.get(insn.imm);

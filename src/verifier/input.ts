@@ -1,0 +1,109 @@
+import { ATTACH_TYPES, PROG_TYPES } from '../bpf/index.ts';
+import type { BtfKind } from '../btf/index.ts';
+import { encodeForLoad, type MapBlueprint, type ResolvedObject, type ResolvedProgram } from '../object/index.ts';
+import type { MapInfo, VerifierInput } from './core/types.ts';
+import { VerifierError } from './error.ts';
+
+const BPF_F_RDONLY_PROG = 1 << 7;
+const NAME_LENGTH = 15;
+
+/** How the kernel names what a tracing program attaches to, by expected attach type: prefix and kind of BTF type. */
+const ATTACHED: Readonly<Record<string, readonly [prefix: string, kind: BtfKind]>> = {
+  trace_fentry: ['', 'func'],
+  trace_fexit: ['', 'func'],
+  modify_return: ['', 'func'],
+  trace_raw_tp: ['btf_trace_', 'typedef'],
+  trace_iter: ['bpf_iter_', 'func'],
+};
+
+/**
+ * What libbpf hands to BPF_PROG_LOAD for `program` of `resolved`, with `maps` (see {@link mapInfos}).
+ * @param logLevel 1 or 2, as BPF_LOG_LEVEL1 and 2
+ * @throws VerifierError of kind `refused` if the kernel lacks what the program attaches to, `unsupported` for a type that is not modelled
+ */
+export function verifierInput(
+  resolved: ResolvedObject,
+  program: ResolvedProgram,
+  maps: MapInfo[],
+  logLevel: number,
+): Omit<VerifierInput, 'ops'> {
+  const { file, target } = resolved;
+  const attach = attachment(resolved, program);
+  return {
+    name: program.name,
+    insns: encodeForLoad(program, (map) => map),
+    progType: PROG_TYPES.indexOf(program.type),
+    expectedAttachType: attach.expected,
+    sleepable: program.sleepable,
+    progFlags: 0,
+    license: program.license,
+    attachBtfId: attach.btfId,
+    memberIndex: attach.expected,
+    btf: file.btf ?? null,
+    funcInfo: program.functions.map(({ start, typeId }) => ({ offset: 8 * start, type: typeId })),
+    lineInfo: program.lines.map(({ insn, file: path, text, line, column }) => ({
+      offset: 8 * insn,
+      file: path,
+      text,
+      line,
+      column,
+      raw: [0, 0, line * 1024 + column],
+    })),
+    maps,
+    target: {
+      vmlinux: target.btf,
+      hz: Number(target.kconfig?.get('CONFIG_HZ') ?? 0),
+      jitRequested: true,
+      privateStack: true,
+      era: target.release ?? '',
+      ...(target.symbol === undefined ? {} : { symbolAddress: target.symbol }),
+    },
+    logLevel,
+  };
+}
+
+function attachment({ target }: ResolvedObject, program: ResolvedProgram): { expected: number; btfId: number } {
+  if (program.type === 'struct_ops') {
+    const { type, member } = program.structOps ?? { type: '', member: '' };
+    const btfId = target.btf.find(type, 'struct');
+    if (btfId === undefined)
+      throw new VerifierError('no ops table names this program', `program '${program.name}'`, 'VERIFIER', 'refused');
+    return { btfId, expected: target.btf.struct(type).members.findIndex(({ name }) => name === member) };
+  }
+  const expected = Math.max(0, ATTACH_TYPES.indexOf(program.attach));
+  if (program.type !== 'tracing') return { btfId: 0, expected };
+  const [prefix, kind] = ATTACHED[program.attach] ?? ['', 'func'];
+  const btfId = target.btf.find(prefix + program.attachTarget, kind);
+  if (btfId === undefined)
+    throw new VerifierError(
+      `the kernel's BTF has no '${prefix}${program.attachTarget}' to attach to`,
+      `program '${program.name}'`,
+      'VERIFIER',
+      'refused',
+    );
+  return { btfId, expected };
+}
+
+/** The maps of an object as the verifier sees them, in the order of its map references. */
+export function mapInfos({ maps, file }: ResolvedObject): MapInfo[] {
+  return maps.map((map) => mapInfo(map, file.btf ?? null));
+}
+
+function mapInfo(map: MapBlueprint, btf: MapInfo['btf']): MapInfo {
+  const readonly = (map.flags & BPF_F_RDONLY_PROG) !== 0;
+  return {
+    name: map.name.slice(0, NAME_LENGTH),
+    type: map.type,
+    keySize: map.keySize,
+    valueSize: map.valueSize,
+    maxEntries: map.maxEntries,
+    flags: map.flags,
+    btf,
+    btfKeyTypeId: map.keyTypeId,
+    btfValueTypeId: map.valueTypeId,
+    record: null,
+    inner: map.inner === undefined ? null : mapInfo(map.inner, btf),
+    frozen: readonly && map.readonly,
+    ...(readonly && map.initial !== undefined ? { data: map.initial } : {}),
+  };
+}
