@@ -24,9 +24,9 @@ export class IdMap {
     return true;
   }
 
-  /** A scalar that the old state linked with no other may be linked now (`check_scalar_ids`). */
+  /** A scalar that is linked with no other is the only one of its link (`check_scalar_ids`). */
   sameScalar(old: number, cur: number): boolean {
-    return old === 0 || this.same(old, cur || this.next++);
+    return this.same(old, cur || this.next++);
   }
 }
 
@@ -71,6 +71,14 @@ export function regsExact(old: RegState, cur: RegState, ids: IdMap): boolean {
   return sameFields(old, cur) && ids.same(old.id, cur.id) && ids.same(old.refObjId, cur.refObjId);
 }
 
+/** A scalar that the old state linked with no other may be linked now, at any distance. */
+function sameLinks(old: RegState, cur: RegState, ids: IdMap): boolean {
+  if (old.id === 0) return true;
+  if ((old.id & T.BPF_ADD_CONST) !== (cur.id & T.BPF_ADD_CONST)) return false;
+  if (old.id & T.BPF_ADD_CONST && old.off !== cur.off) return false;
+  return ids.sameScalar(old.id, cur.id);
+}
+
 /** Whether what held for `old` holds for `cur` (`regsafe`). */
 function regSafe(old: RegState, cur: RegState, ids: IdMap, exact: number): boolean {
   if (exact === EXACT) return regsExact(old, cur, ids);
@@ -80,9 +88,7 @@ function regSafe(old: RegState, cur: RegState, ids: IdMap, exact: number): boole
   switch (old.type & T.BASE_TYPE_MASK) {
     case T.SCALAR_VALUE:
       if (!old.precise && exact === NOT_EXACT) return true;
-      if ((old.id & T.BPF_ADD_CONST) !== (cur.id & T.BPF_ADD_CONST)) return false;
-      if (old.id & T.BPF_ADD_CONST && old.off !== cur.off) return false;
-      return within() && ids.sameScalar(old.id, cur.id);
+      return within() && sameLinks(old, cur, ids);
     case T.PTR_TO_MAP_KEY:
     case T.PTR_TO_MAP_VALUE:
     case T.PTR_TO_MEM:
