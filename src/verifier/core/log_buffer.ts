@@ -25,13 +25,13 @@ export class LogBuffer {
 
   /** Takes back what was written after `length` (`bpf_vlog_reset`). */
   reset(length: number): void {
+    if (length < this.start) {
+      this.start = this.length = length;
+      this.chunks = [];
+      this.pieces = [];
+    }
     while (this.length > length) {
-      const list = this.pieces.length > 0 ? this.pieces : this.chunks;
-      const last = list.pop();
-      if (last === undefined) {
-        this.start = this.length = length;
-        return;
-      }
+      const last = (this.pieces.length > 0 ? this.pieces : this.chunks).pop()!;
       this.length -= last.length;
       if (this.length < length) this.add(last.slice(0, length - this.length));
     }
