@@ -46,9 +46,16 @@ const FLAGS: Readonly<Record<string, number>> = {
 /** `testing_prog_flags()`: what the loader of the selftests always sets. */
 const DEFAULT_FLAGS = FLAGS['BPF_F_TEST_RND_HI32']! | FLAGS['BPF_F_TEST_REG_INVARIANTS']!;
 
-/** `{{…}}` holds an extended POSIX regular expression, the rest is verbatim (`compile_regex`). */
+/** Marks of liveness behind a register's or slot's name in the log (`R1_rw=`), which 6.18 no longer prints. */
+const LIVENESS_MARK = /\b(R\d+|fp-\d+)_[rwD]+=/g;
+
+/**
+ * `{{…}}` holds an extended POSIX regular expression, the rest is verbatim (`compile_regex`); marks of liveness are left
+ * out.
+ */
 export function patternRegex(text: string): RegExp {
   const source = text
+    .replace(LIVENESS_MARK, '$1=')
     .split(/\{\{(.*?)\}\}/s)
     .map((part, i) =>
       i % 2 === 1

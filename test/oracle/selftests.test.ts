@@ -51,6 +51,10 @@ describe('patterns', () => {
     expect(firstMissing(log, [pattern('three'), pattern('one')])?.text).toBe('one');
   });
 
+  it('of before 6.18 have marks of liveness', () => {
+    expect(firstMissing('R1=scalar() R10=fp0 fp-8=P1\n', [pattern('R1_rw=scalar() R10=fp0 fp-8_w=P1')])).toBeNull();
+  });
+
   it('that belong together match on neighbouring lines', () => {
     const log = 'one\ntwo\nthree\n';
     expect(firstMissing(log, [pattern('one', true), pattern('{{^t.o$}}', true)])).toBeNull();
