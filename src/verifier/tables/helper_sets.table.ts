@@ -412,6 +412,21 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
       skc_to_mptcp_sock: 'bpf_skc_to_mptcp_sock',
     },
   },
+  bpf_lsm_func_proto: {
+    base: 'tracing_prog_func_proto',
+    protos: {
+      inode_storage_get: 'bpf_inode_storage_get',
+      inode_storage_delete: 'bpf_inode_storage_delete',
+      sk_storage_get: 'bpf_sk_storage_get',
+      sk_storage_delete: 'bpf_sk_storage_delete',
+      spin_lock: 'bpf_spin_lock',
+      spin_unlock: 'bpf_spin_unlock',
+      bprm_opts_set: 'bpf_bprm_opts_set',
+      ima_inode_hash: 'bpf_ima_inode_hash',
+      ima_file_hash: 'bpf_ima_file_hash',
+      get_attach_cookie: 'bpf_get_attach_cookie',
+    },
+  },
   sk_filter_func_proto: {
     base: 'bpf_sk_base_func_proto',
     protos: {
