@@ -83,7 +83,7 @@ function matchPacket(
   if ((insn.code & 8) === 0 || (insn.code & 7) === 6) return false;
   const op = insn.code & 0xf0;
   const ends = (end: RegState, pkt: RegState) =>
-    (end.type === T.PTR_TO_PACKET_END && isPacket(pkt)) ||
+    (end.type === T.PTR_TO_PACKET_END && pkt.type === T.PTR_TO_PACKET) ||
     (pkt.type === T.PTR_TO_PACKET_META &&
       end.type === T.PTR_TO_PACKET &&
       (end.maskLo | end.maskHi | end.varLo | end.varHi | end.off) === 0);

@@ -548,7 +548,16 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
   },
   bpf_sk_base_func_proto: {
     base: 'bpf_base_func_proto',
-    protos: {},
+    protos: {
+      skc_to_tcp6_sock: 'bpf_skc_to_tcp6_sock',
+      skc_to_tcp_sock: 'bpf_skc_to_tcp_sock',
+      skc_to_tcp_timewait_sock: 'bpf_skc_to_tcp_timewait_sock',
+      skc_to_tcp_request_sock: 'bpf_skc_to_tcp_request_sock',
+      skc_to_udp6_sock: 'bpf_skc_to_udp6_sock',
+      skc_to_unix_sock: 'bpf_skc_to_unix_sock',
+      skc_to_mptcp_sock: 'bpf_skc_to_mptcp_sock',
+      ktime_get_coarse_ns: 'bpf_ktime_get_coarse_ns',
+    },
   },
   cg_skb_func_proto: {
     base: 'sk_filter_func_proto',
@@ -568,6 +577,7 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
       sk_storage_delete: 'bpf_sk_storage_delete',
       sk_cgroup_id: 'bpf_sk_cgroup_id',
       sk_ancestor_cgroup_id: 'bpf_sk_ancestor_cgroup_id',
+      get_local_storage: 'bpf_get_local_storage',
     },
   },
   sock_ops_func_proto: {
