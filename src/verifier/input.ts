@@ -20,7 +20,7 @@ const ATTACHED: Readonly<Record<string, readonly [prefix: string, kind: BtfKind]
 
 /**
  * What libbpf hands to BPF_PROG_LOAD for `program` of `resolved`, with `maps` (see {@link mapInfos}).
- * @param logLevel 1 or 2, as BPF_LOG_LEVEL1 and 2
+ * @param logLevel 1 or 2, as BPF_LOG_LEVEL1 and 2; 4 more for statistics
  * @throws VerifierError of kind `refused` if the kernel lacks what the program attaches to, `unsupported` for a type that is not modelled
  */
 export function verifierInput(

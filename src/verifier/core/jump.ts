@@ -1,5 +1,6 @@
 import type { Insn } from '../../bpf/index.ts';
 import { isBranchTaken, refineBranch, setConst } from '../domain/index.ts';
+import { DST_REG_STACK, SRC_REG_STACK } from './backtrack.ts';
 import { pushStack } from './branch.ts';
 import { isMayGoto } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
@@ -136,6 +137,8 @@ export function checkCondJump(env: VerifierEnv, insn: Insn): void {
     setConst(src, insn.imm, insn.imm >> 31);
   }
   checkRegArg(env, insn.dst, 'src');
+  const stack = (src.type === T.PTR_TO_STACK ? SRC_REG_STACK : 0) | (dst.type === T.PTR_TO_STACK ? DST_REG_STACK : 0);
+  if (stack) pushInsnHistory(env, stack);
   const taken = branchTaken(dst, src, op, jmp32);
   if (taken >= 0) {
     if (!isPointer(dst)) markChainPrecision(env, insn.dst);
