@@ -21,6 +21,8 @@ const MAX_SUBPROGS = 256;
 const BPF_LOOP = 181;
 const LOOP_STACK = 24;
 const MAY_GOTO_STACK = 16;
+/** BPF_LOG_STATS. */
+const LOG_STATS = 4;
 
 /** Entries of functions: targets of calls and of function references, in order (`add_subprog_and_kfunc`). */
 function addSubprogs(env: VerifierEnv): void {
@@ -99,10 +101,10 @@ function finish(env: VerifierEnv, errno: string): Verdict {
     peakStates: env.peakStates,
     stackDepth: depths,
   };
-  if (env.input.logLevel & 6)
-    env.verbose(
-      `verification time 0 usec\nstack depth ${depths}\nprocessed ${stats.insnProcessed} insns (limit 1000000) max_states_per_insn ${stats.maxStatesPerInsn} total_states ${stats.totalStates} peak_states ${stats.peakStates} mark_read 0\n`,
-    );
+  if (env.input.logLevel & LOG_STATS) env.verbose(`verification time 0 usec\nstack depth ${depths}\n`);
+  env.verbose(
+    `processed ${stats.insnProcessed} insns (limit 1000000) max_states_per_insn ${stats.maxStatesPerInsn} total_states ${stats.totalStates} peak_states ${stats.peakStates} mark_read 0\n`,
+  );
   return {
     ok: errno === '',
     errno,
