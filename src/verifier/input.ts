@@ -6,6 +6,8 @@ import { VerifierError } from './error.ts';
 
 const BPF_F_RDONLY_PROG = 1 << 7;
 const NAME_LENGTH = 15;
+/** Processors of the kernels that the goldens were recorded on, where nothing says otherwise. */
+export const DEFAULT_CPUS = 2;
 
 /** How the kernel names what a tracing program attaches to, by expected attach type: prefix and kind of BTF type. */
 const ATTACHED: Readonly<Record<string, readonly [prefix: string, kind: BtfKind]>> = {
@@ -53,6 +55,7 @@ export function verifierInput(
     target: {
       vmlinux: target.btf,
       hz: Number(target.kconfig?.get('CONFIG_HZ') ?? 0),
+      cpus: DEFAULT_CPUS,
       jitRequested: true,
       privateStack: true,
       era: target.release ?? '',

@@ -11,6 +11,7 @@ import { checkDynptrArg, requireOwnedDynptr } from './dynptr.ts';
 import { type CallMeta, checkHelperMemory, checkSizeArgument } from './helper_memory.ts';
 import { constOff } from './numbers.ts';
 import { BPF_READ, BPF_WRITE } from './region.ts';
+import { checkConstString } from './strings.ts';
 import { structIdsMatch } from './struct_match.ts';
 import { unsupported } from './unsupported.ts';
 
@@ -35,13 +36,13 @@ const COMPATIBLE: Readonly<Record<number, readonly number[]>> = {
   [A.ARG_CONST_SIZE]: SCALAR,
   [A.ARG_CONST_SIZE_OR_ZERO]: SCALAR,
   [A.ARG_CONST_ALLOC_SIZE_OR_ZERO]: SCALAR,
-  [A.ARG_SCALAR]: SCALAR,
   [A.ARG_CONST_MAP_PTR]: [T.CONST_PTR_TO_MAP],
   [A.ARG_PTR_TO_CTX]: [T.PTR_TO_CTX],
   [A.ARG_PTR_TO_BTF_ID]: [T.PTR_TO_BTF_ID, T.PTR_TO_BTF_ID | T.PTR_TRUSTED, T.PTR_TO_BTF_ID | T.MEM_RCU],
   [A.ARG_PTR_TO_RINGBUF_MEM]: [T.PTR_TO_MEM | T.MEM_RINGBUF],
   [A.ARG_PTR_TO_FUNC]: [T.PTR_TO_FUNC],
   [A.ARG_PTR_TO_STACK]: [T.PTR_TO_STACK],
+  [A.ARG_PTR_TO_CONST_STR]: [T.PTR_TO_MAP_VALUE],
 };
 
 const DYNPTR: readonly number[] = [T.PTR_TO_STACK, T.CONST_PTR_TO_DYNPTR];
@@ -169,6 +170,9 @@ function checkByArgument(env: Env, regno: number, reg: RegState, argType: number
       checkSizeArgument(env, regno, how, base === A.ARG_CONST_SIZE_OR_ZERO, meta);
       return;
     }
+    case A.ARG_PTR_TO_CONST_STR:
+      checkConstString(env, regno);
+      return;
     case A.ARG_CONST_ALLOC_SIZE_OR_ZERO:
       if (!isConst(reg)) reject(env, 'EACCES', `R${regno} is not a known constant'`);
       meta.memSize = constOff(reg);

@@ -16,6 +16,7 @@ import { constOff } from './numbers.ts';
 import { clearAllPktPointers } from './pointers.ts';
 import { acquireReference, checkResourceLeak, releaseReference } from './references.ts';
 import { BPF_WRITE } from './region.ts';
+import { checkFormat } from './strings.ts';
 import { unsupported } from './unsupported.ts';
 
 const BPF_B = 0x10;
@@ -29,7 +30,6 @@ const NOT_MODELLED: readonly string[] = [
   'get_local_storage',
   'set_retval',
   'kptr_xchg',
-  'snprintf',
   'per_cpu_ptr',
   'this_cpu_ptr',
   'sk_release',
@@ -147,9 +147,7 @@ function refine(env: Env, meta: CallMeta): void {
     Object.assign(r0, { smaxLo: lo, smaxHi: hi, s32max: s32, sminLo: -MAX_ERRNO, sminHi: -1, s32min: -MAX_ERRNO });
     boundsSync(r0);
   } else if (meta.name === 'get_smp_processor_id') {
-    const cpus = env.input.target.cpus;
-    if (cpus === undefined) throw unsupported(env, 'the number of processors');
-    const max = cpus - 1;
+    const max = env.input.target.cpus - 1;
     Object.assign(r0, { umaxLo: max, umaxHi: 0, u32max: max, smaxLo: max, smaxHi: 0, s32max: max });
     Object.assign(r0, { uminLo: 0, uminHi: 0, u32min: 0, sminLo: 0, sminHi: 0, s32min: 0 });
     boundsSync(r0);
@@ -190,6 +188,7 @@ export function checkHelperCall(env: Env, insn: Insn, insnIdx: number): void {
   if (name === 'tail_call') checkResourceLeak(env, false, true, 'tail_call');
   else if (name === 'for_each_map_elem') callForEach(env, insn, insnIdx, meta);
   else if (name === 'loop') callLoop(env, insn, insnIdx, meta);
+  else if (name === 'snprintf') checkFormat(env);
   clearCallerSaved(env, env.func().regs);
   setReturn(env, insnIdx, meta);
   checkMap(env, meta);
