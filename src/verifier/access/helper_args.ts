@@ -6,7 +6,9 @@ import { type Env, type RegState, reject } from '../core/types.ts';
 import { isConst } from '../domain/index.ts';
 import * as A from '../tables/arg_types.table.ts';
 import * as P from '../tables/contexts.table.ts';
+import { BPF_TIMER } from '../tables/special_fields.table.ts';
 import { checkArgOffset } from './arg_offset.ts';
+import { checkFieldPointer } from './async.ts';
 import { checkDynptrArg, requireOwnedDynptr } from './dynptr.ts';
 import { type CallMeta, checkHelperMemory, checkSizeArgument } from './helper_memory.ts';
 import { constOff } from './numbers.ts';
@@ -42,6 +44,7 @@ const COMPATIBLE: Readonly<Record<number, readonly number[]>> = {
   [A.ARG_PTR_TO_RINGBUF_MEM]: [T.PTR_TO_MEM | T.MEM_RINGBUF],
   [A.ARG_PTR_TO_FUNC]: [T.PTR_TO_FUNC],
   [A.ARG_PTR_TO_STACK]: [T.PTR_TO_STACK],
+  [A.ARG_PTR_TO_TIMER]: [T.PTR_TO_MAP_VALUE],
   [A.ARG_PTR_TO_CONST_STR]: [T.PTR_TO_MAP_VALUE],
 };
 
@@ -137,6 +140,10 @@ function checkByArgument(env: Env, regno: number, reg: RegState, argType: number
   const access = argType & T.MEM_WRITE ? BPF_WRITE : BPF_READ;
   switch (base) {
     case A.ARG_CONST_MAP_PTR:
+      if (meta.map && (meta.map !== reg.map || meta.mapUid !== reg.mapUid)) {
+        const uids = `in R1 map_uid=${meta.mapUid} doesn't match map pointer in R2 map_uid=${reg.mapUid}`;
+        reject(env, 'EINVAL', `timer pointer ${uids}`);
+      }
       meta.map = reg.map;
       meta.mapUid = reg.mapUid;
       return;
@@ -153,6 +160,9 @@ function checkByArgument(env: Env, regno: number, reg: RegState, argType: number
       return;
     case A.ARG_PTR_TO_DYNPTR:
       checkDynptrArg(env, regno, env.insnIdx, argType & ~T.BASE_TYPE_MASK, 0);
+      return;
+    case A.ARG_PTR_TO_TIMER:
+      checkFieldPointer(env, regno, BPF_TIMER, meta);
       return;
     case A.ARG_PTR_TO_FUNC:
       meta.subprogno = reg.subprogno;

@@ -7,13 +7,15 @@ import { boundsSync } from '../domain/index.ts';
 import * as A from '../tables/arg_types.table.ts';
 import { HELPER_NAMES } from '../tables/helper_sets.table.ts';
 import * as M from '../tables/map_helpers.table.ts';
-import { callForEach, callLoop, SYNC_CALLBACKS } from './callbacks.ts';
+import * as F from '../tables/special_fields.table.ts';
+import { callAsync, callForEach, callLoop, SYNC_CALLBACKS } from './callbacks.ts';
 import { releaseDynptr } from './dynptr.ts';
 import { checkArgument } from './helper_args.ts';
 import type { CallMeta } from './helper_memory.ts';
 import { helperProto, requireHelperProto } from './helper_proto.ts';
 import { constOff } from './numbers.ts';
 import { clearAllPktPointers } from './pointers.ts';
+import { hasField } from './record.ts';
 import { acquireReference, checkResourceLeak, releaseReference } from './references.ts';
 import { BPF_WRITE } from './region.ts';
 import { checkFormat } from './strings.ts';
@@ -22,6 +24,7 @@ import { unsupported } from './unsupported.ts';
 const BPF_B = 0x10;
 const BPF_F_RDONLY_PROG = 1 << 7;
 const MAX_ERRNO = 4095;
+const LOCKS = F.BPF_SPIN_LOCK | F.BPF_RES_SPIN_LOCK;
 
 /** Helpers whose rules beyond their arguments are not modelled. */
 const NOT_MODELLED: readonly string[] = [
@@ -115,7 +118,7 @@ function setReturn(env: Env, insnIdx: number, meta: CallMeta): void {
       r0.map = map;
       r0.mapUid = meta.mapUid;
       r0.type = T.PTR_TO_MAP_VALUE | (found ? flags & ~T.PTR_MAYBE_NULL : flags);
-      if (found && (map.record?.fieldMask ?? 0) & 1) r0.id = ++env.idGen;
+      if (found && hasField(map.record, LOCKS)) r0.id = ++env.idGen;
       break;
     }
     case A.RET_PTR_TO_MEM:
@@ -188,6 +191,7 @@ export function checkHelperCall(env: Env, insn: Insn, insnIdx: number): void {
   if (name === 'tail_call') checkResourceLeak(env, false, true, 'tail_call');
   else if (name === 'for_each_map_elem') callForEach(env, insn, insnIdx, meta);
   else if (name === 'loop') callLoop(env, insn, insnIdx, meta);
+  else if (name === 'timer_set_callback') callAsync(env, insn, insnIdx, meta.subprogno, 1, false);
   else if (name === 'snprintf') checkFormat(env);
   clearCallerSaved(env, env.func().regs);
   setReturn(env, insnIdx, meta);

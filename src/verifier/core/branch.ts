@@ -2,7 +2,7 @@ import { type StackElem, scratchAll, type VerifierEnv } from './env.ts';
 import { copyReg, type Env, FuncState, reject, StackSlot, VerifierState } from './types.ts';
 
 /** BPF_COMPLEXITY_LIMIT_JMP_SEQ. */
-const MAX_JMP_SEQ = 8192;
+export const MAX_JMP_SEQ = 8192;
 
 function copyFunc(src: FuncState): FuncState {
   const dst = new FuncState();

@@ -91,6 +91,7 @@ function regSafe(old: RegState, cur: RegState, ids: IdMap, exact: number): boole
       return (
         old.off === cur.off &&
         old.map === cur.map &&
+        old.mapUid === cur.mapUid &&
         old.memSize === cur.memSize &&
         old.dynptrId === cur.dynptrId &&
         within() &&
