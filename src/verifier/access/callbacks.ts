@@ -19,25 +19,25 @@ function waitsFor(callee: FuncState): void {
 
 /** `callback(u64 index, void *ctx)` of `bpf_loop` (`set_loop_callback_state`). */
 const setLoop: SetCalleeState = (env, caller, callee) => {
-  markRegUnknown(env, callee.regs[1]!);
-  copyReg(callee.regs[2]!, caller.regs[3]!);
+  markRegUnknown(env, callee.reg(1));
+  copyReg(callee.reg(2), caller.peek(3));
   waitsFor(callee);
 };
 
 /** `callback(map, key, value, ctx)` of `bpf_for_each_map_elem` (`map_set_for_each_callback_args`). */
 const setForEach: SetCalleeState = (_env, caller, callee) => {
-  const { map } = caller.regs[1]!;
-  copyReg(callee.regs[1]!, caller.regs[1]!);
+  const { map } = caller.peek(1);
+  copyReg(callee.reg(1), caller.peek(1));
   for (const [regno, type] of [
     [2, T.PTR_TO_MAP_KEY],
     [3, T.PTR_TO_MAP_VALUE],
   ] as const) {
-    const reg = callee.regs[regno]!;
+    const reg = callee.reg(regno);
     markRegKnownZero(reg);
     reg.type = type;
     reg.map = map;
   }
-  copyReg(callee.regs[4]!, caller.regs[3]!);
+  copyReg(callee.reg(4), caller.peek(3));
   waitsFor(callee);
 };
 
@@ -45,10 +45,10 @@ const setForEach: SetCalleeState = (_env, caller, callee) => {
 const setAsync =
   (mapReg: number): SetCalleeState =>
   (_env, caller, callee) => {
-    const { map } = caller.regs[mapReg]!;
+    const { map } = caller.peek(mapReg);
     const types = [T.CONST_PTR_TO_MAP, T.PTR_TO_MAP_KEY, T.PTR_TO_MAP_VALUE];
     for (const [i, type] of types.entries()) {
-      const reg = callee.regs[i + 1]!;
+      const reg = callee.reg(i + 1);
       reg.type = type;
       markRegKnownZero(reg);
       reg.map = map;

@@ -93,7 +93,7 @@ const ARRAYS: readonly number[] = [2, 6];
 function constantKey(env: Env, reg: RegState, keySize: number): number {
   if (reg.type !== T.PTR_TO_STACK || !isConst(reg)) return -1;
   const slotOff = -(reg.off + constOff(reg)) - 1;
-  const slot = env.cur.frame[reg.frameno]!.stack[slotOff >> 3]!;
+  const slot = env.cur.frame[reg.frameno]!.peekSlot(slotOff >> 3)!;
   const off = slotOff & 7;
   const run = (type: number): number => {
     let n = 0;

@@ -56,7 +56,7 @@ function checkStackRange(
   const frame = frameOf(env, reg);
   if (meta?.raw && fixed) {
     for (let at = from; at < end; at++) {
-      if (frame.stack[(-at - 1) >> 3]?.slotType[(-at - 1) & 7] === T.STACK_DYNPTR) {
+      if (frame.peekSlot((-at - 1) >> 3)?.slotType[(-at - 1) & 7] === T.STACK_DYNPTR) {
         reject(env, 'EACCES', `potential write to dynptr at off=${at} disallowed`);
       }
     }
@@ -65,7 +65,7 @@ function checkStackRange(
     return;
   }
   for (let at = from; at < end; at++) {
-    const slot = frame.stack[(-at - 1) >> 3]!;
+    const slot = frame.slot((-at - 1) >> 3);
     const byte = (-at - 1) & 7;
     const type = slot.slotType[byte]!;
     (env as VerifierEnv).live.markRead(env, frame.frameno, env.insnIdx, (-at - 1) >> 3);

@@ -38,7 +38,7 @@ export function initFrameRegs(env: VerifierEnv, func: FuncState): void {
     markRegNotInit(env, reg);
     reg.subregDef = T.DEF_NOT_SUBREG;
   }
-  const fp = func.regs[10]!;
+  const fp = func.reg(10);
   markRegUnknown(env, fp);
   fp.varLo = fp.varHi = fp.maskLo = fp.maskHi = 0;
   fp.sminLo = fp.sminHi = fp.smaxLo = fp.smaxHi = fp.uminLo = fp.uminHi = fp.umaxLo = fp.umaxHi = 0;
@@ -48,7 +48,7 @@ export function initFrameRegs(env: VerifierEnv, func: FuncState): void {
 }
 
 const copyArguments: SetCalleeState = (_env, caller, callee) => {
-  for (let i = 1; i <= 5; i++) copyReg(callee.regs[i]!, caller.regs[i]!);
+  for (let i = 1; i <= 5; i++) copyReg(callee.reg(i), caller.peek(i));
 };
 
 const name = (env: Env, subprog: number) => env.subprogs[subprog]!.name;
@@ -82,8 +82,8 @@ export function checkFuncCall(env: VerifierEnv, insn: Insn): void {
     if (info.changesPktData) env.ops.clearAllPktPointers(env);
     info.called = true;
     clearCallerSaved(env, caller.regs);
-    markRegUnknown(env, caller.regs[0]!);
-    caller.regs[0]!.subregDef = T.DEF_NOT_SUBREG;
+    markRegUnknown(env, caller.reg(0));
+    caller.reg(0).subregDef = T.DEF_NOT_SUBREG;
     env.scratchedRegs |= 1;
     return;
   }
@@ -157,7 +157,7 @@ export function prepareFuncExit(env: VerifierEnv): void {
   env.live.update(env);
   const state = env.cur;
   const callee = env.func();
-  const r0 = callee.regs[0]!;
+  const r0 = callee.reg(0);
   if (r0.type === T.PTR_TO_STACK) reject(env, 'EINVAL', 'cannot return stack pointer to the caller');
   const caller = state.frame[state.curframe - 1]!;
   let inCallback = false;
@@ -166,7 +166,7 @@ export function prepareFuncExit(env: VerifierEnv): void {
     enforceReturnRange(env, 'At callback return', 0, 'R0', r0, callee.callbackRetRange);
     inCallback = env.aux[callee.callsite]!.callsCallback;
   } else {
-    copyReg(caller.regs[0]!, r0);
+    copyReg(caller.reg(0), r0);
   }
   env.insnIdx = inCallback ? callee.callsite : callee.callsite + 1;
   if (env.input.logLevel) {
