@@ -41,6 +41,34 @@ const setForEach: SetCalleeState = (_env, caller, callee) => {
   waitsFor(callee);
 };
 
+/** `callback(map, key, value)` of a timer, a work queue or a task's work, which runs later (`set_timer_callback_state`). */
+const setAsync =
+  (mapReg: number): SetCalleeState =>
+  (_env, caller, callee) => {
+    const { map } = caller.peek(mapReg);
+    const types = [T.CONST_PTR_TO_MAP, T.PTR_TO_MAP_KEY, T.PTR_TO_MAP_VALUE];
+    for (const [i, type] of types.entries()) {
+      const reg = callee.reg(i + 1);
+      reg.type = type;
+      markRegKnownZero(reg);
+      reg.map = map;
+    }
+    callee.inAsyncCallbackFn = true;
+    callee.callbackRetRange = { minval: 0, maxval: 0 };
+  };
+
+/** Leaves the function that will run on its own, with nothing of this state, to be walked; `mapReg`: R1 or R2 has the map. */
+export function callAsync(
+  env: Env,
+  insn: Insn,
+  insnIdx: number,
+  subprogno: number,
+  mapReg: number,
+  sleepable: boolean,
+): void {
+  pushCallbackCall(env, insn, insnIdx, subprogno, setAsync(mapReg), true, sleepable);
+}
+
 /** `bpf_for_each_map_elem`: walks the function once more, and on behind the call. */
 export function callForEach(env: Env, insn: Insn, insnIdx: number, meta: CallMeta): void {
   if (!ITERABLE_MAPS.includes(meta.map!.type)) reject(env, 'ENOTSUPP', 'callback function not allowed for map');

@@ -7,6 +7,7 @@ import { copyReg, type Env, type MapInfo, RegState, reject, type StackSlot } fro
 import { isConst, tnumText } from '../domain/index.ts';
 import type { HelperProto } from '../tables/helpers.table.ts';
 import { constOff, smax, smin, umax } from './numbers.ts';
+import { markNotNull } from './pointers.ts';
 import * as R from './region.ts';
 import { checkStackBounds, frameOf } from './stack.ts';
 import { unsupported } from './unsupported.ts';
@@ -151,8 +152,7 @@ export function checkMemoryArgument(env: Env, regno: number, size: number): void
   const saved = new RegState();
   copyReg(saved, reg);
   const mayBeNull = (reg.type & T.PTR_MAYBE_NULL) !== 0;
-  if (mayBeNull && reg.map?.inner) unsupported(env, 'an inner map as a memory argument');
-  reg.type &= ~T.PTR_MAYBE_NULL;
+  if (mayBeNull) markNotNull(reg);
   checkHelperMemory(env, regno, size, R.BPF_READ, true, null);
   checkHelperMemory(env, regno, size, R.BPF_WRITE, true, null);
   if (mayBeNull) copyReg(reg, saved);

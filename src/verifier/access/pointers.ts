@@ -1,7 +1,10 @@
 import * as T from '../core/reg_types.table.ts';
 import { markRegKnownZero, markRegUnknown } from '../core/regs.ts';
-import { type Env, type RegView, reject, type VerifierState } from '../core/types.ts';
+import { type Env, type RegState, type RegView, reject, type VerifierState } from '../core/types.ts';
+import * as M from '../tables/map_helpers.table.ts';
+import * as F from '../tables/special_fields.table.ts';
 import { umax } from './numbers.ts';
+import { hasField, recordOf } from './record.ts';
 import { forEachReg, forgetReference } from './references.ts';
 
 const MAX_PACKET_OFF = 0xffff;
@@ -32,8 +35,28 @@ export function findGoodPktPointers(state: VerifierState, dst: RegView, type: nu
   );
 }
 
+const LOCKS = F.BPF_SPIN_LOCK | F.BPF_RES_SPIN_LOCK;
+/** Fields of inner maps that a call must name together with their own map. */
+const ASYNC = F.BPF_TIMER | F.BPF_WORKQUEUE | F.BPF_TASK_WORK;
+const XSKMAP = 17;
+
+/** The type that a pointer has once it is known not to be null (`mark_ptr_not_null_reg`). */
+export function markNotNull(reg: RegState): void {
+  if ((reg.type & T.BASE_TYPE_MASK) !== T.PTR_TO_MAP_VALUE) {
+    reg.type &= ~T.PTR_MAYBE_NULL;
+    return;
+  }
+  const { inner, type } = reg.map!;
+  if (inner) {
+    reg.type = T.CONST_PTR_TO_MAP;
+    reg.map = inner;
+    if (hasField(inner.record, ASYNC)) reg.mapUid = reg.id;
+  } else if (type === XSKMAP) reg.type = T.PTR_TO_XDP_SOCK;
+  else reg.type = M.SOCK_MAPS.includes(type) ? T.PTR_TO_SOCKET : T.PTR_TO_MAP_VALUE;
+}
+
 /** After a null check of R`regno`: all that share its id are null, or certainly not (`mark_ptr_or_null_regs`). */
-export function markPtrOrNullRegs(_env: Env, state: VerifierState, regno: number, isNull: boolean): void {
+export function markPtrOrNullRegs(env: Env, state: VerifierState, regno: number, isNull: boolean): void {
   const { id, refObjId } = state.frame[state.curframe]!.peek(regno);
   if (refObjId && refObjId === id && isNull) forgetReference(state, id);
   forEachReg(
@@ -44,9 +67,8 @@ export function markPtrOrNullRegs(_env: Env, state: VerifierState, regno: number
         markRegKnownZero(reg);
         return;
       }
-      reg.type &= ~T.PTR_MAYBE_NULL;
-      const holdsLock = (reg.map?.record?.fieldMask ?? 0) & 1;
-      if (!holdsLock) reg.id = 0;
+      markNotNull(reg);
+      if (!hasField(recordOf(env, reg), LOCKS)) reg.id = 0;
     },
     (reg) => (reg.type & T.PTR_MAYBE_NULL) !== 0 && reg.id === id,
   );

@@ -2,7 +2,7 @@ import { type StackElem, scratchAll, type VerifierEnv } from './env.ts';
 import { type Env, reject, type VerifierState } from './types.ts';
 
 /** BPF_COMPLEXITY_LIMIT_JMP_SEQ. */
-const MAX_JMP_SEQ = 8192;
+export const MAX_JMP_SEQ = 8192;
 
 /**
  * Leaves the current state, at `insnIdx`, to be walked later (`push_stack`); gives the copy to adjust. Registers and

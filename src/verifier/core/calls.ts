@@ -1,13 +1,13 @@
 import type { Insn } from '../../bpf/index.ts';
 import { enforceReturnRange } from '../access/return_code.ts';
-import { pushStack } from './branch.ts';
+import { MAX_JMP_SEQ, pushStack } from './branch.ts';
 import { findSubprog } from './cfg.ts';
 import { scratchAll, type VerifierEnv } from './env.ts';
 import type { SetCalleeState } from './hooks.ts';
 import { printVerifierState } from './log.ts';
 import * as T from './reg_types.table.ts';
 import { clearCallerSaved, markRegNotInit, markRegUnknown } from './regs.ts';
-import { copyReg, type Env, FuncState, reject, type VerifierState } from './types.ts';
+import { copyReg, type Env, FuncState, reject, VerifierState } from './types.ts';
 import { findPrevEntry, widenImprecise } from './widen.ts';
 
 /** A frame for `subprog` in `state` (`setup_func_entry`); `setCallee` fills R1–R5. */
@@ -130,26 +130,25 @@ export function pushCallbackCall(
   env.func().callbackDepth = 0;
 }
 
+/** The function starts with a stack of its own and nothing of the caller's state (`push_async_cb`). */
 function pushAsync(
   env: VerifierEnv,
   insnIdx: number,
-  prev: number,
+  prevInsnIdx: number,
   subprog: number,
   sleepable: boolean,
 ): VerifierState {
-  const state = pushStack(env, insnIdx, prev, false);
   const func = new FuncState();
   func.subprogno = subprog;
   func.callsite = -1;
   initFrameRegs(env, func);
+  const state = new VerifierState();
   state.frame = [func];
-  state.curframe = 0;
-  state.refs = [];
   state.inSleepable = sleepable;
-  if (state.parent) state.parent.branches--;
   state.branches = 1;
-  state.parent = null;
-  state.jmpHistory = [];
+  env.branches.push({ state, insnIdx, prevInsnIdx, logLength: env.logLength });
+  if (env.branches.length > MAX_JMP_SEQ)
+    reject(env, 'E2BIG', `The sequence of ${env.branches.length} jumps is too complex for async cb.`);
   return state;
 }
 

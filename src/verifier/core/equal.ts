@@ -80,6 +80,7 @@ function regSafe(old: RegView, cur: RegView, ids: IdMap, exact: number): boolean
       return (
         old.off === cur.off &&
         old.map === cur.map &&
+        old.mapUid === cur.mapUid &&
         old.memSize === cur.memSize &&
         old.dynptrId === cur.dynptrId &&
         within() &&

@@ -54,8 +54,8 @@ export interface VerifierTarget {
   vmlinux: Btf;
   /** CONFIG_HZ. */
   hz: number;
-  /** `nr_cpu_ids`, if known. */
-  cpus?: number;
+  /** `nr_cpu_ids`: what bpf_get_smp_processor_id returns is below it. */
+  cpus: number;
   /** The JIT is on and will compile this program (`prog->jit_requested`). */
   jitRequested: boolean;
   /** `bpf_jit_supports_private_stack()`. */
