@@ -1,6 +1,6 @@
 import { rangeWithin, sameRange, tnumIn } from '../domain/index.ts';
 import * as T from './reg_types.table.ts';
-import type { Env, FuncState, RegView, VerifierState } from './types.ts';
+import { type Env, type FuncState, RegState, type RegView, type SlotView, type VerifierState } from './types.ts';
 
 /** How closely states must agree (`enum exact_level`). */
 export const NOT_EXACT = 0;
@@ -59,13 +59,14 @@ function sameLinks(old: RegView, cur: RegView, ids: IdMap): boolean {
   if (old.id === 0) return true;
   if ((old.id & T.BPF_ADD_CONST) !== (cur.id & T.BPF_ADD_CONST)) return false;
   if (old.id & T.BPF_ADD_CONST && old.off !== cur.off) return false;
-  return ids.sameScalar(old.id, cur.id);
+  if (!ids.sameScalar(old.id, cur.id)) return false;
+  return !(old.id & T.BPF_ADD_CONST) || ids.same(old.id & ~T.BPF_ADD_CONST, cur.id & ~T.BPF_ADD_CONST);
 }
 
 /** Whether what held for `old` holds for `cur` (`regsafe`). */
 function regSafe(old: RegView, cur: RegView, ids: IdMap, exact: number): boolean {
   if (exact === EXACT) return regsExact(old, cur, ids);
-  if (old.type === T.NOT_INIT) return true;
+  if (old.type === T.NOT_INIT && (exact === NOT_EXACT || cur.type === T.NOT_INIT)) return true;
   if (old.type !== cur.type) return false;
   const within = () => rangeWithin(old, cur) && tnumIn(old, cur);
   switch (old.type & T.BASE_TYPE_MASK) {
@@ -102,6 +103,21 @@ function regSafe(old: RegView, cur: RegView, ids: IdMap, exact: number): boolean
   }
 }
 
+const UNBOUND: RegView = unbound();
+
+function unbound(): RegState {
+  const reg = new RegState();
+  reg.type = T.SCALAR_VALUE;
+  return reg;
+}
+
+/** The scalar that a load of the whole slot gives, or null (`scalar_reg_for_stack`). */
+function scalarIn({ slotType, spilled }: SlotView): RegView | null {
+  if (slotType[0] === T.STACK_SPILL) return spilled.type === T.SCALAR_VALUE ? spilled : null;
+  for (let i = 0; i < 8; i++) if (slotType[i] !== T.STACK_MISC && slotType[i] !== T.STACK_INVALID) return null;
+  return UNBOUND;
+}
+
 /** `stacksafe`: every byte that the old state knew is known as well or better. */
 function stackSafe(old: FuncState, cur: FuncState, ids: IdMap, exact: number): boolean {
   for (let i = 0; i < old.depth; i++) {
@@ -110,11 +126,15 @@ function stackSafe(old: FuncState, cur: FuncState, ids: IdMap, exact: number): b
     for (let j = 0; j < 8; j++) {
       const kind = a.slotType[j]!;
       const now = b ? b.slotType[j]! : T.STACK_INVALID;
-      if (exact === EXACT && kind !== now) return false;
-      if (kind === T.STACK_INVALID) continue;
-      if (kind === T.STACK_MISC && exact === NOT_EXACT) continue;
+      if (exact !== NOT_EXACT && (!b || kind !== now)) return false;
+      if (kind === T.STACK_INVALID || kind === T.STACK_MISC) continue;
       if (!b) return false;
-      if (kind === T.STACK_MISC && now === T.STACK_ZERO) continue;
+      const wanted = scalarIn(a);
+      const given = wanted && scalarIn(b);
+      if (wanted && given) {
+        if (!regSafe(wanted, given, ids, exact)) return false;
+        break;
+      }
       if (kind !== now) return false;
       if (j !== 7) continue;
       const x = a.spilled;
@@ -180,10 +200,8 @@ export function statesEqual(env: Env, old: VerifierState, cur: VerifierState, ex
     if (a.callsite !== b.callsite || a.callbackDepth > b.callbackDepth) return false;
     const at = f === old.curframe ? old.insnIdx : old.frame[f + 1]!.callsite;
     const live = env.aux[at]!.liveRegsBefore;
-    for (let i = 0; i < T.MAX_BPF_REG; i++) {
-      const wanted = exact !== NOT_EXACT || i === 10 || live & (1 << i);
-      if (wanted && !regSafe(a.peek(i), b.peek(i), ids, exact)) return false;
-    }
+    for (let i = 0; i < T.MAX_BPF_REG; i++)
+      if (live & (1 << i) && !regSafe(a.peek(i), b.peek(i), ids, exact)) return false;
     if (!stackSafe(a, b, ids, exact)) return false;
   }
   return true;
