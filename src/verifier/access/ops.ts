@@ -11,6 +11,7 @@ import {
 } from './helper_call.ts';
 import { checkKfuncCall } from './kfunc_call.ts';
 import { addKfuncCall, kfuncIsIterNext, kfuncMightSleep, kfuncName, kfuncSummary } from './kfunc_meta.ts';
+import { checkLdAbs } from './ld_abs.ts';
 import { checkMapProgCompatibility } from './map_rules.ts';
 import { checkMemAccess } from './memory.ts';
 import { clearAllPktPointers, findGoodPktPointers, markPtrOrNullRegs, saveAuxPtrType } from './pointers.ts';
@@ -27,7 +28,7 @@ export const verifierOps: VerifierOps = {
   checkHelperCall,
   checkKfuncCall,
   checkReturnCode,
-  checkLdAbs: (env) => unsupported(env, 'legacy packet loads'),
+  checkLdAbs,
   checkAttach,
   initArguments,
   prepareFuncArgs,
