@@ -137,6 +137,11 @@ export class Sender {
     for (const memory of [this.#ackSample, this.#rateSample, this.sock]) memory.free();
   }
 
+  /** The application writes no more than the write that it is in. */
+  finish(): void {
+    this.#writer.finish();
+  }
+
   /** tcp_close: the end of the stream is sent. */
   #close(): void {
     this.#writer.queueFin();

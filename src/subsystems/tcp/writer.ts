@@ -74,6 +74,12 @@ export class Writer {
     this.#sock.add('sk_wmem_queued', -(bytes + OVERHEAD * segments));
   }
 
+  /** Only the write that has begun is ended. */
+  finish(): void {
+    this.#left = Math.min(this.#left, this.#leftOfWrite);
+    this.#bursts.length = Math.min(this.#bursts.length, 1);
+  }
+
   /** The end of the stream waits to be sent; it counts as a byte. */
   queueFin(): void {
     this.#output.queue(0, true);
