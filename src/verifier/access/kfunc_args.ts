@@ -116,7 +116,8 @@ function checkPointer(env: Env, meta: KfuncMeta, arg: number, insnIdx: number, s
   const target = skipModifiers(meta.btf, param.type.type);
   const kind = isIteratorParam(meta, arg) ? 'iterator' : pointerKind(env, meta, arg, target);
   if (kind === 'null') return;
-  if (kind === 'map' && !reg.map) reject(env, 'EINVAL', `pointer in R${regno} isn't map pointer`);
+  // A BTF pointer's BTF lies where a map pointer has its map.
+  if (kind === 'map' && !reg.map && !reg.btf) reject(env, 'EINVAL', `pointer in R${regno} isn't map pointer`);
   if (kind === 'map' || kind === 'struct') checkTrust(env, meta, regno);
   checkArgOffset(env, regno, (meta.flags & K.KF_RELEASE) !== 0 && reg.refObjId !== 0, false);
   switch (kind) {
