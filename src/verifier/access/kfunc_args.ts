@@ -9,7 +9,7 @@ import { checkArgOffset } from './arg_offset.ts';
 import { checkFieldPointer } from './async.ts';
 import { skipModifiers } from './btf_walk.ts';
 import { checkDynptrArg, type DynptrFacts, dynptrFlag } from './dynptr.ts';
-import { checkIteratorArg, destroyIterator, type IteratorPlace } from './iterators.ts';
+import { checkIteratorArg, destroyIterator, type IteratorPlace, isIteratorParam } from './iterators.ts';
 import { checkScalar, checkSizedMemory, checkTypedMemory } from './kfunc_memory.ts';
 import { hasSuffix, isScalarType, type KfuncMeta, kindName } from './kfunc_meta.ts';
 import * as O from './kfunc_objects.ts';
@@ -186,10 +186,12 @@ function checkPointer(env: Env, meta: KfuncMeta, arg: number, insnIdx: number, s
   }
   noteReference(env, meta, reg, regno, seen);
   const target = skipModifiers(meta.btf, param.type.type);
-  const kind = pointerKind(env, meta, arg, target);
+  const kind = isIteratorParam(meta, arg) ? 'iterator' : pointerKind(env, meta, arg, target);
   if (kind === 'null') return kind;
+  // A BTF pointer's BTF lies where a map pointer has its map.
+  if (kind === 'map' && !reg.map && !reg.btf) reject(env, 'EINVAL', `pointer in R${regno} isn't map pointer`);
   if (kind === 'map') checkSameMap(env, regno, seen);
-  if (kind === 'struct' || kind === 'object') checkTrust(env, meta, regno);
+  if (kind === 'map' || kind === 'struct' || kind === 'object') checkTrust(env, meta, regno);
   checkArgOffset(env, regno, (meta.flags & K.KF_RELEASE) !== 0 && reg.refObjId !== 0, false);
   CHECKS[kind](env, meta, arg, seen, target, insnIdx);
   return kind;
