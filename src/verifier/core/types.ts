@@ -90,6 +90,13 @@ export interface VerifierInput {
   ops: VerifierOps;
   /** 0: none, 1: BPF_LOG_LEVEL1, 2: BPF_LOG_LEVEL2; 4 adds statistics (BPF_LOG_STATS). */
   logLevel: number;
+  observer?: VerifierObserver;
+}
+
+/** Watches a verification from outside; what it sees is the verifier's own and must not be changed. */
+export interface VerifierObserver {
+  /** Instruction `env.insnIdx` is reached in state `env.cur`: before it is compared with explored states and judged. */
+  step(env: Env): void;
 }
 
 /** The counters of `print_verification_stats`. */
@@ -233,6 +240,8 @@ export class VerifierState {
   missCnt = 0;
   /** No longer looked at by new paths, but still an ancestor of some (`in_free_list`). */
   evicted = false;
+  /** The observer's own: how this state was reached. Copied with the state, never looked at. */
+  trail: unknown = undefined;
 }
 
 /** `struct bpf_map_ptr_state` and `bpf_insn_aux_data.map_key_state`. */
