@@ -5,6 +5,8 @@
 // Leaves out: what docs/parity/verifier.md lists; loading a program checks its structure and does not ask for a verdict.
 export type { InsnAux, MapInfo, Verdict, VerifierInput } from './core/types.ts';
 export { VerifierError } from './error.ts';
+export { explainRefusal } from './explain/explain.ts';
+export type { Explanation, PathStep, Place } from './explain/types.ts';
 export { followTypes, MAX_BPF_STACK, type TypeFlow } from './flow.ts';
 export { mapInfos, verifierInput } from './input.ts';
 export { applyReplacements, type Replacement } from './patch.ts';
