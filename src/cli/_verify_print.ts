@@ -2,7 +2,8 @@ import type { Explanation, PathStep, Place } from '../verifier/index.ts';
 import { bold, cyan, dim, green, out, red, yellow } from './print.ts';
 
 const LABEL = 14;
-const INSN = 38;
+const INSN = 28;
+const LONGEST = 46;
 const WIDEST = 100;
 
 const columns = (): number => Math.max(60, Math.min(WIDEST, process.stdout.columns ?? WIDEST));
@@ -45,20 +46,29 @@ function sourceLine(place: Place, program: string, width: number): string {
   return `${cyan(where)}${dim(within)}  ${text}`;
 }
 
-function insnLines(step: Place & Partial<PathStep>, digits: number, width: number): string[] {
-  const branch = step.taken === undefined ? '' : step.taken ? '  (taken)' : '  (not taken)';
-  const times = (step.times ?? 1) > 1 ? `  (${step.times} times)` : '';
-  const left = `${String(step.insn).padStart(digits)}: ${step.text}${branch}${times}`;
-  const state = step.state ? `${step.operand}: ${step.state}` : '';
-  if (state === '') return [left];
-  const rows = wrap(state, Math.max(24, width - INSN - 2));
-  if (left.length > INSN) return [left, ...rows.map((row) => `${' '.repeat(INSN)}  ${dim(row)}`)];
-  return rows.map((row, i) => `${(i === 0 ? left : '').padEnd(INSN)}  ${dim(row)}`);
+function insnText(step: Place & Partial<PathStep>, digits: number): string {
+  const branch = step.taken === undefined ? '' : step.taken ? '  → taken' : '  → not taken';
+  const times = (step.times ?? 1) > 1 ? `  ${step.times}×` : '';
+  return `${String(step.insn).padStart(digits)}: ${step.text}${branch}${times}`;
 }
+
+/** An instruction, and to its right what is known then. */
+function insnLines(step: Place & Partial<PathStep>, digits: number, column: number, width: number): string[] {
+  const left = insnText(step, digits);
+  if (!step.state) return [left];
+  const rows = wrap(`${step.operand}: ${step.state}`, Math.max(24, width - column - 2));
+  const padded = (row: string, i: number) => `${(i === 0 ? left : '').padEnd(column)}  ${dim(row)}`;
+  return left.length > column ? [left, ...rows.map((row, i) => padded(row, i + 1))] : rows.map(padded);
+}
+
+/** Where states start: behind the longest instruction, if that is not very long. */
+const columnOf = (steps: readonly (Place & Partial<PathStep>)[], digits: number): number =>
+  Math.max(INSN, Math.min(LONGEST, Math.max(...steps.map((step) => insnText(step, digits).length))));
 
 /** The slice, with a line of C above the instructions made of it. */
 export function pathLines(path: readonly PathStep[], program: string, width: number): string[] {
   const digits = Math.max(...path.map(({ insn }) => String(insn).length)) + 1;
+  const column = columnOf(path, digits);
   const lines: string[] = [];
   let last = '';
   for (const step of path) {
@@ -66,7 +76,7 @@ export function pathLines(path: readonly PathStep[], program: string, width: num
     const key = `${step.file}:${step.line}:${step.function}`;
     if (key !== last && step.file !== '') lines.push(sourceLine(step, program, width));
     last = key;
-    lines.push(...insnLines(step, digits, width));
+    lines.push(...insnLines(step, digits, column, width));
   }
   return lines;
 }
@@ -99,10 +109,11 @@ export function printRefused(program: string, explanation: Explanation): void {
   ]);
   if (at !== null) {
     const last = path.at(-1);
-    const state = last?.insn === at.insn ? last : at;
+    const state = { ...(last?.insn === at.insn ? last : at), times: 1 };
+    const digits = String(at.insn).length;
     labelled('At', [
       ...(at.file === '' ? [] : [sourceLine(at, program, width)]),
-      ...insnLines({ ...state, times: 1 }, String(at.insn).length, width),
+      ...insnLines(state, digits, columnOf([state], digits), width),
     ]);
   }
   if (path.length > 1) labelled('Path', pathLines(path, program, width));

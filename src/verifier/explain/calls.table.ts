@@ -81,8 +81,9 @@ export const CALLS: readonly MessageClass[] = [
   {
     id: 'empty-access',
     pattern: /invalid zero-sized read/,
+    follow: () => [1],
     reason: (_m, f) =>
-      `${cap(f.callee)} would access an object of no bytes: the map has no keys or values of the kind that this call needs.`,
+      `${cap(f.callee)} would access an object of no bytes: ${f.words(1)} has no keys or values of the kind that this call needs.`,
     suggestion: () =>
       'Use the functions meant for this type of map (bpf_ringbuf_reserve() for a ring buffer, for example), or give the map key and value types.',
   },

@@ -102,9 +102,10 @@ export class Facts {
     for (const at of regs) {
       const reg = this.reg(at)!;
       const isLoad = (insn.code & 7) === 1;
+      if (!isLoad) found.push({ frame: state.current, slot: false, at });
       if (isLoad || insn.code === CALL)
         found.push(...(stackSlots(reg, isLoad ? insn.off : 0, isLoad ? this.size : 8) ?? []));
-      found.push({ frame: state.current, slot: false, at });
+      if (isLoad) found.push({ frame: state.current, slot: false, at });
     }
     return found;
   }
@@ -168,8 +169,8 @@ export const span = (from: number, size: number): string =>
   size <= 1 ? `byte ${from}` : `bytes ${from} … ${from + size - 1}`;
 /** How a C program leaves early. */
 export const LEAVE = 'return 0;';
-/** A sentence's first letter. */
-export const cap = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+/** A sentence's first letter; names of C keep theirs. */
+export const cap = (text: string): string => (/^\w*_/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1));
 /** A named group of a match, '' where it is not part of it. */
 export const group = (match: RegExpMatchArray, name: string): string => match.groups?.[name] ?? '';
 /** The register that a message names. */

@@ -142,7 +142,6 @@ export const FLOW: readonly MessageClass[] = [
     pattern: /infinite loop detected at insn (?<insn>\d+)/,
     at: insnOf,
     slice: (m) => ({ branches: true, from: insnOf(m) }),
-    follow: none,
     reason: () => 'The loop came around with nothing changed that the verifier looks at: it may never end.',
     suggestion: () =>
       'Count the rounds and stop at a constant (for (i = 0; i < 64; i++)), or use bpf_for() or bpf_loop(). The counter must be a local variable.',

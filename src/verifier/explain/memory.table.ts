@@ -12,7 +12,7 @@ const AREAS: Readonly<Record<string, string>> = {
 function indexCheck(facts: Facts, room: number): string {
   const index = facts.index('i');
   const count = Math.floor(room / facts.size);
-  const mask = count > 0 && (count & (count - 1)) === 0 ? `, or mask it: ${index} & ${count - 1}` : '';
+  const mask = count > 1 && (count & (count - 1)) === 0 ? ` Or mask it: ${index} & ${count - 1}` : '';
   return `Check the index right before the access, as an unsigned number: if (${index} >= ${count}) ${LEAVE}${mask}`;
 }
 
@@ -93,7 +93,10 @@ export const MEMORY: readonly MessageClass[] = [
   {
     id: 'unbounded-index',
     pattern: /R(?<reg>\d+) unbounded memory access, make sure to bounds check any such access/,
-    reason: (m, f) => `The index has no upper limit that the verifier can see: ${f.words(R(m))}.`,
+    reason: (m, f) => {
+      const room = roomOf(f, R(m));
+      return `The offset has no upper limit that would keep the access inside${room === undefined ? '' : ` of ${bytes(room)}`}: ${f.words(R(m))}.`;
+    },
     suggestion: (m, f) => indexCheck(f, roomOf(f, R(m)) ?? 8),
   },
   {
@@ -227,12 +230,31 @@ function addends(facts: Facts): number[] {
   return [source?.type === 1 ? insn.src : insn.dst];
 }
 
+/** The struct that C sees as the context, by program type. */
+const CONTEXTS: Readonly<Record<number, string>> = {
+  1: '__sk_buff',
+  3: '__sk_buff',
+  4: '__sk_buff',
+  6: 'xdp_md',
+  8: '__sk_buff',
+};
+
 function contextReason(facts: Facts, off: number, size: number): string {
   const where = `${bytes(size)} at ${off}`;
   if (facts.ops !== '' || facts.input.progType === 26) {
-    const what = facts.ops === '' ? 'the attached function' : `${facts.ops}.${facts.member}`;
+    const what = facts.ops === '' ? 'The attached function' : `${facts.ops}.${facts.member}`;
     if (facts.isStore) return `The program writes to its own arguments (${where} of the context), which are read-only.`;
-    return `${cap(what)} has no argument ${Math.floor(off / 8) + 1}, or not one that is read with ${where} of the context.`;
+    return `${what} has no argument ${Math.floor(off / 8) + 1}, or not one that is read with ${where} of the context.`;
   }
-  return `The program ${facts.isStore ? 'writes' : 'reads'} ${where} of its context, where programs of this type have no member${facts.isStore ? ' to write' : ''} that starts there with this size.`;
+  const what = `The program ${facts.isStore ? 'writes' : 'reads'} ${where} of its context`;
+  const name = CONTEXTS[facts.input.progType];
+  const struct = name === undefined ? undefined : facts.vmlinux.find(name, 'struct');
+  if (struct !== undefined) {
+    const total = facts.vmlinux.sizeOf(struct);
+    if (off < 0 || off + size > total) return `${what}, but struct ${name} has ${bytes(total)}.`;
+    const member = facts.memberAt(struct, off);
+    if (member !== undefined)
+      return `${what}, which is ${name}.${member}; programs of this type may not ${facts.isStore ? 'write' : 'read'} it so.`;
+  }
+  return `${what}, where programs of this type have no member${facts.isStore ? ' to write' : ''} that starts there with this size.`;
 }

@@ -18,7 +18,13 @@ export const OBJECTS: readonly MessageClass[] = [
   {
     id: 'tcp-sock-read-only',
     pattern: /no write support to tcp_sock at off (?<off>\d+)/,
-    reason: (m, f) => `A congestion control may not write ${tcpMember(f, Number(group(m, 'off')))}.`,
+    reason: (m, f) => {
+      const off = Number(group(m, 'off'));
+      const past = pastPrivate(f, off);
+      return past === undefined
+        ? `A congestion control may not write ${tcpMember(f, off)}.`
+        : `The write goes ${bytes(past)} past icsk_ca_priv, which has ${bytes(privateSize(f))}, into ${tcpMember(f, off)}.`;
+    },
     suggestion: () =>
       `These members may be written: ${WRITABLE}. Keep what is your own in icsk_ca_priv, or in a BPF_MAP_TYPE_SK_STORAGE map.`,
   },
@@ -107,6 +113,17 @@ export const OBJECTS: readonly MessageClass[] = [
       'Pass a pointer to that struct; a cast in C changes nothing, but a member of it (such as &tp->inet_conn) or bpf_core_cast() does.',
   },
 ];
+
+/** Bytes from the end of icsk_ca_priv to a write at `off` of tcp_sock through a pointer into it; undefined if it is none. */
+function pastPrivate(facts: Facts, off: number): number | undefined {
+  const struct = facts.vmlinux.find('tcp_sock', 'struct');
+  const reg = facts.insn === undefined ? undefined : facts.reg(facts.insn.dst);
+  if (struct === undefined || reg === undefined) return undefined;
+  const place = facts.vmlinux.member(struct, 'inet_conn.icsk_ca_priv');
+  const start = reg.off + reg.varLo;
+  const end = place.offset + place.size;
+  return start >= place.offset && start <= end && off >= end ? off - end + facts.size : undefined;
+}
 
 function privateSize(facts: Facts): number {
   const struct = facts.vmlinux.find('tcp_sock', 'struct');

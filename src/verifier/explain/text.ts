@@ -10,6 +10,7 @@ import {
 import type { LineInfo } from '../../btf/index.ts';
 import type { Verdict, VerifierInput } from '../core/types.ts';
 import type { Place } from './types.ts';
+import { variableAt } from './words.ts';
 
 /** A program as the explanation shows it: instructions with names, functions, lines of C. */
 export class ProgramText {
@@ -33,7 +34,8 @@ export class ProgramText {
       const known = insn.imm > 0 && insn.imm < vmlinux.typeCount;
       return { name: known ? vmlinux.name(insn.imm) : `kfunc ${insn.imm}`, kind: 'kfunc' };
     }
-    return { name: helperName(insn.imm) ?? `helper ${insn.imm}`, kind: 'helper' };
+    const name = helperName(insn.imm);
+    return { name: name === 'unknown' ? `helper ${insn.imm}` : name, kind: 'helper' };
   }
 
   /** Name of the function that slot `at` is in. */
@@ -59,7 +61,9 @@ export class ProgramText {
     const map = aux === undefined || aux.mapIndex < 0 ? undefined : this.#input.maps[aux.mapIndex];
     if (map === undefined || insn.code !== LD_IMM64) return undefined;
     if (insn.src === PSEUDO.MAP_FD) return `map ${map.name}`;
-    return insn.src === PSEUDO.MAP_VALUE ? `&${map.name}${aux!.mapOff === 0 ? '' : ` + ${aux!.mapOff}`}` : undefined;
+    if (insn.src !== PSEUDO.MAP_VALUE) return undefined;
+    const { name, offset } = variableAt(map, aux!.mapOff) ?? { name: map.name, offset: aux!.mapOff };
+    return `&${name}${offset === 0 ? '' : ` + ${offset}`}`;
   }
 
   line(at: number): LineInfo | undefined {

@@ -1,6 +1,6 @@
 import type { Btf } from '../../btf/index.ts';
 import * as T from '../core/reg_types.table.ts';
-import type { RegState, StackSlot } from '../core/types.ts';
+import type { MapInfo, RegState, StackSlot } from '../core/types.ts';
 
 const joined = (lo: number, hi: number): bigint => BigInt.asIntN(64, (BigInt(hi) << 32n) | BigInt(lo >>> 0));
 const unsigned = (lo: number, hi: number): bigint => BigInt.asUintN(64, joined(lo, hi));
@@ -20,7 +20,16 @@ export function bounds(reg: RegState): { min: bigint; max: bigint } {
 const isConst = (reg: RegState) => (reg.maskLo | reg.maskHi) === 0;
 
 function number(value: bigint): string {
-  return value > 0xffffffffn ? `0x${value.toString(16)}` : String(value);
+  return value > 1n << 53n ? `0x${value.toString(16)}` : String(value);
+}
+
+/** The global variable at `offset` of a map that holds a section of them, and the offset into it. */
+export function variableAt(map: MapInfo, offset: number): { name: string; offset: number } | undefined {
+  if (map.btf === null || map.btfValueTypeId === 0) return undefined;
+  const section = map.btf.type(map.btfValueTypeId);
+  if (section.kind !== 'datasec') return undefined;
+  const entry = section.entries.find((at) => offset >= at.offset && offset < at.offset + Math.max(1, at.size));
+  return entry === undefined ? undefined : { name: map.btf.name(entry.type), offset: offset - entry.offset };
 }
 
 function scalarWords(reg: RegState): string {
@@ -31,22 +40,24 @@ function scalarWords(reg: RegState): string {
       return `any number, whose low 32 bits are ${reg.s32min} … ${reg.s32max}`;
     return 'any number';
   }
+  if (min === 0n && max === 0xffffffffn && (reg.s32min > -0x80000000 || reg.s32max < 0x7fffffff))
+    return `${reg.s32min} … ${reg.s32max} as an int`;
   if (max === S64_MAX || max === U64_MAX) return `${number(min)} or more`;
   if (min === -S64_MAX - 1n) return `${number(max)} or less`;
   return `${number(min)} … ${number(max)}`;
 }
 
 /** Offset of a pointer: ` + 8`, ` + 0 … 255`, ''. */
-function offsetWords(reg: RegState): string {
+function offsetWords(reg: RegState, start = 0): string {
   if (isConst(reg)) {
-    const off = BigInt(reg.off) + joined(reg.varLo, reg.varHi);
+    const off = BigInt(reg.off - start) + joined(reg.varLo, reg.varHi);
     if (off === 0n) return '';
     return off < 0n ? ` − ${-off}` : ` + ${off}`;
   }
   const { min, max } = bounds(reg);
   if (max - min === U64_MAX) return ' + any number';
-  const from = min + BigInt(reg.off);
-  const to = max + BigInt(reg.off);
+  const from = min + BigInt(reg.off - start);
+  const to = max + BigInt(reg.off - start);
   const low = from < 0n ? `(${number(from)})` : number(from);
   return to >= S64_MAX ? ` + ${low} or more` : ` + (${number(from)} … ${number(to)})`;
 }
@@ -100,7 +111,14 @@ export function structName(btf: Btf | null, id: number): string {
 export function registerWords(reg: RegState): string {
   if (reg.type === T.NOT_INIT) return 'never written';
   if (reg.type === T.SCALAR_VALUE) return scalarWords(reg);
-  let text = pointee(reg) + offsetWords(reg);
+  const variable =
+    T.isBase(reg.type, T.PTR_TO_MAP_VALUE) && reg.map
+      ? variableAt(reg.map, reg.off + (isConst(reg) ? reg.varLo : 0))
+      : undefined;
+  let text =
+    variable === undefined
+      ? pointee(reg) + offsetWords(reg)
+      : `variable '${variable.name}'${offsetWords(reg, reg.off + (isConst(reg) ? reg.varLo : 0) - variable.offset)}`;
   const notes: string[] = [];
   if (reg.type & T.MEM_RDONLY) notes.push('read-only');
   if (reg.type & T.MEM_USER) notes.push('user memory');
