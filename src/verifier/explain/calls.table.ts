@@ -90,16 +90,15 @@ export const CALLS: readonly MessageClass[] = [
   {
     id: 'size-negative',
     pattern: /R(?<reg>\d+) min value is negative, either use unsigned or 'var &= const'/,
-    reason: (m, f) => `${cap(f.argument(R(m)))}, a size, may be negative: ${f.words(R(m))}.`,
+    reason: (m, f) => `${cap(f.argument(R(m)))}, a size, may be negative${f.signed(R(m))}.`,
     suggestion: () => `Make the size unsigned (u32), and bound it: if (n > sizeof(buffer)) ${LEAVE}`,
   },
   {
     id: 'size-unbounded',
     pattern: /R(?<reg>\d+) unbounded memory access, use 'var &= const' or 'if \(var < const\)'/,
-    reason: (m, f) =>
-      `${cap(f.argument(R(m)))}, a size, has no upper limit that the verifier can see: ${f.words(R(m))}.`,
+    reason: (m, f) => `${cap(f.argument(R(m)))}, a size, is larger than any buffer, or may be: ${f.words(R(m))}.`,
     suggestion: (_m, f) =>
-      `${sizeCheck(f)}: if (n > sizeof(buffer)) ${LEAVE}, or n &= sizeof(buffer) - 1 where that is a power of two`,
+      `${sizeCheck(f)}: if (n > sizeof(buffer)) ${LEAVE} Where that is a power of two, n &= sizeof(buffer) - 1 does it as well`,
   },
   {
     id: 'helper-not-allowed',
@@ -127,7 +126,7 @@ export const CALLS: readonly MessageClass[] = [
   },
   {
     id: 'gpl-only',
-    pattern: /cannot call (?<what>GPL-restricted function|kernel function) from non-GPL compatible program/,
+    pattern: /from non-GPL compatible program/,
     follow: none,
     reason: (_m, f) =>
       `${f.callee} is only for programs under a license compatible with the GPL; this one says '${f.input.license}'.`,
@@ -158,11 +157,11 @@ export const CALLS: readonly MessageClass[] = [
   {
     id: 'map-unknown',
     pattern:
-      /invalid map_ptr to access map->(?<what>key|value|type)|same insn cannot be used with different pointers|R(?<reg>\d+) is not a known constant|pointer in R(?<reg2>\d+) isn't map pointer/,
+      /invalid map_ptr to access map->(?<what>key|value|type)|R(?<reg>\d+) is not a known constant|pointer in R(?<reg2>\d+) isn't map pointer/,
     reason: (m, f) =>
       group(m, 'reg') !== ''
         ? `${cap(f.argument(R(m)))} must be a constant.`
-        : `The verifier cannot tell which map, or what kind of pointer, ${f.callee} gets here: it differs by way.`,
+        : `The verifier cannot tell which map ${f.callee} gets here: it differs by way.`,
     suggestion: () => 'Make the call once in each branch, so that each has one map or one constant.',
   },
   {

@@ -9,6 +9,7 @@ import { lastWords } from './message.ts';
 import { OBJECTS } from './objects.table.ts';
 import { RULES } from './rules.table.ts';
 import { type Operand, type PathPoint, type SliceStep, valueAt } from './slice.ts';
+import { SPECIAL } from './special.table.ts';
 import { STACK } from './stack.table.ts';
 import { ProgramText } from './text.ts';
 import { PathRecorder, SnapshotRecorder } from './trace.ts';
@@ -18,7 +19,7 @@ import { registerWords, slotWords } from './words.ts';
 type Input = Omit<VerifierInput, 'ops'>;
 
 /** In this order: the first class whose pattern fits a message is its class. */
-const CLASSES: readonly MessageClass[] = [...OBJECTS, ...MEMORY, ...STACK, ...FLOW, ...RULES, ...CALLS];
+const CLASSES: readonly MessageClass[] = [...OBJECTS, ...MEMORY, ...STACK, ...FLOW, ...SPECIAL, ...RULES, ...CALLS];
 
 /** Instructions of a path, from its end, whose states are looked at. */
 const MAX_STATES = 4000;

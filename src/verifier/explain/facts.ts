@@ -84,6 +84,12 @@ export class Facts {
     return reg === undefined ? 'unknown' : registerWords(reg);
   }
 
+  /** How a number can be negative: `: -4 … 10`, or that it is so only if its top bit means the sign. */
+  signed(regno: number): string {
+    const words = this.words(regno);
+    return words.includes('-') || words.startsWith('any') ? `: ${words}` : `, read as a signed number (it is ${words})`;
+  }
+
   /** Name of what the refused instruction calls. */
   get callee(): string {
     return this.text.callee(this.at)?.name ?? 'the function';

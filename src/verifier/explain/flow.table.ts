@@ -17,7 +17,7 @@ export const FLOW: readonly MessageClass[] = [
   {
     id: 'uninitialized',
     pattern: /R(?<reg>\d+) !read_ok/,
-    slice: () => ({ branches: true }),
+    slice: (m, f) => ({ branches: unread(f, R(m)) === 'unset' }),
     reason: (m, f) => {
       switch (unread(f, R(m))) {
         case 'return':
@@ -56,6 +56,10 @@ export const FLOW: readonly MessageClass[] = [
     reason: (m, f) => {
       const op = group(m, 'op') || group(m, 'bits');
       if (group(m, 'type') !== '') return `Nothing may be added to this pointer: ${f.words(R(m))}.`;
+      if (/stack pointer/.test(m[0]))
+        return 'Numbers may be added to the address of the stack, but not subtracted from it.';
+      if (/pointer \S+ pointer/.test(m[0]))
+        return 'Two pointers are computed with each other; only a number may be added to a pointer.';
       if (group(m, 'wide') !== '') return 'A pointer is computed with in 32 bits, which would cut off its upper half.';
       return op === ''
         ? 'To a pointer, numbers may be added and subtracted; this computes something else with it.'

@@ -85,9 +85,16 @@ export const MEMORY: readonly MessageClass[] = [
     },
   },
   {
+    id: 'out-of-bounds',
+    pattern: /R(?<reg>\d+) (?:min|max) value is outside of the allowed memory range/,
+    reason: (m, f) => `The access may lie outside of what it points to: ${f.words(R(m))}.`,
+    suggestion: (m, f) => indexCheck(f, roomOf(f, R(m)) ?? 8),
+  },
+  {
     id: 'unchecked-packet',
-    pattern: /invalid access to packet[^\n]*\nR(?<reg>\d+) offset is outside of the packet/,
-    reason: (m, f) => `The packet may end before the ${bytes(f.size)} that are accessed (${f.words(R(m))}).`,
+    pattern: /R(?<reg>\d+) offset is outside of the packet/,
+    reason: (_m, f) =>
+      `The packet may end before what is accessed (${bytes(f.size)}); nothing on this way makes sure that it is long enough.`,
     suggestion: (_m, f) => packetCheck(f),
   },
   {
@@ -102,7 +109,7 @@ export const MEMORY: readonly MessageClass[] = [
   {
     id: 'negative-index',
     pattern: /R(?<reg>\d+) min value is negative, either use unsigned index/,
-    reason: (m, f) => `The index may be negative: ${f.words(R(m))}.`,
+    reason: (m, f) => `The index may be negative${f.signed(R(m))}.`,
     suggestion: (_m, f) =>
       `Make the index unsigned, or check both ends: if (${f.index('i')} < 0 || ${f.index('i')} >= N) ${LEAVE}`,
   },
@@ -170,6 +177,20 @@ export const MEMORY: readonly MessageClass[] = [
     pattern: /misaligned (?<what>\w+ )?access off (?<off>\S+) size (?<size>\d+)/,
     reason: (m) => `The access of ${bytes(group(m, 'size'))} is not aligned to its size.`,
     suggestion: () => 'Align the member, or copy the bytes with __builtin_memcpy() into an aligned variable.',
+  },
+  {
+    id: 'mixed-pointers',
+    pattern: /same insn cannot be used with different pointers/,
+    reason: (_m, f) =>
+      `The same access ${f.isStore ? 'writes to' : 'reads'} memory of different kinds, depending on the way that leads there.`,
+    suggestion: () =>
+      'Access each kind of memory in a branch of its own. If the compiler merged the branches, put barrier_var() on the pointers.',
+  },
+  {
+    id: 'atomic-memory',
+    pattern: /BPF_ATOMIC (?:stores into|loads from) R(?<reg>\d+) (?<type>\S+) is not allowed/,
+    reason: (m, f) => `Atomic operations do not work on ${f.words(R(m))}.`,
+    suggestion: () => 'Use them on map values, the stack or an arena; read and write the rest plainly.',
   },
   {
     id: 'packet-read-only',

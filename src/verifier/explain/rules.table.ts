@@ -97,7 +97,7 @@ export const RULES: readonly MessageClass[] = [
   },
   {
     id: 'return-range',
-    pattern: /(?<where>At [\w ]+) the register R0 has(?<has>.*?) should have been in \[(?<min>-?\d+), (?<max>-?\d+)\]/,
+    pattern: /(?<where>At [\w ]+) the register R\d has(?<has>.*?) should have been in \[(?<min>-?\d+), (?<max>-?\d+)\]/,
     follow: () => [0],
     reason: (m, f) => {
       const who = /callback/.test(group(m, 'where')) ? 'The callback' : 'The program';
@@ -109,7 +109,7 @@ export const RULES: readonly MessageClass[] = [
   {
     id: 'return-type',
     pattern:
-      /(?<where>At [\w ]+) the register R0 is not a (?:known|scalar) value \((?<type>\S+)\)|R0 leaks addr as return value|R0 not a scalar value/,
+      /(?<where>At [\w ]+) (?:the )?register R\d is not a (?:known|scalar) value \((?<type>\S+)\)|R0 leaks addr as return value|R0 not a scalar value/,
     follow: () => [0],
     reason: (_m, f) => `The function returns ${f.words(0)} where a number is expected.`,
     suggestion: () => 'Return a number.',

@@ -118,7 +118,8 @@ export const STACK: readonly MessageClass[] = [
   },
   {
     id: 'call-depth',
-    pattern: /the call stack of (?<frames>\d+) frames is too deep/,
+    pattern: /the call stack of (?<frames>\d+) frames is too deep(?<static> !)?/,
+    at: (m, f) => (group(m, 'static') === '' ? f.at : null),
     follow: () => [],
     reason: (m) => `Function calls nest ${group(m, 'frames')} deep; 8 are allowed, the main function included.`,
     suggestion: () => 'Inline some of the functions with __always_inline, or split the work with tail calls.',

@@ -80,7 +80,7 @@ export class ProgramText {
 
   place(at: number): Place {
     const line = this.line(at);
-    const source = line?.text.trim() ?? '';
+    const source = line?.text.replace(/[\s\\]+$/, '').trimStart() ?? '';
     return {
       insn: at,
       text: this.insn(at),
