@@ -3,8 +3,10 @@ import type { ResolvedProgram } from '../object/index.ts';
 import {
   type Explanation,
   explainRefusal,
+  type InsnStates,
   type MapInfo,
   mapInfos,
+  recordStates,
   type Verdict,
   verifierInput,
   verifyProgram,
@@ -15,12 +17,13 @@ import { COMMON, parse } from './options.ts';
 import { json, out } from './print.ts';
 import { chooseKernel, openFor } from './session.ts';
 
-export const VERIFY_USAGE = `usage: trampet verify OBJ [PROGRAM] [--slice | --log] [--kernel REL] [--btf FILE] [--json]
+export const VERIFY_USAGE = `usage: trampet verify OBJ [PROGRAM] [--slice | --log] [--kernel REL] [--btf FILE] [--json [--states]]
 
 Verdicts of Linux 6.18's verifier: accepted, or refused with the reason, the C line, the way that leads there and what
 to change.
   --slice  of a refusal, only the instructions that matter
   --log    the kernel's log at level 2
+  --states with --json: what was known before each instruction
 Exit code 1 if a program is refused, 3 if one needs what is not modelled.`;
 
 /** One program's verdict, as --json prints it. */
@@ -40,6 +43,8 @@ interface VerifyDocument {
   stats: Verdict['stats'] | null;
   /** With --log. */
   log: string | null;
+  /** With --states. */
+  states: InsnStates[] | null;
 }
 
 /** `trampet verify`. */
@@ -49,11 +54,13 @@ export function verify(args: string[]): number {
     kernel: { type: 'string', default: '6.18' },
     log: { type: 'boolean', default: false },
     slice: { type: 'boolean', default: false },
+    states: { type: 'boolean', default: false },
   });
   if (values.help) {
     out(VERIFY_USAGE);
     return 0;
   }
+  if (values.states && !values.json) throw new CliError('--states needs --json');
   const [path, name] = positionals;
   if (path === undefined || positionals.length > 2)
     throw new CliError('verify takes an object and a program', 'usage', VERIFY_USAGE.split('\n')[0]!);
@@ -66,7 +73,7 @@ export function verify(args: string[]): number {
       `no program '${name ?? ''}' in this object (there are: ${resolved.programs.map((program) => program.name).join(', ') || 'none'})`,
     );
   const maps = mapInfos(resolved);
-  const documents = programs.map((program) => verdictOf(resolved, program, maps, values.log));
+  const documents = programs.map((program) => verdictOf(resolved, program, maps, values));
   if (values.json) json({ schema: 1, object: resolved.file.name, programs: documents });
   else for (const document of documents) print(document, values.slice);
   if (documents.some(({ verdict }) => verdict === 'refused')) return 1;
@@ -83,7 +90,7 @@ function verdictOf(
   resolved: ReturnType<typeof openFor>,
   program: ResolvedProgram,
   maps: MapInfo[],
-  withLog: boolean,
+  extra: { log: boolean; states: boolean },
 ): VerifyDocument {
   const document: VerifyDocument = {
     program: program.name,
@@ -97,6 +104,7 @@ function verdictOf(
     suggestion: null,
     stats: null,
     log: null,
+    states: null,
   };
   try {
     const input = verifierInput(resolved, program, maps, 0);
@@ -108,7 +116,8 @@ function verdictOf(
         verdict: 'unsupported',
         reason: `${Math.min(verdict.stats.insnProcessed, MAX_INSNS)} instructions processed: where the kernel drops more states than is modelled, it may need fewer`,
       };
-    if (withLog) document.log = verifyProgram({ ...input, logLevel: LOG_LEVEL2 }).log;
+    if (extra.states) document.states = recordStates(input);
+    if (extra.log) document.log = verifyProgram({ ...input, logLevel: LOG_LEVEL2 }).log;
     if (verdict.ok) return document;
     return { ...document, verdict: 'refused', ...explainRefusal(input, verdict) };
   } catch (error) {

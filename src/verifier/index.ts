@@ -6,6 +6,7 @@
 export type { InsnAux, MapInfo, Verdict, VerifierInput } from './core/types.ts';
 export { VerifierError } from './error.ts';
 export { explainRefusal } from './explain/explain.ts';
+export { type InsnStates, type KnownState, recordStates } from './explain/states.ts';
 export type { Explanation, PathStep, Place } from './explain/types.ts';
 export { followTypes, MAX_BPF_STACK, type TypeFlow } from './flow.ts';
 export { mapInfos, verifierInput } from './input.ts';

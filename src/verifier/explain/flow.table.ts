@@ -21,7 +21,7 @@ export const FLOW: readonly MessageClass[] = [
     reason: (m, f) => {
       switch (unread(f, R(m))) {
         case 'return':
-          return 'The function ends without a return value.';
+          return 'On this way the function ends without a return value.';
         case 'clobbered':
           return `r${R(m)} is used after a call, which overwrites r0 to r5.`;
         default:
