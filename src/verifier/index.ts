@@ -11,6 +11,7 @@ export type { Explanation, PathStep, Place } from './explain/types.ts';
 export { followTypes, MAX_BPF_STACK, type TypeFlow } from './flow.ts';
 export { mapInfos, verifierInput } from './input.ts';
 export { applyReplacements, type Replacement } from './patch.ts';
+export { type ConcreteState, ExploredPaths, RunFollower, TooManySteps } from './prove/paths.ts';
 export { type CallRewriter, type RewrittenFunction, rewriteAccepted } from './rewrite/index.ts';
 export { extendExchange, guardDivision, type InlineFacts, type InlineMap, inlineHelper } from './rewrite.ts';
 export { checkStructure, type FunctionRange, jumpDistance } from './structure.ts';

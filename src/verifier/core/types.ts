@@ -91,6 +91,8 @@ export interface VerifierInput {
   /** 0: none, 1: BPF_LOG_LEVEL1, 2: BPF_LOG_LEVEL2; 4 adds statistics (BPF_LOG_STATS). */
   logLevel: number;
   observer?: VerifierObserver;
+  /** Walk every path to its end, even one that an explored state covers. Loops are unrolled. */
+  exploreAll?: boolean;
 }
 
 /** Watches a verification from outside; what it sees is the verifier's own and must not be changed. */
