@@ -4,6 +4,8 @@ import type { Random } from '../base/index.ts';
 export type AqmSpec =
   /** CoDel (RFC 8289): the time in the queue shall not stay above `targetNs` for longer than `intervalNs`. */
   | { kind: 'codel'; targetNs: number; intervalNs: number; ecn: boolean }
+  /** FQ-CoDel (RFC 8290): a queue with CoDel for each flow, new flows first. */
+  | { kind: 'fq_codel'; targetNs: number; intervalNs: number; ecn: boolean }
   /** RED (Floyd and Jacobson 1993): between the thresholds packets are dropped with a probability that rises to `probability`. */
   | { kind: 'red'; minPackets: number; maxPackets: number; probability: number; ecn: boolean };
 

@@ -6,5 +6,5 @@
 export { type AqmSpec, Codel, Red } from './aqm.ts';
 export { Bottleneck, type WirePacket } from './bottleneck.ts';
 export { NetError } from './error.ts';
-export { formatLink, type LinkSpec, linkMarks, parseLink } from './link.ts';
+export { formatLink, type LinkSpec, linkMarks, parseLink, type RateSchedule } from './link.ts';
 export { Simulator, type Timer } from './simulator.ts';

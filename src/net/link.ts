@@ -9,10 +9,16 @@ export interface LinkSpec {
   rttNs: number;
   /** Buffer in front of the bottleneck, in packets. */
   bufferPackets: number;
+  /** The buffer's limit in bytes on the wire, besides that in packets. */
+  bufferBytes?: number;
   /** Probability that a data packet is lost at random. */
   loss: number;
   /** Packets in the queue from which on ECN-capable packets are marked; undefined: never. */
   ecnPackets?: number;
+  /** Bytes in the queue from which on ECN-capable packets are marked. */
+  ecnBytes?: number;
+  /** When the link sends, instead of always at `rateBps`, which then is the mean. */
+  schedule?: RateSchedule;
   /** The bottleneck sends nothing for a while, as a radio link does: provokes spurious timeouts. */
   stall?: { atNs: number; forNs: number };
   /** What drops or marks packets before the buffer is full. */
@@ -25,9 +31,16 @@ export interface LinkSpec {
   reorder?: { share: number; byNs: number };
 }
 
+/** A rate that changes. */
+export type RateSchedule =
+  /** From `atNs` on the rate is `rateBps` (0: nothing is sent); ascending, from 0 on. After `periodNs` it begins again. */
+  | { kind: 'steps'; steps: readonly { atNs: number; rateBps: number }[]; periodNs?: number }
+  /** A mahimahi trace: at each of these milliseconds up to 1504 bytes may leave; ascending. After the last it begins again. */
+  | { kind: 'opportunities'; ms: readonly number[] };
+
 /** Whether packets may be marked instead of dropped. */
 export function linkMarks(spec: LinkSpec): boolean {
-  return spec.ecnPackets !== undefined || spec.aqm?.ecn === true;
+  return spec.ecnPackets !== undefined || spec.ecnBytes !== undefined || spec.aqm?.ecn === true;
 }
 
 const RATES: Record<string, number> = { bit: 1, kbit: 1e3, mbit: 1e6, gbit: 1e9 };

@@ -9,6 +9,7 @@ export {
   type Burst,
   CC_MEMBERS,
   type CcMember,
+  type CongestionEvent,
   CongestionOps,
   congestionControls,
   type DataPacket,
