@@ -18,7 +18,7 @@ export interface WirePacket {
 /** The bottleneck: what waits, served at the link's rate, then half of the propagation delay. */
 export class Bottleneck<P extends WirePacket> {
   readonly #simulator: Simulator;
-  readonly #spec: LinkSpec;
+  readonly spec: LinkSpec;
   readonly #random: Random;
   readonly #deliver: (packet: P) => void;
   readonly #queue: Discipline<P>;
@@ -46,7 +46,7 @@ export class Bottleneck<P extends WirePacket> {
   constructor(simulator: Simulator, spec: LinkSpec, random: Random, deliver: (packet: P) => void) {
     checkLink(spec);
     this.#simulator = simulator;
-    this.#spec = spec;
+    this.spec = spec;
     this.#random = random;
     this.#deliver = deliver;
     this.#dropList = new Set(spec.dropList);
@@ -61,7 +61,7 @@ export class Bottleneck<P extends WirePacket> {
   }
 
   send(packet: P): void {
-    const { loss } = this.#spec;
+    const { loss } = this.spec;
     const number = this.sent++;
     if (this.#dropList.has(number) || (loss > 0 && this.#random.unit() < loss)) {
       this.lost++;
@@ -87,12 +87,12 @@ export class Bottleneck<P extends WirePacket> {
 
   #idlePackets(size: number): number {
     const busy = this.#sending.packets > 0;
-    return busy ? 0 : ((this.#simulator.now - this.#idleSince) * this.#spec.rateBps) / (size * 8e9);
+    return busy ? 0 : ((this.#simulator.now - this.#idleSince) * this.spec.rateBps) / (size * 8e9);
   }
 
   /** When a stall that is going on ends, now if there is none. */
   #stalledUntil(): number {
-    const { stall } = this.#spec;
+    const { stall } = this.spec;
     const { now } = this.#simulator;
     return stall !== undefined && now >= stall.atNs && now < stall.atNs + stall.forNs ? stall.atNs + stall.forNs : now;
   }
@@ -123,7 +123,7 @@ export class Bottleneck<P extends WirePacket> {
 
   /** Propagation delay, jitter, and what makes a packet late. */
   #travelTime(): number {
-    const { rttNs, jitterNs, reorder } = this.#spec;
+    const { rttNs, jitterNs, reorder } = this.spec;
     const { now } = this.#simulator;
     if (reorder !== undefined && this.#random.unit() < reorder.share) return rttNs / 2 + reorder.byNs;
     if (jitterNs === undefined) return rttNs / 2;
