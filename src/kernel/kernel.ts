@@ -5,7 +5,7 @@ import type { GuestMemory, GuestPtr, Machine } from '../machine/index.ts';
 import { seedHash, type Target } from '../target/index.ts';
 import type { Allocator } from './alloc.ts';
 import type { Trampoline } from './attach.ts';
-import { hashPlace } from './cfi.ts';
+import { BHI_THUNK_SIZE, hashPlace } from './cfi.ts';
 import { KernelError } from './error.ts';
 import type { BpfMap } from './maps.ts';
 import { noRuns, type ProgramRuns } from './prog_enter.ts';
@@ -14,6 +14,7 @@ import type { RingRecord } from './ringbuf.ts';
 import type { StructOpsMap } from './struct_ops.ts';
 import type { Symbols } from './symbols.ts';
 import type { TextCallSite } from './text.ts';
+import { BHI_THUNKS } from './thunks.ts';
 import { BpfTimers } from './timers.ts';
 import type { Argument, GateCall, StructOpsDef } from './types.ts';
 
@@ -39,7 +40,7 @@ export interface KernelParts {
 }
 
 /** Ticks a second (CONFIG_HZ). */
-export const HZ = 1000;
+export const HZ = 250;
 /** jiffies start five minutes before their low half wraps (INITIAL_JIFFIES). */
 const INITIAL_JIFFIES = 2 ** 32 - 300 * HZ;
 
@@ -59,6 +60,8 @@ export class Kernel {
   readonly percpuBase: GuestPtr;
   readonly modifiable: ReadonlySet<string>;
   readonly random: Random;
+  /** What blinding hides constants with; programs do not see it. */
+  readonly blinding: Random;
   /** The kernel's log, and what programs print. */
   readonly log: string[] = [];
   readonly trace: string[] = [];
@@ -101,6 +104,7 @@ export class Kernel {
     this.percpuBase = parts.percpuBase;
     this.modifiable = parts.modifiable;
     this.random = new Random(parts.seed);
+    this.blinding = new Random(~parts.seed);
     this.#jiffies = parts.jiffies;
     this.machine.onFault = (machine, fault) => {
       const resume = warnOfCfi(this, fault);
@@ -177,6 +181,17 @@ export class Kernel {
     if (place === undefined) return 0;
     const bytes = this.memory.copyNofault((func - place.before) >>> 0, 4);
     return bytes === undefined ? 0 : (bytes[0]! | (bytes[1]! << 8) | (bytes[2]! << 16) | (bytes[3]! << 24)) >>> 0;
+  }
+
+  /**
+   * How many argument registers a function has, `cfi_get_func_arity` (arch/x86/kernel/alternative.c, 6.18): the distance in
+   * thunks of what its preamble's last four bytes would call. Only FineIBT+BHI uses it.
+   */
+  cfiFuncArity(func: GuestPtr): number {
+    const bytes = this.target.features.cfiBhi ? this.memory.copyNofault((func - 4) >>> 0, 4) : undefined;
+    if (bytes === undefined) return 0;
+    const target = func + new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true);
+    return Math.floor((target - this.symbol(BHI_THUNKS)) / BHI_THUNK_SIZE);
   }
 
   /** What callers check for a prototype of the kernel's BTF, seeded; undefined if CFI is off, or BTF cannot say the C type. */
