@@ -1,4 +1,4 @@
-import { formatLink, type LinkSpec } from '../net/index.ts';
+import { bufferInPackets, formatLink, type LinkSpec } from '../net/index.ts';
 import type { FlowReport, FlowSample } from '../subsystems/index.ts';
 import type { RunDocument } from './_simulate.ts';
 
@@ -58,7 +58,7 @@ const PANELS: readonly Panel[] = [
     unit: 'packets',
     height: 110,
     traces: [{ label: 'queued', style: 'main', of: ({ queuePackets }) => queuePackets }],
-    level: ({ bufferPackets }) => ({ value: bufferPackets, label: 'buffer' }),
+    level: (link) => ({ value: bufferInPackets(link), label: 'buffer' }),
   },
 ];
 
