@@ -1,5 +1,5 @@
 import { hex32, hex64 } from '../base/index.ts';
-import { type Kernel, KernelOops, type StructOpsMap } from '../kernel/index.ts';
+import { type Kernel, KernelOops, type StructOpsMap, type StructOpsState } from '../kernel/index.ts';
 import type { LinkSpec } from '../net/index.ts';
 import type { ResolvedObject } from '../object/index.ts';
 import { type FlowReport, type FlowSample, type FlowSpec, type OpCall, runFlows } from '../subsystems/index.ts';
@@ -22,9 +22,13 @@ export interface RunDocument {
   link: LinkSpec;
   seconds: number;
   ops: {
+    /** Of the struct_ops map, and how it stood once the tables were registered, as bpftool tells it. */
+    id: number;
     name: string;
     type: string;
-    members: { member: string; program: string; hash: string; typeId: string | null; address: string }[];
+    refcnt: number;
+    state: StructOpsState;
+    members: { member: string; program: string; hash: string; typeId: string | null; address: string; calls: number }[];
   }[];
   calls: number;
   callsByMember: Record<string, number>;
@@ -52,7 +56,7 @@ export interface SimulateOptions {
   flows?: number;
   /** The table to drive, if an object has several. */
   table?: string | undefined;
-  onSample?: (sample: FlowSample, share: number) => void;
+  onSample?: (flow: string, sample: FlowSample, share: number) => void;
   onCall?: ((call: OpCall) => void) | undefined;
 }
 
@@ -112,7 +116,7 @@ export function simulate(
       kernel,
       { link, flows: specs(controls, options.flows ?? 1), seconds, seed: choice.seed },
       {
-        ...(onSample === undefined ? {} : { onSample: (_flow, sample, share) => onSample(sample, share) }),
+        ...(onSample === undefined ? {} : { onSample }),
         ...(onCall === undefined ? {} : { onCall }),
       },
     );
@@ -131,6 +135,10 @@ export function simulate(
     document.callsByMember[member] = count;
     document.calls += count;
   }
+  maps.forEach((map, i) => {
+    const counts = kernel.tableCalls.get(map.kdata);
+    for (const member of document.ops[i]!.members) member.calls = counts?.get(member.member) ?? 0;
+  });
   return document;
 }
 
@@ -153,14 +161,19 @@ function nameOf(kernel: Kernel, map: StructOpsMap): string {
 
 function describeTable(kernel: Kernel, map: StructOpsMap): RunDocument['ops'][number] {
   return {
+    id: map.id,
     name: map.name,
     type: map.type,
+    // Without the reference of the one who made it (bpf_struct_ops_map_sys_lookup_elem).
+    refcnt: Math.max(0, map.refcount - 1),
+    state: map.state,
     members: map.members.map(({ member, program, hash, typeId, address }) => ({
       member,
       program: program.name,
       hash: hex32(hash),
       typeId: typeId === undefined ? null : hex32(typeId),
       address: hex64(kernel.memory.address(address)),
+      calls: 0,
     })),
   };
 }

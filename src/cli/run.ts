@@ -2,6 +2,7 @@ import { parseLink } from '../net/index.ts';
 import { judge, parseAssertion, type Verdict } from './_asserts.ts';
 import { TextFile } from './_files.ts';
 import { html } from './_html.ts';
+import { live } from './_live.ts';
 import { callLine, csv, junit } from './_reports.ts';
 import { printRuns } from './_run_print.ts';
 import { isScenario, readScenario, type ScenarioFile } from './_scenario.ts';
@@ -10,7 +11,7 @@ import { svg } from './_svg.ts';
 import { CliError } from './error.ts';
 import { faultsForObject, printFaults } from './faults.ts';
 import { COMMON, number, parse, seconds } from './options.ts';
-import { green, json, out, progress } from './print.ts';
+import { green, json, out } from './print.ts';
 import { CFI_MODES, chooseKernel, openFor, targetFor } from './session.ts';
 
 export const RUN_USAGE = `usage: trampet run OBJ|SCENARIO.yaml [options]
@@ -71,21 +72,23 @@ export function run(args: string[]): number {
   const objects = [...scenario.objects, ...values.vs].map((name) => openFor(name, choice));
   const calls = values.jsonl === undefined ? undefined : new TextFile(values.jsonl);
   const modes = values['all-cfi'] ? CFI_MODES : [choice.cfi];
-  const documents = modes.map((cfi) =>
-    simulate(objects, choice, {
-      cfi,
-      flows,
-      link,
-      seconds: time,
-      table: values.table ?? scenario.table,
-      onSample: ({ t, cwnd }, share) =>
-        progress(
-          `${cfi.padEnd(7)} ${'█'.repeat(Math.round(share * 30)).padEnd(30, '░')} ${t.toFixed(1)} s  cwnd ${cwnd}`,
-        ),
-      onCall: calls && ((call) => calls.write(callLine(cfi, call))),
-    }),
-  );
-  progress('');
+  const object = objects.map(({ file }) => file.name).join(' vs ');
+  const documents = modes.map((cfi) => {
+    const shown = live({ object, cfi, link, seconds: time }, !values.json);
+    try {
+      return simulate(objects, choice, {
+        cfi,
+        flows,
+        link,
+        seconds: time,
+        table: values.table ?? scenario.table,
+        onSample: (flow, sample, share) => shown.sample(flow, sample, share),
+        onCall: calls && ((call) => calls.write(callLine(cfi, call))),
+      });
+    } finally {
+      shown.end();
+    }
+  });
   calls?.close();
   const verdicts = documents.map((document) => assertions.map((assertion) => judge(assertion, document)));
   for (const [file, text] of [
