@@ -2,7 +2,14 @@ import { hex32, hex64 } from '../base/index.ts';
 import { type Kernel, KernelOops, type StructOpsMap, type StructOpsState } from '../kernel/index.ts';
 import type { LinkSpec } from '../net/index.ts';
 import type { ResolvedObject } from '../object/index.ts';
-import { type FlowReport, type FlowSample, type FlowSpec, type OpCall, runFlows } from '../subsystems/index.ts';
+import {
+  type FlowReport,
+  type FlowSample,
+  type FlowSpec,
+  type OpCall,
+  runFlows,
+  type SenderEvent,
+} from '../subsystems/index.ts';
 import type { CfiMode, KernelFault } from '../target/index.ts';
 import { CliError } from './error.ts';
 import { faultsForObject } from './faults.ts';
@@ -58,6 +65,7 @@ export interface SimulateOptions {
   table?: string | undefined;
   onSample?: (flow: string, sample: FlowSample, share: number) => void;
   onCall?: ((call: OpCall) => void) | undefined;
+  onSender?: ((event: SenderEvent) => void) | undefined;
 }
 
 /**
@@ -69,7 +77,7 @@ export function simulate(
   choice: KernelChoice,
   options: SimulateOptions,
 ): RunDocument {
-  const { cfi, link, seconds, onSample, onCall } = options;
+  const { cfi, link, seconds, onSample, onCall, onSender } = options;
   const session = startSession(objects[0]!, choice, cfi);
   const { kernel } = session;
   const maps: StructOpsMap[] = [];
@@ -118,6 +126,7 @@ export function simulate(
       {
         ...(onSample === undefined ? {} : { onSample }),
         ...(onCall === undefined ? {} : { onCall }),
+        ...(onSender === undefined ? {} : { onSender }),
       },
     );
     document.flows = flows;

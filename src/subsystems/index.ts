@@ -30,6 +30,7 @@ export {
   runFlows,
   type Scenario,
   Sender,
+  type SenderEvent,
   type SenderOptions,
   TcpSock,
   tcpSubsystem,

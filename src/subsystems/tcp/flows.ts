@@ -4,7 +4,7 @@ import { Bottleneck, linkMarks, Simulator } from '../../net/index.ts';
 import { Connection } from './connection.ts';
 import type { CcMember } from './ops.ts';
 import type { DataPacket } from './receiver.ts';
-import type { OpCall, Scenario } from './scenario.types.ts';
+import type { OpCall, Scenario, SenderEvent } from './scenario.types.ts';
 import type { CA } from './sock.ts';
 import { findCongestionControl } from './tcp_ca.ts';
 
@@ -62,6 +62,8 @@ export interface FlowsHooks {
   onSample?: (flow: string, sample: FlowSample, share: number) => void;
   /** Called after each call of a member. */
   onCall?: (call: OpCall) => void;
+  /** Called for everything that happens at a sender. */
+  onSender?: (event: SenderEvent) => void;
 }
 
 /** (Σx)² / (n·Σx²); 1 if nothing flowed. */
@@ -103,6 +105,7 @@ export function runFlows(kernel: Kernel, scenario: Scenario, hooks: FlowsHooks =
       });
       connections.push(connection);
       if (hooks.onCall !== undefined) connection.trace(hooks.onCall);
+      if (hooks.onSender !== undefined) connection.watch(hooks.onSender);
       if (spec.startNs === 0) connection.start();
       else simulator.after(spec.startNs, () => connection.start());
       if (spec.stopNs !== undefined) simulator.after(spec.stopNs, () => connection.stop());

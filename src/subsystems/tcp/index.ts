@@ -7,7 +7,7 @@ export { type FlowOptions, type FlowResult, type FlowSample, runFlow } from './f
 export { type FlowReport, type FlowsHooks, type FlowsResult, jainIndex, runFlows } from './flows.ts';
 export { CC_MEMBERS, type CcMember, CongestionOps } from './ops.ts';
 export { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
-export type { FlowSource, FlowSpec, OpCall, Scenario } from './scenario.types.ts';
+export type { FlowSource, FlowSpec, OpCall, Scenario, SenderEvent } from './scenario.types.ts';
 export { Sender, type SenderOptions } from './sender.ts';
 export { TcpSock } from './sock.ts';
 export { congestionControls, findCongestionControl, forgetSocket, registerSocket, tcpSubsystem } from './tcp_ca.ts';

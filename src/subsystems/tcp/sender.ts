@@ -79,6 +79,16 @@ export class Sender {
     return this.#output.retransmits;
   }
 
+  /** Calls `listener` with the number of each segment that is found to be lost. */
+  set onLost(listener: (seq: number) => void) {
+    this.#board.onLost = ({ seq }) => listener(seq);
+  }
+
+  /** The shortest round-trip time of late, microseconds; infinite without any. */
+  get minRttUs(): number {
+    return this.#board.minRtt.us;
+  }
+
   /** The SYN-ACK arrives, and the connection is established: tcp_rcv_synsent_state_process, tcp_init_transfer. */
   start(): void {
     const { sock } = this;
