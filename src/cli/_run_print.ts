@@ -1,5 +1,5 @@
 import { formatLink } from '../net/index.ts';
-import type { FlowReport } from '../subsystems/index.ts';
+import { lossOf } from './_figures.ts';
 import { flowColor, HEIGHT, LEAST_HEIGHT, picture } from './_picture.ts';
 import type { RunDocument } from './_simulate.ts';
 import { printMismatches } from './faults.ts';
@@ -93,12 +93,6 @@ function printFlows({ flows, fairness }: RunDocument, columns: number): void {
     const sum = flows.reduce((all, { goodputBps }) => all + goodputBps, 0);
     out(`all ${(sum / 1e6).toFixed(2)} Mbit/s, fairness ${fairness!.toFixed(3)}`);
   }
-}
-
-/** Share of a flow's packets that did not arrive, whether the queue dropped them or they were lost on the way. */
-export function lossOf({ segments, dropped, lost }: FlowReport): number {
-  const all = segments + dropped + lost;
-  return all === 0 ? 0 : (dropped + lost) / all;
 }
 
 const percent = (share: number) => (share === 0 ? '0' : `${Number((share * 100).toPrecision(2))} %`);

@@ -52,6 +52,8 @@ export interface RunDocument {
   flows: FlowReport[];
   /** Jain's index of the flows' goodputs: 1 if all are equal; null if the guest died. */
   fairness: number | null;
+  /** What happened at which second besides the flows' own doing. */
+  marks: { t: number; label: string }[];
   trace: string[];
 }
 
@@ -115,6 +117,7 @@ export function simulate(
     samples: [],
     flows: [],
     fairness: null,
+    marks: [],
     trace: kernel.trace,
   };
   const before = kernel.machine.instructions;

@@ -102,7 +102,7 @@ export function run(args: string[]): number {
   for (const [file, text] of [
     [values.csv, () => csv(documents)],
     [values.svg, () => svg(documents)],
-    [values.html, () => html(documents)],
+    [values.html, () => html(documents, verdicts)],
     [values.junit, () => junit(documents, verdicts)],
   ] as const)
     if (file !== undefined) writeText(file, text());
