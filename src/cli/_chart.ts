@@ -1,4 +1,4 @@
-import type { LinkSpec } from '../net/index.ts';
+import { bufferInPackets, type LinkSpec } from '../net/index.ts';
 import type { FlowReport, FlowSample } from '../subsystems/index.ts';
 
 /** What a chart is drawn of. */
@@ -70,7 +70,7 @@ const PANELS: readonly Panel[] = [
     unit: 'packets',
     of: ({ queuePackets }) => queuePackets,
     shared: true,
-    level: ({ bufferPackets }) => ({ value: bufferPackets, label: 'buffer' }),
+    level: (link) => ({ value: bufferInPackets(link), label: 'buffer' }),
   },
 ];
 

@@ -36,6 +36,8 @@ export interface BpfMap {
   lookup(key: Uint8Array): GuestPtr;
   update(key: Uint8Array, value: Uint8Array, flags: number): number;
   delete(key: Uint8Array): number;
+  /** What is kept about a socket is freed with it (sk_storage). */
+  forgetSocket?(socket: GuestPtr): void;
   /** Keys in an order of the map's own. */
   keys(): Iterable<Uint8Array>;
   free(): void;

@@ -1,5 +1,6 @@
-import type { Kernel } from '../../kernel/index.ts';
-import type { LinkSpec, Simulator } from '../../net/index.ts';
+import { errnoName } from '../../base/index.ts';
+import { type Kernel, KernelError } from '../../kernel/index.ts';
+import type { Simulator } from '../../net/index.ts';
 import type { FlowReport, FlowSample } from './flows.ts';
 import { type CcMember, CongestionOps } from './ops.ts';
 import { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
@@ -7,7 +8,8 @@ import type { FlowSource, FlowSpec, OpCall, SenderEvent } from './scenario.types
 import { MSS } from './scoreboard.ts';
 import { Sender } from './sender.ts';
 import { CA, type CaState, TCP_INFINITE_SSTHRESH } from './sock.ts';
-import { findCongestionControl, forgetSocket, registerSocket } from './tcp_ca.ts';
+import { forgetSocket, registerSocket, setCongestionControl } from './sockets.ts';
+import { findCongestionControl } from './tcp_ca.ts';
 import { traceCalls } from './trace_calls.ts';
 import type { Burst } from './writer.ts';
 
@@ -22,12 +24,15 @@ type WithoutPlace<E> = E extends unknown ? Omit<E, 'flow' | 'ns'> : never;
 
 /** What a connection runs on. */
 export interface ConnectionOptions {
-  link: LinkSpec;
-  /** Whether the link marks ECN-capable packets. */
+  /** Round-trip time without queues, nanoseconds. */
+  rttNs: number;
+  /** Whether a link on the way marks ECN-capable packets. */
   marks: boolean;
   /** Simulated seconds that the scenario lasts. */
   seconds: number;
   send: (packet: DataPacket) => void;
+  /** Packets that wait on the way. */
+  queued: () => number;
 }
 
 /** Both ends of one flow, and what is counted about it. */
@@ -39,7 +44,8 @@ export class Connection {
   readonly #simulator: Simulator;
   readonly #ops: CongestionOps;
   readonly #endNs: number;
-  #phase: 'new' | 'on' | 'over' = 'new';
+  readonly #queued: () => number;
+  #on = true;
   /** Microseconds, one for each sample that the sender took. */
   #rtts: number[] = [];
   #rttSum = 0;
@@ -56,24 +62,30 @@ export class Connection {
   marked = 0;
 
   constructor(kernel: Kernel, simulator: Simulator, spec: FlowSpec, options: ConnectionOptions) {
-    const kdata = findCongestionControl(kernel, spec.congestion)!;
-    const flags = kernel.memory.u32(kdata + kernel.field('tcp_congestion_ops', 'flags').offset);
+    const kdata = findCongestionControl(kernel, spec.congestion);
+    if (kdata === undefined)
+      throw new KernelError(
+        `congestion control '${spec.congestion}' is not registered: -ENOENT`,
+        'ENOENT',
+        `flow '${spec.name}'`,
+      );
     this.#kernel = kernel;
     this.#simulator = simulator;
     this.spec = spec;
+    this.#queued = options.queued;
     this.#endNs = Math.min(spec.stopNs ?? Number.POSITIVE_INFINITY, options.seconds * 1e9);
     this.#ops = new CongestionOps(kernel, kdata);
     this.#ops.onCall = (member) => {
       this.#calls[member] = (this.#calls[member] ?? 0) + 1;
     };
     // Acknowledgments see the delay, but neither queue nor loss.
-    this.receiver = new Receiver(simulator, (flags & NEEDS_ECN) !== 0, (ack) => {
-      simulator.after(options.link.rttNs / 2, () => this.#onAck(ack));
+    this.receiver = new Receiver(simulator, (this.#ops.flags & NEEDS_ECN) !== 0, (ack) => {
+      simulator.after(options.rttNs / 2, () => this.#onAck(ack));
     });
     const source = burstsOf(spec.source, (this.#endNs - spec.startNs) / 1e9);
     this.sender = new Sender(kernel, simulator, this.#ops, {
       ecn: options.marks,
-      handshakeRtt: options.link.rttNs,
+      handshakeRtt: options.rttNs,
       send: (packet) => {
         this.#tell({ kind: 'sent', seq: packet.seq, bytes: packet.size });
         options.send(packet);
@@ -81,7 +93,7 @@ export class Connection {
       ...(source === undefined ? {} : { source }),
     });
     this.sender.recovery.onState = (state) => this.#enter(state);
-    registerSocket(kernel, this.sender.sock);
+    registerSocket(kernel, this.sender.sock, this.#ops);
   }
 
   /** Tells `listener` of every call of a member. */
@@ -116,7 +128,6 @@ export class Connection {
 
   /** The connection is established, and the application begins to write. */
   start(): void {
-    this.#phase = 'on';
     this.#stateSince = this.#simulator.now;
     this.#sampledAt = this.#simulator.now;
     this.sender.start();
@@ -126,17 +137,27 @@ export class Connection {
 
   /** The connection is reset, and its memory is free. */
   stop(): void {
-    if (this.#phase === 'over') return;
-    const started = this.#phase === 'on';
-    this.#phase = 'over';
-    if (started) this.#enter(this.#state);
+    if (!this.#on) return;
+    this.#on = false;
+    this.#enter(this.#state);
     this.sender.stop();
     forgetSocket(this.#kernel, this.sender.sock);
     this.#ops.release();
   }
 
+  /** The application asks for another congestion control. @throws KernelError with the errno that it gets */
+  setCongestion(name: string): void {
+    const err = setCongestionControl(this.#kernel, this.sender.sock.pointer, name);
+    if (err !== 0)
+      throw new KernelError(
+        `setsockopt(TCP_CONGESTION, '${name}'): ${errnoName(err)}`,
+        errnoName(err).slice(1),
+        `flow '${this.spec.name}'`,
+      );
+  }
+
   #onAck(ack: AckPacket): void {
-    if (this.#phase !== 'on') return;
+    if (!this.#on) return;
     this.#tell({ kind: 'acked', ack: ack.ack, sacks: ack.sacks });
     this.sender.onAck(ack);
     this.#noteRtt();
@@ -158,8 +179,8 @@ export class Connection {
   }
 
   /** The flow at this moment; undefined while it is off. */
-  sample(queuePackets: number): FlowSample | undefined {
-    if (this.#phase !== 'on') return undefined;
+  sample(): FlowSample | undefined {
+    if (!this.#on) return undefined;
     const { sock } = this.sender;
     const { now } = this.#simulator;
     const ssthresh = sock.get('snd_ssthresh');
@@ -171,7 +192,7 @@ export class Connection {
       srttMs: (sock.get('srtt_us') >> 3) / 1000,
       inFlight: sock.inFlight(),
       rateBps: now > this.#sampledAt ? ((segments - this.#sampledSegments) * MSS * 8e9) / (now - this.#sampledAt) : 0,
-      queuePackets,
+      queuePackets: this.#queued(),
     };
     this.#sampledAt = now;
     this.#sampledSegments = segments;

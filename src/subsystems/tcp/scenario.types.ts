@@ -21,12 +21,28 @@ export interface FlowSpec {
   /** Simulated nanoseconds since the scenario began; without `stopNs` the flow lasts to the end. */
   startNs: number;
   stopNs?: number;
+  /** Which bottlenecks of a parking lot its data passes (default: every one there is). */
+  crosses?: 'first' | 'second' | 'both';
 }
 
-/** Flows that share a link. */
+/** `setsockopt(TCP_CONGESTION)` on the socket of a flow that runs. */
+export interface CongestionEvent {
+  /** Simulated nanoseconds since the scenario began. */
+  atNs: number;
+  /** Name of the flow. */
+  flow: string;
+  /** Name of a registered congestion control. */
+  congestion: string;
+}
+
+/** Flows that share a link, or two links one behind the other (a parking lot). */
 export interface Scenario {
   link: LinkSpec;
+  /** The second bottleneck; a flow that crosses both has the sum of their delays. */
+  second?: LinkSpec;
   flows: FlowSpec[];
+  /** Changes of congestion control while flows run. */
+  events?: readonly CongestionEvent[];
   /** Simulated seconds. */
   seconds: number;
   /** For random loss and everything else that is random. */
