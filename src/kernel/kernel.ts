@@ -10,10 +10,12 @@ import { KernelError } from './error.ts';
 import type { BpfMap } from './maps.ts';
 import { noRuns, type ProgramRuns } from './prog_enter.ts';
 import { toOops, warnOfCfi } from './report.ts';
+import type { RingRecord } from './ringbuf.ts';
 import type { StructOpsMap } from './struct_ops.ts';
 import type { Symbols } from './symbols.ts';
 import type { TextCallSite } from './text.ts';
 import { BHI_THUNKS } from './thunks.ts';
+import { BpfTimers } from './timers.ts';
 import type { Argument, GateCall, StructOpsDef } from './types.ts';
 
 /** Everything that boot prepares. */
@@ -68,6 +70,10 @@ export class Kernel {
   /** Trampolines of traced functions, by the function's address (trampoline_table). */
   readonly trampolines = new Map<GuestPtr, Trampoline>();
   readonly runs: ProgramRuns = noRuns();
+  /** Timers of programs; who moves the clock fires them. */
+  readonly timers = new BpfTimers(this);
+  /** Reads the records of all ring buffers as they are submitted; without it they wait for `RingbufMap.consume`. */
+  onRecord: ((record: RingRecord) => void) | undefined;
   /** Indirect calls of ops members so far, by member. */
   readonly calls = new Map<string, number>();
   /** The same for each table that there is, by its address. */
@@ -243,6 +249,11 @@ export class Kernel {
       if (this.#depth === 0 && this.#waiting.length > 0) for (const work of this.#waiting.splice(0)) work();
     }
     return { lo: machine.resultLo, hi: machine.resultHi };
+  }
+
+  /** The map whose `struct bpf_map` is at an address. */
+  mapAt(pointer: GuestPtr): BpfMap | undefined {
+    return this.maps.find((map) => map.pointer === pointer);
   }
 
   /** Does `work` once no guest code can be in what it frees (call_rcu): when no call into the guest is under way. */

@@ -115,6 +115,7 @@ export function runFlows(kernel: Kernel, scenario: Scenario, hooks: FlowsHooks =
     [first, last].filter((hop, i) => hop !== undefined && spec.crosses !== (i === 0 ? 'second' : 'first'));
   const epoch = kernel.now();
   simulator.onTime = (now) => kernel.setTime(epoch + now);
+  kernel.timers.attach((at, fire) => void simulator.after(at - epoch - simulator.now, fire));
   try {
     flows.forEach((spec, index) => {
       const hops = path(spec) as Bottleneck<DataPacket>[];
@@ -153,6 +154,7 @@ export function runFlows(kernel: Kernel, scenario: Scenario, hooks: FlowsHooks =
       });
     }
   } finally {
+    kernel.timers.detach();
     connections.forEach((connection) => {
       connection.stop();
     });
