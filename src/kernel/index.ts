@@ -30,6 +30,7 @@ export {
   type StructOpsMember,
   type StructOpsState,
 } from './struct_ops.ts';
+export { itsThunkSize, mayHoldItsThunk } from './thunks.ts';
 export type { BpfTimers, Clock } from './timers.ts';
 export type {
   Argument,

@@ -1,12 +1,15 @@
+import type { Btf } from '../../btf/index.ts';
 import type { VerifierEnv } from '../core/env.ts';
 import { typeStr } from '../core/log.ts';
 import { markChainPrecision } from '../core/precise.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegUnknown, registerIsNull } from '../core/regs.ts';
-import { copyReg, type Env, type MapInfo, RegState, reject, type StackSlot } from '../core/types.ts';
+import { copyReg, type Env, type MapInfo, type RecordField, RegState, reject, type StackSlot } from '../core/types.ts';
 import { isConst, tnumText } from '../domain/index.ts';
 import type { HelperProto } from '../tables/helpers.table.ts';
+import type { DynptrFacts } from './dynptr.ts';
 import { constOff, smax, smin, umax } from './numbers.ts';
+import { markNotNull } from './pointers.ts';
 import * as R from './region.ts';
 import { checkStackBounds, frameOf } from './stack.ts';
 import { unsupported } from './unsupported.ts';
@@ -31,6 +34,14 @@ export interface CallMeta {
   subprogno: number;
   /** Constant key into an array, or -1. */
   constKey: number;
+  /** The initialized dynptr among the arguments. */
+  dynptr: DynptrFacts | null;
+  /** The field that is exchanged. */
+  kptr: RecordField | null;
+  /** Type of the per-processor variable that is asked for. */
+  retBtf: Btf | null;
+  retBtfId: number;
+  objectOfCpu: boolean;
 }
 
 function scrub(slot: StackSlot): void {
@@ -55,7 +66,7 @@ function checkStackRange(
   const frame = frameOf(env, reg);
   if (meta?.raw && fixed) {
     for (let at = from; at < end; at++) {
-      if (frame.stack[(-at - 1) >> 3]?.slotType[(-at - 1) & 7] === T.STACK_DYNPTR) {
+      if (frame.peekSlot((-at - 1) >> 3)?.slotType[(-at - 1) & 7] === T.STACK_DYNPTR) {
         reject(env, 'EACCES', `potential write to dynptr at off=${at} disallowed`);
       }
     }
@@ -64,7 +75,7 @@ function checkStackRange(
     return;
   }
   for (let at = from; at < end; at++) {
-    const slot = frame.stack[(-at - 1) >> 3]!;
+    const slot = frame.slot((-at - 1) >> 3);
     const byte = (-at - 1) & 7;
     const type = slot.slotType[byte]!;
     (env as VerifierEnv).live.markRead(env, frame.frameno, env.insnIdx, (-at - 1) >> 3);
@@ -135,10 +146,10 @@ export function checkSizeArgument(
   regno: number,
   access: number,
   zeroSizeAllowed: boolean,
-  meta: CallMeta,
+  meta: CallMeta | null,
 ): void {
   const reg = env.reg(regno);
-  meta.sizeMax = { lo: reg.umaxLo, hi: reg.umaxHi, s32: reg.umaxLo };
+  if (meta) meta.sizeMax = { lo: reg.umaxLo, hi: reg.umaxHi, s32: reg.umaxLo };
   R.checkSizeBounds(env, regno, zeroSizeAllowed);
   checkHelperMemory(env, regno - 1, umax(reg), access, zeroSizeAllowed, isConst(reg) ? meta : null);
   markChainPrecision(env, regno);
@@ -151,8 +162,7 @@ export function checkMemoryArgument(env: Env, regno: number, size: number): void
   const saved = new RegState();
   copyReg(saved, reg);
   const mayBeNull = (reg.type & T.PTR_MAYBE_NULL) !== 0;
-  if (mayBeNull && reg.map?.inner) unsupported(env, 'an inner map as a memory argument');
-  reg.type &= ~T.PTR_MAYBE_NULL;
+  if (mayBeNull) markNotNull(reg);
   checkHelperMemory(env, regno, size, R.BPF_READ, true, null);
   checkHelperMemory(env, regno, size, R.BPF_WRITE, true, null);
   if (mayBeNull) copyReg(reg, saved);
