@@ -15,7 +15,7 @@ export {
 } from './flows.ts';
 export { CC_MEMBERS, type CcMember, CongestionOps } from './ops.ts';
 export { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
-export type { CongestionEvent, FlowSource, FlowSpec, OpCall, Scenario } from './scenario.types.ts';
+export type { CongestionEvent, FlowSource, FlowSpec, OpCall, Scenario, SenderEvent } from './scenario.types.ts';
 export { Sender, type SenderOptions } from './sender.ts';
 export { TcpSock } from './sock.ts';
 export { forgetSocket, registerSocket, setCongestionControl } from './sockets.ts';

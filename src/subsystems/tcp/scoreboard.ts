@@ -48,6 +48,8 @@ export class Scoreboard {
   una = 0;
   next = 0;
   readonly sock: TcpSock;
+  /** Called when a segment, or its retransmission, is found to be lost. */
+  onLost: ((segment: Segment) => void) | undefined;
   /** Newest segment that was delivered, by time of sending (tp->rack). */
   #rackSentAt = -1;
   #rackSeq = -1;
@@ -288,6 +290,7 @@ export class Scoreboard {
     } else return;
     segment.lost = true;
     sock.add('lost', 1);
+    this.onLost?.(segment);
   }
 
   /** Nothing was lost after all: the part of tcp_undo_cwnd_reduction that unmarks. */
