@@ -103,21 +103,6 @@ function regSafe(old: RegView, cur: RegView, ids: IdMap, exact: number): boolean
   }
 }
 
-const UNBOUND: RegView = unbound();
-
-function unbound(): RegState {
-  const reg = new RegState();
-  reg.type = T.SCALAR_VALUE;
-  return reg;
-}
-
-/** The scalar that a load of the whole slot gives, or null (`scalar_reg_for_stack`). */
-function scalarIn({ slotType, spilled }: SlotView): RegView | null {
-  if (slotType[0] === T.STACK_SPILL) return spilled.type === T.SCALAR_VALUE ? spilled : null;
-  for (let i = 0; i < 8; i++) if (slotType[i] !== T.STACK_MISC && slotType[i] !== T.STACK_INVALID) return null;
-  return UNBOUND;
-}
-
 /** `stacksafe`: every byte that the old state knew is known as well or better. */
 function stackSafe(old: FuncState, cur: FuncState, ids: IdMap, exact: number): boolean {
   for (let i = 0; i < old.depth; i++) {
@@ -136,30 +121,42 @@ function stackSafe(old: FuncState, cur: FuncState, ids: IdMap, exact: number): b
         break;
       }
       if (kind !== now) return false;
-      if (j !== 7) continue;
-      const x = a.spilled;
-      const y = b.spilled;
-      if (kind === T.STACK_SPILL && !regSafe(x, y, ids, exact)) return false;
-      if (kind === T.STACK_DYNPTR)
-        if (
-          x.dynptrType !== y.dynptrType ||
-          x.dynptrFirstSlot !== y.dynptrFirstSlot ||
-          !ids.same(x.refObjId, y.refObjId)
-        )
-          return false;
-      if (kind === T.STACK_ITER)
-        if (
-          x.iterBtf !== y.iterBtf ||
-          x.iterBtfId !== y.iterBtfId ||
-          x.iterState !== y.iterState ||
-          !ids.same(x.refObjId, y.refObjId)
-        )
-          return false;
-      if (kind === T.STACK_IRQ_FLAG && (!ids.same(x.refObjId, y.refObjId) || x.irqKfuncClass !== y.irqKfuncClass))
-        return false;
+      if (j === 7 && !slotSafe(kind, a.spilled, b.spilled, ids, exact)) return false;
     }
   }
   return true;
+}
+
+/** What a load of all eight bytes gives: the scalar spilled there, or any number from bytes of no meaning. */
+function scalarIn({ slotType, spilled }: SlotView): RegView | null {
+  if (slotType[0] === T.STACK_SPILL && spilled.type === T.SCALAR_VALUE) return spilled;
+  return slotType.every((kind) => kind === T.STACK_MISC || kind === T.STACK_INVALID) ? ANY_NUMBER : null;
+}
+
+const ANY_NUMBER = Object.assign(new RegState(), { type: T.SCALAR_VALUE });
+
+/** Two slots of one kind, by what is remembered of them. */
+function slotSafe(kind: number, x: RegView, y: RegView, ids: IdMap, exact: number): boolean {
+  switch (kind) {
+    case T.STACK_SPILL:
+      return regSafe(x, y, ids, exact);
+    case T.STACK_DYNPTR:
+      return (
+        x.dynptrType === y.dynptrType && x.dynptrFirstSlot === y.dynptrFirstSlot && ids.same(x.refObjId, y.refObjId)
+      );
+    case T.STACK_ITER:
+      return (
+        x.type === y.type &&
+        x.iterBtf === y.iterBtf &&
+        x.iterBtfId === y.iterBtfId &&
+        x.iterState === y.iterState &&
+        ids.same(x.refObjId, y.refObjId)
+      );
+    case T.STACK_IRQ_FLAG:
+      return ids.same(x.refObjId, y.refObjId) && x.irqKfuncClass === y.irqKfuncClass;
+    default:
+      return true;
+  }
 }
 
 function refsSafe(old: VerifierState, cur: VerifierState, ids: IdMap): boolean {
