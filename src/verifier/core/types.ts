@@ -164,6 +164,8 @@ export class InsnAux {
   argProg = 0;
   jmpPoint = false;
   prunePoint = false;
+  /** A jump or call leads here. */
+  jumpTarget = false;
   forceCheckpoint = false;
   callsCallback = false;
   /** Set of register numbers read later, bit n = rn (`live_regs_before`). */
