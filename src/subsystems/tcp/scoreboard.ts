@@ -71,7 +71,7 @@ export class Scoreboard {
   }
 
   /** Number of the segment after the highest one that was SACKed (tcp_highest_sack_seq). */
-  get #forward(): number {
+  get forward(): number {
     return this.sock.get('sacked_out') === 0 ? this.una : this.#highest + 1;
   }
 
@@ -90,7 +90,7 @@ export class Scoreboard {
         const segment = this.queue.at(seq);
         if (segment === undefined || segment.sacked) continue;
         if (!segment.everRetransmitted) {
-          if (seq < this.#forward) reordered = Math.min(reordered, seq);
+          if (seq < this.forward) reordered = Math.min(reordered, seq);
           if (!after(segment.end, sock.get('high_seq'))) tally.originalArrived = true;
           if (tally.firstSacked < 0) tally.firstSacked = segment.sentAt;
           tally.lastSacked = segment.sentAt;
@@ -147,10 +147,12 @@ export class Scoreboard {
     return count;
   }
 
-  /** tcp_clean_rtx_queue: segments below the acknowledgment leave. `echo`: the timestamp that came back, if any. */
-  clean(ack: number, echo: number | undefined, tally: AckTally, now: number): void {
+  /**
+   * tcp_clean_rtx_queue: segments below the acknowledgment leave. `forward` as it was before the acknowledgment; `echo`: the
+   * timestamp that came back, if any.
+   */
+  clean(ack: number, forward: number, echo: number | undefined, tally: AckTally, now: number): void {
     const { sock } = this;
-    const forward = this.#forward;
     let { una } = this;
     let reordered = this.next;
     for (let first = this.queue.first; first !== undefined && first.seq < ack; first = this.queue.first) {
@@ -190,7 +192,7 @@ export class Scoreboard {
   /** tcp_check_sack_reordering: segment `seq` arrived after later ones. */
   reordered(seq: number): void {
     const { sock } = this;
-    const distance = this.#forward - seq;
+    const distance = this.forward - seq;
     if (distance <= 0) return;
     if (distance > sock.get('reordering')) sock.set('reordering', Math.min(distance, REORDERING_MAX));
     sock.add('reord_seen', 1);

@@ -162,6 +162,7 @@ export class Sender {
       una: sock.get('snd_una'),
       sacked: sock.get('sacked_out'),
       first: board.una,
+      forward: board.forward,
     };
     sock.set('tcp_mstamp', us);
     if (packet.ack < board.una) {
@@ -183,7 +184,7 @@ export class Sender {
     }
     const tally = newTally();
     board.markSacked(packet, tally, recovery.state, now);
-    board.clean(packet.ack, this.#echoOf(packet), tally, now);
+    board.clean(packet.ack, prior.forward, this.#echoOf(packet), tally, now);
     if (tally.acked > 0) this.#writer.free((sock.get('snd_una') - prior.una) >>> 0, tally.acked);
     const acked = sock.get('delivered') - prior.delivered;
     if (packet.ece) sock.add('delivered_ce', acked);
