@@ -33,6 +33,8 @@ export interface AckTally {
   /** A duplicate was told of (FLAG_DSACKING_ACK), and it was the tail loss probe (FLAG_DSACK_TLP). */
   dsacked: boolean;
   dsackedProbe: boolean;
+  /** Buffers of the send queue that are free again. */
+  buffers: number;
 }
 
 /**
@@ -110,6 +112,7 @@ export class Scoreboard {
         sock.add('sacked_out', 1);
         if (seq > this.#highest) this.#highest = seq;
         this.#tally(segment, tally.rate);
+        tally.buffers += this.#merge(segment, this.queue.at(seq - 1)) + this.#merge(this.queue.at(seq + 1), segment);
       }
     }
     this.una = acked;
@@ -118,6 +121,15 @@ export class Scoreboard {
       this.#deliveredAt = now;
     }
     if (reordered < this.next && (state !== CA.Loss || sock.get('undo_marker') !== 0)) this.reordered(reordered);
+  }
+
+  /** tcp_shift_skb_data: SACKed neighbours share one buffer. How many buffers that frees. */
+  #merge(segment: Segment | undefined, before: Segment | undefined): number {
+    if (segment === undefined || before === undefined || !segment.sacked || segment.merged) return 0;
+    if (!before.sacked || before.retransmitted || segment.retransmitted || before.seq < this.una) return 0;
+    if (((segment.end - segment.start) | 0) !== ((before.end - before.start) | 0)) return 0;
+    segment.merged = true;
+    return 1;
   }
 
   /** tcp_check_dsack, and what tcp_sacktag_one does for a duplicate; how many deliveries it tells of. */
@@ -158,6 +170,7 @@ export class Scoreboard {
     for (let first = this.queue.first; first !== undefined && first.seq < ack; first = this.queue.first) {
       const segment = this.queue.shift();
       tally.acked++;
+      if (!segment.merged) tally.buffers++;
       una = segment.seq + 1;
       sock.set('bytes_acked', sock.get('bytes_acked') + segment.end - segment.start);
       sock.set('snd_una', segment.end);

@@ -185,7 +185,7 @@ export class Sender {
     const tally = newTally();
     board.markSacked(packet, tally, recovery.state, now);
     board.clean(packet.ack, prior.forward, this.#echoOf(packet), tally, now);
-    if (tally.acked > 0) this.#writer.free((sock.get('snd_una') - prior.una) >>> 0, tally.acked);
+    this.#writer.free((sock.get('snd_una') - prior.una) >>> 0, tally.buffers);
     const acked = sock.get('delivered') - prior.delivered;
     if (packet.ece) sock.add('delivered_ce', acked);
     flag |= flagsOf(tally) | (packet.ece ? FLAG.ECE : 0);

@@ -70,8 +70,8 @@ export class Writer {
   }
 
   /** Segments were acknowledged: their memory is free. */
-  free(bytes: number, segments: number): void {
-    this.#sock.add('sk_wmem_queued', -(bytes + OVERHEAD * segments));
+  free(bytes: number, buffers: number): void {
+    this.#sock.add('sk_wmem_queued', -(bytes + OVERHEAD * buffers));
   }
 
   /** Only the write that has begun is ended. */
