@@ -394,6 +394,6 @@ export class Sender {
     const { sock } = this;
     if (sock.get('lost_out') > sock.get('retrans_out') && sock.get('snd_cwnd') > sock.inFlight())
       this.#output.writeLost();
-    if (this.#output.hasUnsent) this.#output.write();
+    this.#output.write();
   }
 }
