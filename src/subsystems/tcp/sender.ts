@@ -172,6 +172,7 @@ export class Sender {
       una: sock.get('snd_una'),
       sacked: sock.get('sacked_out'),
       first: board.una,
+      forward: board.forward,
     };
     sock.set('tcp_mstamp', us);
     if (packet.ack < board.una) {
@@ -193,8 +194,8 @@ export class Sender {
     }
     const tally = newTally();
     board.markSacked(packet, tally, recovery.state, now);
-    board.clean(packet.ack, this.#echoOf(packet), tally, now);
-    if (tally.acked > 0) this.#writer.free((sock.get('snd_una') - prior.una) >>> 0, tally.acked);
+    board.clean(packet.ack, prior.forward, this.#echoOf(packet), tally, now);
+    this.#writer.free((sock.get('snd_una') - prior.una) >>> 0, tally.buffers);
     const acked = sock.get('delivered') - prior.delivered;
     if (packet.ece) sock.add('delivered_ce', acked);
     flag |= flagsOf(tally) | (packet.ece ? FLAG.ECE : 0);
@@ -403,6 +404,6 @@ export class Sender {
     const { sock } = this;
     if (sock.get('lost_out') > sock.get('retrans_out') && sock.get('snd_cwnd') > sock.inFlight())
       this.#output.writeLost();
-    if (this.#output.hasUnsent) this.#output.write();
+    this.#output.write();
   }
 }
