@@ -78,9 +78,12 @@ function shareRows(all: number): number[] {
   return rows;
 }
 
+/** The least that an axis tells apart from nothing. */
+const LEAST = 0.01;
+
 /** Two figures that are easy to read, and at least `value`. */
 function roundUp(value: number): number {
-  if (!(value > 0)) return 1;
+  if (!(value > LEAST)) return value > 0 ? LEAST : 1;
   const power = 10 ** Math.floor(Math.log10(value));
   const factor = [1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9, 10].find(
     (candidate) => candidate * power >= value * (1 - 1e-9),

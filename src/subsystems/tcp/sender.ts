@@ -4,34 +4,23 @@ import { FLAG, flagsOf, newTally, SYN_ACK_FLAGS } from './ack_flags.ts';
 import { GuestStruct } from './guest_struct.ts';
 import { JIFFY, Jiffies, usToJiffies } from './jiffies.ts';
 import type { CongestionOps } from './ops.ts';
-import { Output, type OutputOptions } from './output.ts';
+import { Output } from './output.ts';
 import { expandSndbuf, INITIAL_CWND, updatePacingRate } from './pacing.ts';
-import { type AckFacts, emptyTally, type RateTally, writeRateSample } from './rate.ts';
+import { emptyTally, type RateTally, writeRateSample } from './rate.ts';
 import type { AckPacket } from './receiver.ts';
 import { type AlertFacts, Recovery, type Resend } from './recovery.ts';
 import { baseRto, updateRtt } from './rtt.ts';
 import { type AckTally, DUP_THRESH, MSS, Scoreboard } from './scoreboard.ts';
+import type { Sample, SenderOptions } from './sender.types.ts';
 import { after, CA, CA_ACK, TCP_INFINITE_SSTHRESH, TcpSock } from './sock.ts';
 import { Timeouts } from './timeouts.ts';
 import { PENDING } from './timers.ts';
-import { type Burst, Writer } from './writer.ts';
+import { Writer } from './writer.ts';
 
 /** tcp_wmem[1]. */
 const SNDBUF_START = 16384;
 /** Bytes of TCP timestamps, which a segment may carry instead. */
 const WITHOUT_TIMESTAMPS = 12;
-
-/** What a rate sample tells beside the segment that decides it. */
-type Sample = Omit<AckFacts, 'now' | 'minRttUs'>;
-
-export interface SenderOptions extends OutputOptions {
-  /** Round-trip time of the handshake, nanoseconds. */
-  handshakeRtt: number;
-  /** What the application writes; without it, data without end. */
-  source?: readonly Burst[];
-  /** The window of the SYN-ACK, bytes. */
-  window?: number;
-}
 
 /**
  * The sending half of a TCP connection. It calls the congestion control where Linux does; all state that programs may look
