@@ -40,7 +40,7 @@ const PANELS: readonly Panel[] = [
   { title: 'cwnd', unit: 'packets', rows: 8, of: ({ cwnd }) => cwnd, dotted: ({ ssthresh }) => ssthresh },
   { title: 'RTT', unit: 'ms', rows: 3, of: ({ srttMs }) => srttMs },
   { title: 'in flight', unit: 'packets', rows: 3, of: ({ inFlight }) => inFlight },
-  { title: 'goodput', unit: 'Mbit/s', rows: 3, of: ({ rateBps }) => rateBps / 1e6 },
+  { title: 'rate', unit: 'Mbit/s', rows: 3, of: ({ rateBps }) => rateBps / 1e6 },
   { title: 'queue', unit: 'packets', rows: 3, of: ({ queuePackets }) => queuePackets, shared: true },
 ];
 
@@ -52,7 +52,7 @@ export const HEIGHT = 23;
 export const LEAST_HEIGHT = 2 * PANELS.length + 2;
 
 /**
- * Window, round-trip time, in flight, goodput and queue of the first flows over one time axis, in braille dots. `ssthresh` is
+ * Window, round-trip time, in flight, rate and queue of the first flows over one time axis, in braille dots. `ssthresh` is
  * the dotted line in the window's panel. Every line fits into `width` columns (41 at least).
  */
 export function picture(course: Course, { width, height }: PictureSize): string[] {
