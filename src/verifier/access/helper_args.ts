@@ -13,6 +13,7 @@ import { checkDynptrArg, requireOwnedDynptr } from './dynptr.ts';
 import { type CallMeta, checkHelperMemory, checkSizeArgument } from './helper_memory.ts';
 import { checkType } from './helper_types.ts';
 import { exchangedField } from './kptr.ts';
+import { processHelperLock } from './locks.ts';
 import { constOff } from './numbers.ts';
 import { BPF_READ, BPF_WRITE } from './region.ts';
 import { checkConstString } from './strings.ts';
@@ -118,7 +119,7 @@ function checkByArgument(env: Env, regno: number, reg: RegState, argType: number
       meta.retBtfId = reg.btfId;
       return;
     case A.ARG_PTR_TO_SPIN_LOCK:
-      unsupported(env, 'spin locks');
+      processHelperLock(env, regno, meta.name === 'spin_lock');
       return;
     case A.ARG_KPTR_XCHG_DEST:
       meta.kptr = exchangedField(env, regno);

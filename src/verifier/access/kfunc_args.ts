@@ -9,12 +9,14 @@ import { checkArgOffset } from './arg_offset.ts';
 import { checkFieldPointer } from './async.ts';
 import { skipModifiers } from './btf_walk.ts';
 import { checkDynptrArg, type DynptrFacts, dynptrFlag } from './dynptr.ts';
+import { processIrqFlag } from './irq.ts';
 import { checkIteratorArg, destroyIterator, type IteratorPlace, isIteratorParam } from './iterators.ts';
 import { checkScalar, checkSizedMemory, checkTypedMemory } from './kfunc_memory.ts';
 import { hasSuffix, isScalarType, type KfuncMeta, kindName } from './kfunc_meta.ts';
 import * as O from './kfunc_objects.ts';
 import { type PointerKind, pointerKind, type Target } from './kfunc_pointer.ts';
 import { checkMapArg, checkStruct, checkTrust } from './kfunc_struct.ts';
+import { processKfuncLock } from './locks.ts';
 import { hasField } from './record.ts';
 import { checkConstString } from './strings.ts';
 import { unsupported } from './unsupported.ts';
@@ -161,6 +163,8 @@ const CHECKS: Readonly<Record<Exclude<PointerKind, 'null'>, Check>> = {
     requireMapValue(env, arg);
     checkFieldPointer(env, arg + 1, BPF_TASK_WORK, seen);
   },
+  irq_flag: (env, meta, arg, _seen, _target, insnIdx) => processIrqFlag(env, meta.name, arg, insnIdx),
+  res_lock: (env, meta, arg) => processKfuncLock(env, meta.name, arg),
   struct: (env, meta, arg, _seen, target) => checkStruct(env, meta, arg, target),
   callback: (env, _meta, arg, seen) => {
     const reg = env.reg(arg + 1);
