@@ -184,7 +184,7 @@ export class Connection {
     const { sock } = this.sender;
     const { now } = this.#simulator;
     const ssthresh = sock.get('snd_ssthresh');
-    const segments = this.receiver.delivered;
+    const segments = sock.get('delivered');
     const sample: FlowSample = {
       t: now / 1e9,
       cwnd: sock.get('snd_cwnd'),

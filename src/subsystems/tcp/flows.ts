@@ -17,7 +17,7 @@ export interface FlowSample {
   ssthresh: number | null;
   srttMs: number;
   inFlight: number;
-  /** Goodput since the sample before, bits a second. */
+  /** What was delivered since the sample before, in order or not, bits a second. */
   rateBps: number;
   /** Packets in front of the bottlenecks that the flow crosses. */
   queuePackets: number;
