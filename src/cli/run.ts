@@ -25,6 +25,7 @@ A scenario is a YAML file of link, for, seed, assert (a list) and flows (a list 
   --for TIME        simulated time (default 30s)
   --table NAME      the ops table to drive, if the object has several
   --cfi MODE        off | kcfi | fineibt (default fineibt)   --all-cfi  all three
+                    behind it, since 6.15: ,paranoid ,bhi ,warn
   --kernel REL      default 6.18+hashfix                     --btf FILE raw, ELF or gz; 'live': the running kernel's
   --seed N          for loss and bpf_get_prandom_u32         --hash-seed N  boot-time seed of type hashes (0: none)
   --assert 'A OP B' goodput > 18mbit, rtt < 60ms, faults == 0; may be given several times; exit code 1 if one fails

@@ -5,7 +5,7 @@ import type { GuestMemory, GuestPtr, Machine } from '../machine/index.ts';
 import { seedHash, type Target } from '../target/index.ts';
 import type { Allocator } from './alloc.ts';
 import type { Trampoline } from './attach.ts';
-import { hashPlace } from './cfi.ts';
+import { BHI_THUNK_SIZE, hashPlace } from './cfi.ts';
 import { KernelError } from './error.ts';
 import type { BpfMap } from './maps.ts';
 import { noRuns, type ProgramRuns } from './prog_enter.ts';
@@ -13,6 +13,7 @@ import { toOops, warnOfCfi } from './report.ts';
 import type { StructOpsMap } from './struct_ops.ts';
 import type { Symbols } from './symbols.ts';
 import type { TextCallSite } from './text.ts';
+import { BHI_THUNKS } from './thunks.ts';
 import type { Argument, GateCall, StructOpsDef } from './types.ts';
 
 /** Everything that boot prepares. */
@@ -171,6 +172,17 @@ export class Kernel {
     if (place === undefined) return 0;
     const bytes = this.memory.copyNofault((func - place.before) >>> 0, 4);
     return bytes === undefined ? 0 : (bytes[0]! | (bytes[1]! << 8) | (bytes[2]! << 16) | (bytes[3]! << 24)) >>> 0;
+  }
+
+  /**
+   * How many argument registers a function has, `cfi_get_func_arity` (arch/x86/kernel/alternative.c, 6.18): the distance in
+   * thunks of what its preamble's last four bytes would call. Only FineIBT+BHI uses it.
+   */
+  cfiFuncArity(func: GuestPtr): number {
+    const bytes = this.target.features.cfiBhi ? this.memory.copyNofault((func - 4) >>> 0, 4) : undefined;
+    if (bytes === undefined) return 0;
+    const target = func + new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true);
+    return Math.floor((target - this.symbol(BHI_THUNKS)) / BHI_THUNK_SIZE);
   }
 
   /** What callers check for a prototype of the kernel's BTF, seeded; undefined if CFI is off, or BTF cannot say the C type. */

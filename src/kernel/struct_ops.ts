@@ -268,6 +268,7 @@ export function buildTrampoline(
       fexit: [],
       fmodRet: [],
       hash,
+      arity: kernel.cfiFuncArity(stub),
       func: { lo: stub | 0, hi: -1 },
       funcHasEndbr: kernel.target.features.ibt,
       image: { lo: 0, hi: 0 },

@@ -1,6 +1,7 @@
 import { type GuestPtr, PAGE_SIZE } from '../machine/index.ts';
 import type { Features } from '../target/index.ts';
 import { Emitter, REG, X } from '../x86/index.ts';
+import { BHI_THUNK_SIZE } from './cfi.ts';
 import type { KernelText, TextBuilder } from './text.ts';
 
 /** Bytes of one entry of the thunk arrays; ITS entries fill a cache line, with the branch in its upper half. */
@@ -41,6 +42,7 @@ export function layOutThunks(builder: TextBuilder, features: Features, callDepth
     emitPerCpuShift(e, 4, callDepth);
     emitPlainReturn(e);
   });
+  builder.aligned(BHI_THUNKS, 0, emitBhiThunks);
   builder.aligned('clear_bhb_loop', 0, (e) => {
     e.plus(X.mov_ZvIv, 4, REG.rcx);
     e.u32(5);
@@ -97,6 +99,30 @@ function emitRetpoline(e: Emitter, register: number): void {
   e.op(X.int3);
   e.mem(X.mov_EvGv, 8, REG.rsp, 0, register);
   emitPlainReturn(e);
+}
+
+/** `__bhi_args`. */
+export const BHI_THUNKS = '__bhi_args';
+const BHI_REGISTERS = [REG.rdi, REG.rsi, REG.rdx, REG.rcx, REG.r8, REG.r9, REG.rsp] as const;
+
+/**
+ * BHI's thunks by arity (arch/x86/lib/bhi.S, 6.18): after a failed comparison to a `ud2 ; ret` that stands in the gap behind
+ * thunk 1 or 5; else `cmovne` of what is left of the hash into each argument register.
+ */
+function emitBhiThunks(e: Emitter): void {
+  const base = e.length;
+  const traps = [40, 184];
+  const fill = (to: number) => e.nops(base + to - e.length);
+  for (let arity = 0; arity <= BHI_REGISTERS.length; arity++) {
+    fill(BHI_THUNK_SIZE * arity);
+    e.rel8(X.jcc_Jb[5]!, base + traps[arity < 4 ? 0 : 1]! - e.length - 2);
+    for (const register of BHI_REGISTERS.slice(0, arity)) e.reg(X.cmovcc_GvEv[5]!, 8, REG.rax, register);
+    emitPlainReturn(e);
+    if (arity !== 1 && arity !== 5) continue;
+    fill(traps[arity === 1 ? 0 : 1]!);
+    e.op(X.ud2);
+    emitPlainReturn(e);
+  }
 }
 
 function emitPlainReturn(e: Emitter): void {

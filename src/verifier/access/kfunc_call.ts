@@ -10,7 +10,7 @@ import { type KfuncMeta, kfuncMeta } from './kfunc_meta.ts';
 import { setKfuncReturn } from './kfunc_return.ts';
 import { clearAllPktPointers } from './pointers.ts';
 import { giveToGraph, releaseReference } from './references.ts';
-import { unsupported } from './unsupported.ts';
+import { checkReturnCode } from './return_code.ts';
 
 const GRAPH_KFUNCS: readonly string[] = [
   'bpf_list_push_front_impl',
@@ -120,7 +120,11 @@ export function checkKfuncCall(env: Env, insn: Insn, insnIdx: number): void {
     env.aux[insnIdx]!.insertOff = off;
     giveToGraph(env, refObjId);
   }
-  if (meta.name === 'bpf_throw') unsupported(env, 'exceptions');
+  if (meta.name === 'bpf_throw') {
+    env.seenException = true;
+    // Without a callback the cookie is what the program returns.
+    if (!env.exceptionCallbackSubprog) checkReturnCode(env, 1, 'R1');
+  }
   markArgumentsRead(env, meta);
   clearCallerSaved(env, env.func().regs);
   setKfuncReturn(env, meta, args, insnIdx);

@@ -29,7 +29,7 @@ export function clearAllPktPointers(env: Env): void {
 export function findGoodPktPointers(state: VerifierState, dst: RegView, type: number, rangeRightOpen: boolean): void {
   if (dst.off < 0 || (dst.off === 0 && rangeRightOpen)) return;
   if (umax(dst) > MAX_PACKET_OFF || umax(dst) + dst.off > MAX_PACKET_OFF) return;
-  const range = dst.off + (rangeRightOpen ? -1 : 0);
+  const range = dst.off + (rangeRightOpen ? 1 : 0);
   const { id } = dst;
   forEachReg(
     state,

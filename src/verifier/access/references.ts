@@ -140,7 +140,8 @@ function leaksReference(env: Env, exceptionExit: boolean): boolean {
   let leaks = false;
   for (const ref of env.cur.refs) {
     if (ref.type !== T.REF_TYPE_PTR) continue;
-    const handedBack = env.input.progType === PROG_STRUCT_OPS && returned.btfId !== 0 && returned.refObjId === ref.id;
+    const handedBack =
+      !exceptionExit && env.input.progType === PROG_STRUCT_OPS && returned.btfId !== 0 && returned.refObjId === ref.id;
     if (handedBack) continue;
     env.verbose(`Unreleased reference id=${ref.id} alloc_insn=${ref.insnIdx}\n`);
     leaks = true;

@@ -221,6 +221,8 @@ export interface Env {
   seenDirectWrite: boolean;
   seenException: boolean;
   testStateFreq: boolean;
+  /** BPF_F_STRICT_ALIGNMENT. */
+  strictAlignment: boolean;
   allowPtrLeaks: boolean;
   bypassSpecV1: boolean;
   bypassSpecV4: boolean;
