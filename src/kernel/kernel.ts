@@ -58,6 +58,8 @@ export class Kernel {
   readonly percpuBase: GuestPtr;
   readonly modifiable: ReadonlySet<string>;
   readonly random: Random;
+  /** What blinding hides constants with; programs do not see it. */
+  readonly blinding: Random;
   /** The kernel's log, and what programs print. */
   readonly log: string[] = [];
   readonly trace: string[] = [];
@@ -96,6 +98,7 @@ export class Kernel {
     this.percpuBase = parts.percpuBase;
     this.modifiable = parts.modifiable;
     this.random = new Random(parts.seed);
+    this.blinding = new Random(~parts.seed);
     this.#jiffies = parts.jiffies;
     this.machine.onFault = (machine, fault) => {
       const resume = warnOfCfi(this, fault);
