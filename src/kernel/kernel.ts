@@ -38,7 +38,7 @@ export interface KernelParts {
 }
 
 /** Ticks a second (CONFIG_HZ). */
-export const HZ = 1000;
+export const HZ = 250;
 /** jiffies start five minutes before their low half wraps (INITIAL_JIFFIES). */
 const INITIAL_JIFFIES = 2 ** 32 - 300 * HZ;
 
