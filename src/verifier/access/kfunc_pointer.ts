@@ -1,7 +1,7 @@
 import type { Btf, BtfType } from '../../btf/index.ts';
 import * as T from '../core/reg_types.table.ts';
 import { registerIsNull } from '../core/regs.ts';
-import { type Env, type RegState, reject } from '../core/types.ts';
+import { type Env, type RegState, type RegView, reject } from '../core/types.ts';
 import { CTX_STRUCT } from '../tables/kfuncs.table.ts';
 import { isStruct, skipModifiers } from './btf_walk.ts';
 import { isIteratorParam } from './iterators.ts';
@@ -55,7 +55,7 @@ const KIND_OF_STRUCT: Readonly<Record<string, PointerKind>> = {
 const KIND_OF_FIELD: Readonly<Record<string, PointerKind>> = { bpf_wq: 'workqueue', bpf_task_work: 'task_work' };
 
 /** Whether nothing can have happened to what the register points to (`is_trusted_reg`). */
-export function isTrusted(reg: RegState): boolean {
+export function isTrusted(reg: RegView): boolean {
   if (reg.refObjId) return true;
   const flags = reg.type & ~T.BASE_TYPE_MASK;
   if (flags & ~TRUSTED) return false;
