@@ -2,11 +2,10 @@ import type { Btf, BtfType } from '../../btf/index.ts';
 import * as T from '../core/reg_types.table.ts';
 import { registerIsNull } from '../core/regs.ts';
 import { type Env, type RegState, type RegView, reject } from '../core/types.ts';
-import { CTX_STRUCT } from '../tables/kfuncs.table.ts';
 import { isStruct, skipModifiers } from './btf_walk.ts';
 import { isIteratorParam } from './iterators.ts';
-import { hasSuffix, isScalarType, type KfuncMeta, kindName } from './kfunc_meta.ts';
-import { isProjectionOf } from './struct_match.ts';
+import { hasSuffix, isScalarType, type KfuncMeta, type KfuncParam, kindName } from './kfunc_meta.ts';
+import { isProgCtx } from './prog_ctx.ts';
 import { unsupported } from './unsupported.ts';
 
 /** What a pointer points to, behind typedefs and qualifiers. */
@@ -71,12 +70,6 @@ export function kernelStructOf(env: Env, reg: RegState): { btf: Btf; id: number 
   return id === undefined ? null : { btf: env.vmlinux, id };
 }
 
-/** Whether a pointer to `type` is this program's context (`btf_is_prog_ctx_type`). */
-function isProgCtx(env: Env, type: BtfType): boolean {
-  const ctx = CTX_STRUCT[env.input.progType];
-  return isStruct(type) && ctx !== undefined && (type.name === ctx || isProjectionOf(ctx, type.name));
-}
-
 /** Whether a struct holds scalars only, four levels deep (`__btf_type_is_scalar_struct`). */
 export function isScalarStruct(env: Env, btf: Btf, type: BtfType, depth: number): boolean {
   if (!isStruct(type)) return false;
@@ -101,12 +94,14 @@ function isSizeOfBefore(env: Env, meta: KfuncMeta, arg: number): boolean {
   return hasSuffix(param, '__sz') || hasSuffix(param, '__szk');
 }
 
+const pointee = ({ type }: KfuncParam): number => (type.kind === 'ptr' ? type.type : 0);
+
 /** What kind of argument pointer parameter `arg` takes, given the register (`get_kfunc_ptr_arg_type`). */
 export function pointerKind(env: Env, meta: KfuncMeta, arg: number, target: Target): PointerKind {
   const param = meta.params[arg]!;
   const reg = env.reg(arg + 1);
   const struct = target.type.kind === 'struct' ? target.type.name : '';
-  if (meta.name === 'bpf_cast_to_kern_ctx' || isProgCtx(env, target.type)) return 'ctx';
+  if (meta.name === 'bpf_cast_to_kern_ctx' || isProgCtx(env, meta.btf, pointee(param))) return 'ctx';
   if (hasSuffix(param, '__nullable') && registerIsNull(reg)) return 'null';
   if (hasSuffix(param, '__alloc')) return 'object';
   if (hasSuffix(param, '__refcounted_kptr')) return 'refcounted';

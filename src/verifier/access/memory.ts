@@ -266,14 +266,24 @@ function kernelStruct(at: Access): void {
 }
 
 function buffer(at: Access): void {
-  const { env, reg } = at;
-  const isReadOnly = (reg.type & T.MEM_RDONLY) !== 0;
-  if (isReadOnly && at.access === BPF_WRITE) readOnly(at);
-  R.checkBufferAccess(env, isReadOnly ? 'rdonly' : 'rdwr', at.regno, at.off, at.size);
-  const end = at.off + at.size;
-  if (isReadOnly) env.maxRdonlyAccess = Math.max(env.maxRdonlyAccess, end);
-  else env.maxRdwrAccess = Math.max(env.maxRdwrAccess, end);
+  if (at.reg.type & T.MEM_RDONLY && at.access === BPF_WRITE) readOnly(at);
+  accessBuffer(at.env, at.regno, at.off, at.size);
   intoValue(at);
+}
+
+/** Bytes of a buffer whose length is checked at attach. */
+export function accessBuffer(env: Env, regno: number, off: number, size: number): void {
+  const isReadOnly = (env.reg(regno).type & T.MEM_RDONLY) !== 0;
+  R.checkBufferAccess(env, isReadOnly ? 'rdonly' : 'rdwr', regno, off, size);
+  if (isReadOnly) env.maxRdonlyAccess = Math.max(env.maxRdonlyAccess, off + size);
+  else env.maxRdwrAccess = Math.max(env.maxRdwrAccess, off + size);
+}
+
+/** Bytes of a kernel struct that a helper or function reads. */
+export function readKernelStruct(env: Env, regno: number, off: number, size: number): void {
+  const reg = env.reg(regno);
+  const at = { env, insnIdx: env.insnIdx, regno, reg, off, size, access: BPF_READ, valueRegno: -1, isLdsx: false };
+  kernelStruct(at);
 }
 
 function stack(at: Access): void {
