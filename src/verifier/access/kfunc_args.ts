@@ -15,6 +15,7 @@ import { hasSuffix, isScalarType, type KfuncMeta, kindName } from './kfunc_meta.
 import * as O from './kfunc_objects.ts';
 import { type PointerKind, pointerKind, type Target } from './kfunc_pointer.ts';
 import { checkMapArg, checkStruct, checkTrust } from './kfunc_struct.ts';
+import { checkIrqFlag, checkLockArg } from './locks.ts';
 import { hasField } from './record.ts';
 import { checkConstString } from './strings.ts';
 import { unsupported } from './unsupported.ts';
@@ -162,6 +163,8 @@ const CHECKS: Readonly<Record<Exclude<PointerKind, 'null'>, Check>> = {
     requireMapValue(env, arg);
     checkFieldPointer(env, arg + 1, BPF_TASK_WORK, seen);
   },
+  irq_flag: (env, meta, arg) => checkIrqFlag(env, meta.name, arg),
+  lock: (env, meta, arg) => checkLockArg(env, meta.name, arg),
   struct: (env, meta, arg, _seen, target) => checkStruct(env, meta, arg, target),
   callback: (env, _meta, arg, seen) => {
     const reg = env.reg(arg + 1);

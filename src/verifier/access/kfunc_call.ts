@@ -8,6 +8,7 @@ import { branchOnNext, inRcuSection } from './iterators.ts';
 import { checkKfuncArgs } from './kfunc_args.ts';
 import { type KfuncMeta, kfuncMeta } from './kfunc_meta.ts';
 import { setKfuncReturn } from './kfunc_return.ts';
+import { branchOnFailedLock, takesLock } from './locks.ts';
 import { clearAllPktPointers } from './pointers.ts';
 import { giveToGraph, releaseReference } from './references.ts';
 import { checkReturnCode } from './return_code.ts';
@@ -106,6 +107,10 @@ export function checkKfuncCall(env: Env, insn: Insn, insnIdx: number): void {
   const meta = kfuncMeta(env, insn);
   checkContext(env, meta);
   env.aux[insnIdx]!.isIterNext = (meta.flags & K.KF_ITER_NEXT) !== 0;
+  if (takesLock(meta.name)) branchOnFailedLock(env, insnIdx);
+  else if (meta.name === '__bpf_trap') {
+    reject(env, 'EFAULT', 'unexpected __bpf_trap() due to uninitialized variable?');
+  }
   const args = checkKfuncArgs(env, meta, insnIdx);
   if (meta.name === 'bpf_rbtree_add_impl') callLess(env, insn, insnIdx, args.subprogno);
   else if (K.ASYNC_CALLBACKS.includes(meta.name)) {

@@ -6,7 +6,6 @@ import { isStruct, skipModifiers } from './btf_walk.ts';
 import { isIteratorParam } from './iterators.ts';
 import { hasSuffix, isScalarType, type KfuncMeta, type KfuncParam, kindName } from './kfunc_meta.ts';
 import { isProgCtx } from './prog_ctx.ts';
-import { unsupported } from './unsupported.ts';
 
 /** What a pointer points to, behind typedefs and qualifiers. */
 export interface Target {
@@ -30,6 +29,8 @@ export type PointerKind =
   | 'map'
   | 'workqueue'
   | 'task_work'
+  | 'irq_flag'
+  | 'lock'
   | 'struct'
   | 'callback'
   | 'memory'
@@ -111,9 +112,8 @@ export function pointerKind(env: Env, meta: KfuncMeta, arg: number, target: Targ
   if (hasSuffix(param, '__str')) return 'string';
   if (hasSuffix(param, '__map')) return 'map';
   if (KIND_OF_FIELD[struct]) return KIND_OF_FIELD[struct]!;
-  if (hasSuffix(param, '__irq_flag') || struct === 'bpf_res_spin_lock') {
-    unsupported(env, `argument ${arg} of kfunc ${meta.name}`);
-  }
+  if (hasSuffix(param, '__irq_flag')) return 'irq_flag';
+  if (struct === 'bpf_res_spin_lock') return 'lock';
   if (kernelStructOf(env, reg)) {
     if (isStruct(target.type)) return 'struct';
     const type = `pointer type ${kindName(target.type)}`;
