@@ -9,6 +9,7 @@ import {
   helperMightSleep,
   helperSummary,
 } from './helper_call.ts';
+import { checkPseudoBtfId } from './kernel_vars.ts';
 import { checkKfuncCall } from './kfunc_call.ts';
 import {
   addKfuncCall,
@@ -50,7 +51,7 @@ export const verifierOps: VerifierOps = {
   callMightSleep: (env, insn) => (insn.src === 0 ? helperMightSleep(env, insn.imm) : kfuncMightSleep(env, insn)),
   callChangesPktData: (env, insn) => (insn.src === 0 ? helperChangesPacket(insn.imm) : kfuncChangesPacket(env, insn)),
   addKfuncCall,
-  checkPseudoBtfId: (env) => unsupported(env, 'references to kernel variables'),
+  checkPseudoBtfId,
   checkMapProgCompatibility,
   kfuncName,
   typeName: (btf, id) => btf.name(id),
