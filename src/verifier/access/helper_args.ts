@@ -9,12 +9,11 @@ import { SOCK_MAPS } from '../tables/map_helpers.table.ts';
 import { BPF_TIMER } from '../tables/special_fields.table.ts';
 import { checkArgOffset } from './arg_offset.ts';
 import { checkFieldPointer } from './async.ts';
-import { inTreeCallback } from './callbacks.ts';
 import { checkDynptrArg, requireOwnedDynptr } from './dynptr.ts';
 import { type CallMeta, checkHelperMemory, checkSizeArgument } from './helper_memory.ts';
 import { checkType } from './helper_types.ts';
 import { exchangedField } from './kptr.ts';
-import { processLock } from './locks.ts';
+import { processHelperLock } from './locks.ts';
 import { constOff } from './numbers.ts';
 import { BPF_READ, BPF_WRITE } from './region.ts';
 import { checkConstString } from './strings.ts';
@@ -120,8 +119,7 @@ function checkByArgument(env: Env, regno: number, reg: RegState, argType: number
       meta.retBtfId = reg.btfId;
       return;
     case A.ARG_PTR_TO_SPIN_LOCK:
-      if (inTreeCallback(env)) reject(env, 'EACCES', "can't spin_{lock,unlock} in rbtree cb");
-      processLock(env, regno, { take: meta.name === 'spin_lock', resilient: false, irq: false });
+      processHelperLock(env, regno, meta.name === 'spin_lock');
       return;
     case A.ARG_KPTR_XCHG_DEST:
       meta.kptr = exchangedField(env, regno);

@@ -23,8 +23,6 @@ import { checkFormat } from './strings.ts';
 import { unsupported } from './unsupported.ts';
 
 const BPF_B = 0x10;
-/** BPF_FUNC_spin_unlock. */
-const SPIN_UNLOCK = 94;
 const TRACE_ITER = 28;
 const SOCK_OPS = 13;
 const BPF_F_RDONLY_PROG = 1 << 7;
@@ -126,9 +124,6 @@ function noteObjectOfCpu(env: Env, insnIdx: number, meta: CallMeta): void {
 /** A call of a helper (`check_helper_call`, kernel/bpf/verifier.c, 6.18). */
 export function checkHelperCall(env: Env, insn: Insn, insnIdx: number): void {
   const func = insn.imm;
-  if (env.cur.activeLocks && func !== SPIN_UNLOCK) {
-    reject(env, 'EINVAL', 'function calls are not allowed while holding a lock');
-  }
   const proto = requireHelperProto(env, func);
   const name = HELPER_NAMES[func]!;
   if (NOT_MODELLED.includes(name)) unsupported(env, `helper bpf_${name}`);

@@ -9,13 +9,14 @@ import { checkArgOffset } from './arg_offset.ts';
 import { checkFieldPointer } from './async.ts';
 import { skipModifiers } from './btf_walk.ts';
 import { checkDynptrArg, type DynptrFacts, dynptrFlag } from './dynptr.ts';
-import { checkIteratorArg, destroyIterator, type IteratorPlace } from './iterators.ts';
+import { processIrqFlag } from './irq.ts';
+import { checkIteratorArg, destroyIterator, type IteratorPlace, isIteratorParam } from './iterators.ts';
 import { checkScalar, checkSizedMemory, checkTypedMemory } from './kfunc_memory.ts';
 import { hasSuffix, isScalarType, type KfuncMeta, kindName } from './kfunc_meta.ts';
 import * as O from './kfunc_objects.ts';
 import { type PointerKind, pointerKind, type Target } from './kfunc_pointer.ts';
 import { checkMapArg, checkStruct, checkTrust } from './kfunc_struct.ts';
-import { checkIrqFlag, checkLockArg } from './locks.ts';
+import { processKfuncLock } from './locks.ts';
 import { hasField } from './record.ts';
 import { checkConstString } from './strings.ts';
 import { unsupported } from './unsupported.ts';
@@ -163,8 +164,8 @@ const CHECKS: Readonly<Record<Exclude<PointerKind, 'null'>, Check>> = {
     requireMapValue(env, arg);
     checkFieldPointer(env, arg + 1, BPF_TASK_WORK, seen);
   },
-  irq_flag: (env, meta, arg) => checkIrqFlag(env, meta.name, arg),
-  lock: (env, meta, arg) => checkLockArg(env, meta.name, arg),
+  irq_flag: (env, meta, arg, _seen, _target, insnIdx) => processIrqFlag(env, meta.name, arg, insnIdx),
+  res_lock: (env, meta, arg) => processKfuncLock(env, meta.name, arg),
   struct: (env, meta, arg, _seen, target) => checkStruct(env, meta, arg, target),
   callback: (env, _meta, arg, seen) => {
     const reg = env.reg(arg + 1);
@@ -190,8 +191,10 @@ function checkPointer(env: Env, meta: KfuncMeta, arg: number, insnIdx: number, s
   }
   noteReference(env, meta, reg, regno, seen);
   const target = skipModifiers(meta.btf, param.type.type);
-  const kind = pointerKind(env, meta, arg, target);
+  const kind = isIteratorParam(meta, arg) ? 'iterator' : pointerKind(env, meta, arg, target);
   if (kind === 'null') return kind;
+  // A BTF pointer's BTF lies where a map pointer has its map.
+  if (kind === 'map' && !reg.map && !reg.btf) reject(env, 'EINVAL', `pointer in R${regno} isn't map pointer`);
   if (kind === 'map') checkSameMap(env, regno, seen);
   if (kind === 'map' || kind === 'struct' || kind === 'object') checkTrust(env, meta, regno);
   checkArgOffset(env, regno, (meta.flags & K.KF_RELEASE) !== 0 && reg.refObjId !== 0, false);

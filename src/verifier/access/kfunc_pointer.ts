@@ -30,7 +30,7 @@ export type PointerKind =
   | 'workqueue'
   | 'task_work'
   | 'irq_flag'
-  | 'lock'
+  | 'res_lock'
   | 'struct'
   | 'callback'
   | 'memory'
@@ -113,7 +113,7 @@ export function pointerKind(env: Env, meta: KfuncMeta, arg: number, target: Targ
   if (hasSuffix(param, '__map')) return 'map';
   if (KIND_OF_FIELD[struct]) return KIND_OF_FIELD[struct]!;
   if (hasSuffix(param, '__irq_flag')) return 'irq_flag';
-  if (struct === 'bpf_res_spin_lock') return 'lock';
+  if (struct === 'bpf_res_spin_lock') return 'res_lock';
   if (kernelStructOf(env, reg)) {
     if (isStruct(target.type)) return 'struct';
     const type = `pointer type ${kindName(target.type)}`;

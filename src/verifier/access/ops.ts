@@ -2,6 +2,7 @@ import type { VerifierOps } from '../core/hooks.ts';
 import { initArguments } from './arguments.ts';
 import { checkAtomic } from './atomic.ts';
 import { checkAttach } from './attach.ts';
+import { checkPseudoBtfId } from './btf_var.ts';
 import {
   checkHelperCall,
   helperCallbackKind,
@@ -9,7 +10,6 @@ import {
   helperMightSleep,
   helperSummary,
 } from './helper_call.ts';
-import { checkPseudoBtfId } from './kernel_vars.ts';
 import { checkKfuncCall } from './kfunc_call.ts';
 import {
   addKfuncCall,
@@ -20,13 +20,13 @@ import {
   kfuncName,
   kfuncSummary,
 } from './kfunc_meta.ts';
+import { checkLdAbs } from './ld_abs.ts';
 import { checkMapProgCompatibility } from './map_rules.ts';
 import { checkMemAccess } from './memory.ts';
 import { clearAllPktPointers, findGoodPktPointers, markPtrOrNullRegs, saveAuxPtrType } from './pointers.ts';
 import { checkResourceLeak } from './references.ts';
 import { checkReturnCode } from './return_code.ts';
 import { checkSubprogCall, prepareFuncArgs } from './subprog_args.ts';
-import { unsupported } from './unsupported.ts';
 
 /** What the main loop asks of src/verifier/access. */
 export const verifierOps: VerifierOps = {
@@ -36,7 +36,7 @@ export const verifierOps: VerifierOps = {
   checkHelperCall,
   checkKfuncCall,
   checkReturnCode,
-  checkLdAbs: (env) => unsupported(env, 'legacy packet loads'),
+  checkLdAbs,
   checkAttach,
   initArguments,
   prepareFuncArgs,
