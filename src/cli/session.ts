@@ -29,6 +29,7 @@ const MITIGATIONS: Readonly<Record<string, Partial<Features>>> = {
   calldepth: { callDepth: true, retpoline: true, rethunk: true },
   sls: { sls: true },
   nobmi2: { bmi2: false },
+  harden: { jitHarden: 2 },
   noibt: { ibt: false },
   nopad: { callPadding: 0 },
 };

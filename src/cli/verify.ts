@@ -80,7 +80,8 @@ export function verify(args: string[]): number {
   return documents.some(({ verdict }) => verdict === 'unsupported') ? 3 : 0;
 }
 
-const LOG_LEVEL2 = 2;
+/** BPF_LOG_LEVEL2 | BPF_LOG_STATS. */
+const LOG_LEVEL2 = 2 | 4;
 /** Instructions processed beyond which the log is not kept: it would take gigabytes. */
 const MAX_LOGGED = 250_000;
 /** BPF_COMPLEXITY_LIMIT_INSNS. */

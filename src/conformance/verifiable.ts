@@ -111,6 +111,7 @@ class Writer {
       else this.#emit(CLASS.ST | MODE.MEM | SIZE.DW, FRAME, 0, -8 * slot, this.#below(2) === 0 ? 0 : this.#value());
     }
     this.#block(length, 0);
+    if (this.#calls && !this.#out.some(({ code, src }) => code === CALL && src === PSEUDO_CALL)) this.#call();
     for (const register of SCALARS.slice(1)) this.#emit(CLASS.ALU64 | ALU.XOR | SRC_X, 0, register);
     this.#emit(EXIT, 0);
     return this.#out;

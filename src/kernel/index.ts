@@ -29,6 +29,7 @@ export {
   type StructOpsMember,
   type StructOpsState,
 } from './struct_ops.ts';
+export { itsThunkSize, mayHoldItsThunk } from './thunks.ts';
 export type {
   Argument,
   CallSiteDef,

@@ -38,7 +38,7 @@ export interface KernelParts {
 }
 
 /** Ticks a second (CONFIG_HZ). */
-export const HZ = 1000;
+export const HZ = 250;
 /** jiffies start five minutes before their low half wraps (INITIAL_JIFFIES). */
 const INITIAL_JIFFIES = 2 ** 32 - 300 * HZ;
 
@@ -58,6 +58,8 @@ export class Kernel {
   readonly percpuBase: GuestPtr;
   readonly modifiable: ReadonlySet<string>;
   readonly random: Random;
+  /** What blinding hides constants with; programs do not see it. */
+  readonly blinding: Random;
   /** The kernel's log, and what programs print. */
   readonly log: string[] = [];
   readonly trace: string[] = [];
@@ -96,6 +98,7 @@ export class Kernel {
     this.percpuBase = parts.percpuBase;
     this.modifiable = parts.modifiable;
     this.random = new Random(parts.seed);
+    this.blinding = new Random(~parts.seed);
     this.#jiffies = parts.jiffies;
     this.machine.onFault = (machine, fault) => {
       const resume = warnOfCfi(this, fault);

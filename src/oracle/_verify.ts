@@ -46,7 +46,8 @@ export type Verified =
 type Input = Omit<VerifierInput, 'ops'>;
 
 const SLEEPABLE = 1 << 4;
-const LOG_LEVEL2 = 2;
+/** BPF_LOG_LEVEL2 | BPF_LOG_STATS. */
+const LOG_LEVEL2 = 2 | 4;
 
 const results = new Map<string, Verified[]>();
 

@@ -1,7 +1,7 @@
 // tcp: the owner of tcp_congestion_ops, and a sender and receiver that call its members.
 // Takes: tables that BPF implements, a link. Gives: a registry of congestion controls, flows with their samples.
 // Mirrors: net/ipv4/bpf_tcp_ca.c, tcp_cong.c, tcp_input.c, tcp_output.c, tcp_rate.c (6.18).
-// Leaves out: TSO, receive windows (docs/parity/tcp.md lists it all).
+// Leaves out: TSO, small queues, zero windows (docs/parity/tcp.md lists it all).
 // State that programs may look at is in the guest's struct tcp_sock.
 export { type FlowOptions, type FlowResult, type FlowSample, runFlow } from './flow.ts';
 export { type FlowReport, type FlowsHooks, type FlowsResult, jainIndex, runFlows } from './flows.ts';

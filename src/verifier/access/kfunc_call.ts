@@ -8,7 +8,7 @@ import { branchOnNext, inRcuSection, iteratorIn } from './iterators.ts';
 import { checkKfuncArgs, type KfuncArgs } from './kfunc_args.ts';
 import { type KfuncMeta, kfuncMeta, kindName } from './kfunc_meta.ts';
 import { acquireReference, releaseReference } from './references.ts';
-import { unsupported } from './unsupported.ts';
+import { checkReturnCode } from './return_code.ts';
 
 /** Kfuncs that a program may call while it holds a spin lock, of those that are modelled (`kfunc_spin_allowed`). */
 const ALLOWED_UNDER_LOCK: ReadonlySet<string> = new Set([
@@ -134,7 +134,11 @@ export function checkKfuncCall(env: Env, insn: Insn, insnIdx: number): void {
   if (args.releaseRegno && !releaseReference(env, env.reg(args.releaseRegno).refObjId)) {
     reject(env, 'EINVAL', `kfunc ${meta.name}#${meta.id} reference has not been acquired before`);
   }
-  if (meta.name === 'bpf_throw') unsupported(env, 'exceptions');
+  if (meta.name === 'bpf_throw') {
+    env.seenException = true;
+    // Without a callback the cookie is what the program returns.
+    if (!env.exceptionCallbackSubprog) checkReturnCode(env, 1, 'R1');
+  }
   markArgumentsRead(env, meta);
   clearCallerSaved(env, env.func().regs);
   setReturn(env, meta, args, insnIdx);

@@ -3,7 +3,7 @@ import { printLinfo, typeStr } from '../core/log.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegKnown, markRegKnownZero, markRegUnknown } from '../core/regs.ts';
 import { type Env, type RegState, Reject, reject } from '../core/types.ts';
-import { coerceToSize, coerceToSizeSx, isConst, tnumIsAligned, tnumText } from '../domain/index.ts';
+import { coerceToSize, coerceToSizeSx, isConst, tnumText } from '../domain/index.ts';
 import * as P from '../tables/contexts.table.ts';
 import { btfStructAccess, type FieldAccess } from './btf_walk.ts';
 import { type CtxAccess, checkCtxAccess } from './ctx.ts';
@@ -43,16 +43,22 @@ const WORDS_OF_POINTER: Readonly<Record<number, string>> = {
   [T.PTR_TO_XDP_SOCK]: 'xdp_sock ',
 };
 
-/** x86-64 has efficient unaligned access: only the stack is strict (`check_ptr_alignment`). */
+/** NET_IP_ALIGN where alignment is asked for. */
+const PACKET_ALIGN = 2;
+
+/**
+ * x86-64 has efficient unaligned access: without BPF_F_STRICT_ALIGNMENT only the stack is strict
+ * (`check_ptr_alignment`).
+ */
 function checkAlignment(at: Access, strictOnce: boolean): void {
   const { env, reg, size } = at;
   if (reg.type === T.PTR_TO_ARENA || size === 1) return;
-  const strict = strictOnce || reg.type === T.PTR_TO_STACK;
-  if (!strict) return;
-  const sum = constOff(reg) + at.off;
-  if (isConst(reg) ? sum % size === 0 : sum % size === 0 && tnumIsAligned(reg, size)) return;
-  const words = WORDS_OF_POINTER[reg.type] ?? '';
-  const place = `${tnumText(reg)}+${reg.off}+${at.off - reg.off}`;
+  if (!strictOnce && !env.strictAlignment && reg.type !== T.PTR_TO_STACK) return;
+  const isPacket = reg.type === T.PTR_TO_PACKET || reg.type === T.PTR_TO_PACKET_META;
+  const sum = (reg.varLo + at.off + (isPacket ? PACKET_ALIGN : 0)) | 0;
+  if (((sum | reg.maskLo) & (size - 1)) === 0) return;
+  const words = isPacket ? 'packet ' : (WORDS_OF_POINTER[reg.type] ?? '');
+  const place = `${isPacket ? `${PACKET_ALIGN}+` : ''}${tnumText(reg)}+${reg.off}+${at.off - reg.off}`;
   reject(env, 'EACCES', `misaligned ${words}access off ${place} size ${size}`);
 }
 

@@ -1,6 +1,6 @@
 import { CALL, type Insn } from '../../bpf/index.ts';
 import type { Btf } from '../../btf/index.ts';
-import type { RegState, Verdict, VerifierInput } from '../core/types.ts';
+import type { RegView, Verdict, VerifierInput } from '../core/types.ts';
 import { type Operand, type PathPoint, type SliceOptions, type SliceStep, sliceBack, stackSlots } from './slice.ts';
 import type { ProgramText } from './text.ts';
 import type { Snapshot } from './trace.ts';
@@ -75,7 +75,7 @@ export class Facts {
   }
 
   /** Register of the frame that was refused, before the instruction. */
-  reg(regno: number): RegState | undefined {
+  reg(regno: number): RegView | undefined {
     return this.state?.frames[this.state.current]?.regs[regno];
   }
 
