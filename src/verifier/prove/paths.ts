@@ -18,8 +18,11 @@ export interface ConcreteState {
 interface Node {
   at: number;
   state: Snapshot;
+  back: Node | undefined;
   next: Node[];
 }
+
+const isJump = (code: number): boolean => (code & 7) === 5 || (code & 7) === 6;
 
 /** Thrown by the recorder of a program that has more steps than wanted. */
 export class TooManySteps extends Error {}
@@ -36,9 +39,12 @@ export class ExploredPaths implements VerifierObserver {
 
   step(env: Env): void {
     if (++this.#steps > this.#limit) throw new TooManySteps();
-    const back = env.cur.trail as Node | undefined;
-    const node: Node = { at: env.insnIdx, state: snapshot(env, back?.state), next: [] };
-    env.cur.trail = node;
+    const { insnIdx: at, cur } = env;
+    let back = cur.trail as Node | undefined;
+    // Arithmetic that is walked once more with other values (a fork of signs) comes instead, not after.
+    if (back?.at === at && !isJump(env.insns[at]!.code)) back = back.back;
+    const node: Node = { at, state: snapshot(env, back?.state), back, next: [] };
+    cur.trail = node;
     (back?.next ?? this.roots).push(node);
   }
 
