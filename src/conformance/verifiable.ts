@@ -231,7 +231,8 @@ class Writer {
         this.#emit(CLASS.LDX | MODE.MEM | size, register, base, place(bytes));
         break;
       case 2:
-        this.#emit(CLASS.LDX | (bytes === 8 ? MODE.MEM : MODE.MEMSX) | size, register, base, place(bytes));
+        // Not of the stack: Linux takes a spilled number and its sign-extending fill for the same (docs/parity/verifier.md).
+        this.#emit(CLASS.LDX | (bytes === 8 || onStack ? MODE.MEM : MODE.MEMSX) | size, register, base, place(bytes));
         break;
       case 3:
         this.#emit(CLASS.ST | MODE.MEM | size, base, 0, place(bytes), this.#value());
