@@ -19,7 +19,15 @@ import { registerWords, slotWords } from './words.ts';
 type Input = Omit<VerifierInput, 'ops'>;
 
 /** In this order: the first class whose pattern fits a message is its class. */
-const CLASSES: readonly MessageClass[] = [...OBJECTS, ...MEMORY, ...STACK, ...FLOW, ...SPECIAL, ...RULES, ...CALLS];
+export const CLASSES: readonly MessageClass[] = [
+  ...OBJECTS,
+  ...MEMORY,
+  ...STACK,
+  ...FLOW,
+  ...SPECIAL,
+  ...RULES,
+  ...CALLS,
+];
 
 /** Instructions of a path, from its end, whose states are looked at. */
 const MAX_STATES = 4000;
