@@ -1,3 +1,4 @@
+import { ATOMIC, type Insn } from '../../bpf/index.ts';
 import { isPseudoCall } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
 import { insnText } from './liveregs.ts';
@@ -8,6 +9,14 @@ const STACK_ACCESS = 1 << 9;
 /** Flags of a conditional jump's entry: an operand points to the stack, which is never to be precise. */
 export const DST_REG_STACK = 1 << 10;
 export const SRC_REG_STACK = 1 << 11;
+
+/** The register that an atomic instruction loads the old value into; -1 for none. */
+function atomicLoad({ code, dst, src, imm }: Insn): number {
+  if ((code & 0xe7) !== 0xc3) return -1;
+  if (imm === ATOMIC.LOAD_ACQ) return dst;
+  if ((imm & ATOMIC.FETCH) === 0) return -1;
+  return imm === ATOMIC.CMPXCHG ? 0 : src;
+}
 
 /** Registers and stack slots that must be precise, per frame (`struct backtrack_state`). */
 export class Backtrack {
@@ -110,12 +119,15 @@ export class Backtrack {
         if (code & 8 && src !== 10) this.setReg(src);
         return true;
       case 1:
-        if (!this.hasReg(dst)) return true;
-        this.clearReg(dst);
-        if (flags & STACK_ACCESS) this.setSlot((flags >> 3) & 63, flags & 7);
+        this.stepLoad(dst, flags);
         return true;
       case 2:
       case 3: {
+        const loaded = atomicLoad(insn);
+        if (loaded >= 0) {
+          this.stepLoad(loaded, flags);
+          return true;
+        }
         if ((code & 0xe0) === 0xc0 && this.hasReg(dst)) return false;
         if (this.hasReg(dst)) return false;
         if (!(flags & STACK_ACCESS)) return true;
@@ -139,6 +151,13 @@ export class Backtrack {
       if (!(flags & SRC_REG_STACK)) this.setReg(src);
     }
     return true;
+  }
+
+  /** A load into `reg`: what is wanted of it comes from the stack slot that was read, or ends here. */
+  private stepLoad(reg: number, flags: number): void {
+    if (!this.hasReg(reg)) return;
+    this.clearReg(reg);
+    if (flags & STACK_ACCESS) this.setSlot((flags >> 3) & 63, flags & 7);
   }
 
   private stepCall(env: VerifierEnv, at: number, subseq: number): boolean {
