@@ -269,7 +269,9 @@ class Writer {
     } else {
       skip = this.#out.length;
       const kind = this.#pick([CLASS.JMP, CLASS.JMP, CLASS.JMP32]);
-      this.#emit(kind | this.#pick([JMP.JGT, JMP.JGT, JMP.JSGT]), index, 0, 0, limit >> shift);
+      // Below what was written lies stack that the verifier lets be read, whatever it holds.
+      const jump = onStack ? JMP.JGT : this.#pick([JMP.JGT, JMP.JGT, JMP.JSGT]);
+      this.#emit(kind | jump, index, 0, 0, limit >> shift);
     }
     this.#emit(CLASS.ALU64 | ALU.MOV | SRC_X, POINTER, onStack ? FRAME : VALUE);
     if (onStack) this.#emit(CLASS.ALU64 | ALU.ADD, POINTER, 0, 0, -room);
