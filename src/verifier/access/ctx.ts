@@ -50,8 +50,13 @@ function skbPointer(off: number, meta: boolean): CtxAccess | null {
   return null;
 }
 
-/** Offsets of the members from mark to vlan that a classifier may store to. */
-const CLS_WRITABLE = [8, 44, 48, 52, 56, 60, 64, 72, 124, 152];
+/** Members that a program may store to, as offset and size: of a classifier, and of a program of a cgroup. */
+const MARK = [8, 4] as const;
+const QUEUE_MAPPING = [12, 4] as const;
+const PRIORITY = [32, 4] as const;
+const TC_INDEX = [44, 4] as const;
+const CLS_WRITABLE = [MARK, QUEUE_MAPPING, PRIORITY, TC_INDEX, P.SKB.cb, P.SKB.tcClassid, P.SKB.tstamp];
+const CGROUP_WRITABLE = [MARK, PRIORITY, P.SKB.cb, P.SKB.tstamp];
 
 const socketFilter: Rule = (_env, off, size, access) => {
   const { SKB } = P;
@@ -72,7 +77,7 @@ const socketFilter: Rule = (_env, off, size, access) => {
 
 const classifier: Rule = (_env, off, size, access, isLdsx) => {
   const { SKB } = P;
-  if (access === BPF_WRITE && !CLS_WRITABLE.includes(off) && !inside(off, SKB.cb)) return null;
+  if (access === BPF_WRITE && !CLS_WRITABLE.some((field) => inside(off, field))) return null;
   if (inside(off, [SKB.family[0], 48])) return null;
   if (off === SKB.tstampType[0]) return size === 1 ? scalar() : null;
   const special = skbPointer(off, true);
@@ -84,8 +89,7 @@ const classifier: Rule = (_env, off, size, access, isLdsx) => {
 const cgroupSkb: Rule = (_env, off, size, access, isLdsx) => {
   const { SKB } = P;
   if (inside(off, SKB.tcClassid) || inside(off, SKB.dataMeta) || inside(off, SKB.wireLen)) return null;
-  const writable = [8, 32, 152].includes(off) || inside(off, SKB.cb);
-  if (access === BPF_WRITE && !writable) return null;
+  if (access === BPF_WRITE && !CGROUP_WRITABLE.some((field) => inside(off, field))) return null;
   const special = skbPointer(off, false);
   const common = skbCommon(off, size, access);
   if (!special || !common) return common;
@@ -99,11 +103,20 @@ const xdp: Rule = (_env, off, size, access, isLdsx) => {
   return isLdsx ? null : pointer(type);
 };
 
+/** `sizeof(__u64) * MAX_BPF_FUNC_ARGS`. */
+const RAW_TP_BYTES = 96;
+
 /** A context of plain bytes: reads of natural alignment within `bytes`. */
 const plain =
   (bytes: number): Rule =>
   (_env, off, size, access) =>
     access === BPF_READ && off >= 0 && off + size <= bytes && off % size === 0 ? scalar() : null;
+
+/** Of writable raw tracepoints: the first slot is a buffer. */
+const rawTracepointWritable: Rule = (env, off, size, access, isLdsx) =>
+  off === 0 && size === 8 && access === BPF_READ
+    ? pointer(T.PTR_TO_TP_BUFFER)
+    : plain(RAW_TP_BYTES)(env, off, size, access, isLdsx);
 
 const tracepoint: Rule = (_env, off, size, access) =>
   access === BPF_READ && off >= 8 && off < 8192 && off % size === 0 ? scalar() : null;
@@ -125,7 +138,8 @@ const RULES: Readonly<Record<number, Rule>> = {
   [P.PROG_KPROBE]: plain(168),
   [P.PROG_TRACEPOINT]: tracepoint,
   [P.PROG_PERF_EVENT]: perfEvent,
-  [P.PROG_RAW_TRACEPOINT]: plain(96),
+  [P.PROG_RAW_TRACEPOINT]: plain(RAW_TP_BYTES),
+  [P.PROG_RAW_TRACEPOINT_WRITABLE]: rawTracepointWritable,
   [P.PROG_TRACING]: btfArguments,
   [P.PROG_STRUCT_OPS]: btfArguments,
   [P.PROG_LSM]: btfArguments,

@@ -1,4 +1,4 @@
-import { ATOMIC, type Insn } from '../../bpf/index.ts';
+import type { Insn } from '../../bpf/index.ts';
 import { isPseudoCall } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
 import { insnText } from './liveregs.ts';
@@ -10,12 +10,16 @@ const STACK_ACCESS = 1 << 9;
 export const DST_REG_STACK = 1 << 10;
 export const SRC_REG_STACK = 1 << 11;
 
-/** The register that an atomic instruction loads the old value into; -1 for none. */
-function atomicLoad({ code, dst, src, imm }: Insn): number {
-  if ((code & 0xe7) !== 0xc3) return -1;
-  if (imm === ATOMIC.LOAD_ACQ) return dst;
-  if ((imm & ATOMIC.FETCH) === 0) return -1;
-  return imm === ATOMIC.CMPXCHG ? 0 : src;
+const FETCH = 1;
+const CMPXCHG = 0xf1;
+const LOAD_ACQ = 0x100;
+
+/** The register that an atomic instruction loads, or -1 (`is_atomic_load_insn`, `is_atomic_fetch_insn`). */
+function loadedByAtomic({ code, dst, src, imm }: Insn): number {
+  if ((code & 7) !== 3 || (code & 0xe0) !== 0xc0) return -1;
+  if (imm === LOAD_ACQ) return dst;
+  if (!(imm & FETCH)) return -1;
+  return imm === CMPXCHG ? 0 : src;
 }
 
 /** Registers and stack slots that must be precise, per frame (`struct backtrack_state`). */
@@ -123,12 +127,11 @@ export class Backtrack {
         return true;
       case 2:
       case 3: {
-        const loaded = atomicLoad(insn);
+        const loaded = loadedByAtomic(insn);
         if (loaded >= 0) {
           this.stepLoad(loaded, flags);
           return true;
         }
-        if ((code & 0xe0) === 0xc0 && this.hasReg(dst)) return false;
         if (this.hasReg(dst)) return false;
         if (!(flags & STACK_ACCESS)) return true;
         const [spi, frame] = [(flags >> 3) & 63, flags & 7];
@@ -138,8 +141,9 @@ export class Backtrack {
         return true;
       }
       case 0:
-        if (this.hasReg(dst)) this.clearReg(dst);
-        return (code & 0xe0) === 0;
+        if ((code & 0xe0) !== 0) return this.stepPacketLoad(at, subseq);
+        this.clearReg(dst);
+        return true;
       default:
         break;
     }
@@ -153,11 +157,18 @@ export class Backtrack {
     return true;
   }
 
-  /** A load into `reg`: what is wanted of it comes from the stack slot that was read, or ends here. */
+  /** A load into `reg`: of a spilled scalar the slot must be precise. */
   private stepLoad(reg: number, flags: number): void {
     if (!this.hasReg(reg)) return;
     this.clearReg(reg);
     if (flags & STACK_ACCESS) this.setSlot((flags >> 3) & 63, flags & 7);
+  }
+
+  /** Behind a legacy load that failed comes what the caller of its function does with 0. */
+  private stepPacketLoad(at: number, subseq: number): boolean {
+    if (this.hasReg(0)) return false;
+    if (subseq !== at + 1) this.frame++;
+    return this.frame < T.MAX_CALL_FRAMES;
   }
 
   private stepCall(env: VerifierEnv, at: number, subseq: number): boolean {
@@ -198,8 +209,8 @@ export class Backtrack {
     const call = env.insns[callsite];
     const fromCallback = subseq >= 0 && env.aux[subseq]!.callsCallback;
     const wantsR0 = !fromCallback && call !== undefined && isPseudoCall(call) && this.hasReg(0);
-    if (this.regs[this.frame]! & 0x3e && !fromCallback) return false;
     if (fromCallback) for (let i = 1; i <= 5; i++) this.clearReg(i);
+    if (this.regs[this.frame]! & 0x3e) return false;
     if (this.frame + 1 >= 8) return false;
     this.clearReg(0);
     this.frame++;

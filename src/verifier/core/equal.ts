@@ -1,6 +1,6 @@
 import { rangeWithin, sameRange, tnumIn } from '../domain/index.ts';
 import * as T from './reg_types.table.ts';
-import type { Env, FuncState, RegView, VerifierState } from './types.ts';
+import { type Env, type FuncState, RegState, type RegView, type SlotView, type VerifierState } from './types.ts';
 
 /** How closely states must agree (`enum exact_level`). */
 export const NOT_EXACT = 0;
@@ -59,13 +59,14 @@ function sameLinks(old: RegView, cur: RegView, ids: IdMap): boolean {
   if (old.id === 0) return true;
   if ((old.id & T.BPF_ADD_CONST) !== (cur.id & T.BPF_ADD_CONST)) return false;
   if (old.id & T.BPF_ADD_CONST && old.off !== cur.off) return false;
-  return ids.sameScalar(old.id, cur.id);
+  if (!ids.sameScalar(old.id, cur.id)) return false;
+  return !(old.id & T.BPF_ADD_CONST) || ids.same(old.id & ~T.BPF_ADD_CONST, cur.id & ~T.BPF_ADD_CONST);
 }
 
 /** Whether what held for `old` holds for `cur` (`regsafe`). */
 function regSafe(old: RegView, cur: RegView, ids: IdMap, exact: number): boolean {
   if (exact === EXACT) return regsExact(old, cur, ids);
-  if (old.type === T.NOT_INIT) return true;
+  if (old.type === T.NOT_INIT && (exact === NOT_EXACT || cur.type === T.NOT_INIT)) return true;
   if (old.type !== cur.type) return false;
   const within = () => rangeWithin(old, cur) && tnumIn(old, cur);
   switch (old.type & T.BASE_TYPE_MASK) {
@@ -110,36 +111,52 @@ function stackSafe(old: FuncState, cur: FuncState, ids: IdMap, exact: number): b
     for (let j = 0; j < 8; j++) {
       const kind = a.slotType[j]!;
       const now = b ? b.slotType[j]! : T.STACK_INVALID;
-      if (exact === EXACT && kind !== now) return false;
-      if (kind === T.STACK_INVALID) continue;
-      if (kind === T.STACK_MISC && exact === NOT_EXACT) continue;
+      if (exact !== NOT_EXACT && (!b || kind !== now)) return false;
+      if (kind === T.STACK_INVALID || kind === T.STACK_MISC) continue;
       if (!b) return false;
-      if (kind === T.STACK_MISC && now === T.STACK_ZERO) continue;
+      const wanted = scalarIn(a);
+      const given = wanted && scalarIn(b);
+      if (wanted && given) {
+        if (!regSafe(wanted, given, ids, exact)) return false;
+        break;
+      }
       if (kind !== now) return false;
-      if (j !== 7) continue;
-      const x = a.spilled;
-      const y = b.spilled;
-      if (kind === T.STACK_SPILL && !regSafe(x, y, ids, exact)) return false;
-      if (kind === T.STACK_DYNPTR)
-        if (
-          x.dynptrType !== y.dynptrType ||
-          x.dynptrFirstSlot !== y.dynptrFirstSlot ||
-          !ids.same(x.refObjId, y.refObjId)
-        )
-          return false;
-      if (kind === T.STACK_ITER)
-        if (
-          x.iterBtf !== y.iterBtf ||
-          x.iterBtfId !== y.iterBtfId ||
-          x.iterState !== y.iterState ||
-          !ids.same(x.refObjId, y.refObjId)
-        )
-          return false;
-      if (kind === T.STACK_IRQ_FLAG && (!ids.same(x.refObjId, y.refObjId) || x.irqKfuncClass !== y.irqKfuncClass))
-        return false;
+      if (j === 7 && !slotSafe(kind, a.spilled, b.spilled, ids, exact)) return false;
     }
   }
   return true;
+}
+
+/** What a load of all eight bytes gives: the scalar spilled there, or any number from bytes of no meaning. */
+function scalarIn({ slotType, spilled }: SlotView): RegView | null {
+  if (slotType[0] === T.STACK_SPILL && spilled.type === T.SCALAR_VALUE) return spilled;
+  return slotType.every((kind) => kind === T.STACK_MISC || kind === T.STACK_INVALID) ? ANY_NUMBER : null;
+}
+
+const ANY_NUMBER = Object.assign(new RegState(), { type: T.SCALAR_VALUE });
+
+/** Two slots of one kind, by what is remembered of them. */
+function slotSafe(kind: number, x: RegView, y: RegView, ids: IdMap, exact: number): boolean {
+  switch (kind) {
+    case T.STACK_SPILL:
+      return regSafe(x, y, ids, exact);
+    case T.STACK_DYNPTR:
+      return (
+        x.dynptrType === y.dynptrType && x.dynptrFirstSlot === y.dynptrFirstSlot && ids.same(x.refObjId, y.refObjId)
+      );
+    case T.STACK_ITER:
+      return (
+        x.type === y.type &&
+        x.iterBtf === y.iterBtf &&
+        x.iterBtfId === y.iterBtfId &&
+        x.iterState === y.iterState &&
+        ids.same(x.refObjId, y.refObjId)
+      );
+    case T.STACK_IRQ_FLAG:
+      return ids.same(x.refObjId, y.refObjId) && x.irqKfuncClass === y.irqKfuncClass;
+    default:
+      return true;
+  }
 }
 
 function refsSafe(old: VerifierState, cur: VerifierState, ids: IdMap): boolean {
@@ -180,10 +197,8 @@ export function statesEqual(env: Env, old: VerifierState, cur: VerifierState, ex
     if (a.callsite !== b.callsite || a.callbackDepth > b.callbackDepth) return false;
     const at = f === old.curframe ? old.insnIdx : old.frame[f + 1]!.callsite;
     const live = env.aux[at]!.liveRegsBefore;
-    for (let i = 0; i < T.MAX_BPF_REG; i++) {
-      const wanted = exact !== NOT_EXACT || i === 10 || live & (1 << i);
-      if (wanted && !regSafe(a.peek(i), b.peek(i), ids, exact)) return false;
-    }
+    for (let i = 0; i < T.MAX_BPF_REG; i++)
+      if (live & (1 << i) && !regSafe(a.peek(i), b.peek(i), ids, exact)) return false;
     if (!stackSafe(a, b, ids, exact)) return false;
   }
   return true;
