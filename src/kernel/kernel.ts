@@ -76,6 +76,8 @@ export class Kernel {
   onRecord: ((record: RingRecord) => void) | undefined;
   /** Indirect calls of ops members so far, by member. */
   readonly calls = new Map<string, number>();
+  /** The same for each table that there is, by its address. */
+  readonly tableCalls = new Map<GuestPtr, Map<string, number>>();
   /** Exception table of all images: address of a load → where to go on, and the register to clear. */
   readonly extable = new Map<GuestPtr, { resume: GuestPtr; register: number }>();
   readonly #jiffies: GuestPtr;
@@ -263,6 +265,8 @@ export class Kernel {
   /** Calls a member of a registered table through its call site in guest text. @throws KernelOops */
   callMember(kdata: GuestPtr, type: string, member: string, args: readonly Argument[]): { lo: number; hi: number } {
     this.calls.set(member, (this.calls.get(member) ?? 0) + 1);
+    const own = this.tableCalls.get(kdata);
+    own?.set(member, (own.get(member) ?? 0) + 1);
     let sites = this.#callSites.get(type);
     if (sites === undefined) {
       sites = new Map();

@@ -71,6 +71,7 @@ export class StructOpsMap {
     this.kdata = kernel.vmalloc.alloc(this.#size + 64, 64) + 64;
     this.#userValue = new Uint8Array(this.#size);
     kernel.structOpsMaps.push(this);
+    kernel.tableCalls.set(this.kdata, new Map());
   }
 
   /**
@@ -215,6 +216,7 @@ export class StructOpsMap {
 
   #release(): void {
     this.#reset();
+    this.#kernel.tableCalls.delete(this.kdata);
     this.#kernel.vmalloc.free(this.kdata - 64);
     const at = this.#kernel.structOpsMaps.indexOf(this);
     if (at >= 0) this.#kernel.structOpsMaps.splice(at, 1);

@@ -56,6 +56,13 @@ function lossRule(simulator: Simulator, scenario: TcpScenario, random: () => num
   };
 }
 
+/** How late the recorded emulator delivered at the median, microseconds: more after a pause of that many. */
+const LATE: readonly (readonly [pauseUs: number, lateUs: number])[] = [
+  [20_000, 57],
+  [5_000, 30],
+  [0, 15],
+];
+
 /** The emulator of the recorded runs (src/link.c there): a droptail queue, scripted losses, and what makes packets late. */
 export function emulator(simulator: Simulator, scenario: TcpScenario, deliver: (packet: DataPacket) => void) {
   const random = emulatorRandom(scenario.seed ?? 1);
@@ -65,6 +72,15 @@ export function emulator(simulator: Simulator, scenario: TcpScenario, deliver: (
   let busy = 0;
   const departures: number[] = [];
   const counts = { dropped: 0, marked: 0 };
+  let deliveredAt = 0;
+  /** Hands something over at `due`, as late as the recorded emulator was. */
+  const handOver = (due: number, action: () => void) => {
+    simulator.after(due - simulator.now, () => {
+      const pause = (simulator.now - deliveredAt) / 1000;
+      deliveredAt = simulator.now;
+      simulator.after(LATE.find(([us]) => pause >= us)![1] * 1000, action);
+    });
+  };
   const send = (packet: DataPacket) => {
     while (departures.length > 0 && departures[0]! <= simulator.now) departures.shift();
     const queued = departures.length;
@@ -82,7 +98,9 @@ export function emulator(simulator: Simulator, scenario: TcpScenario, deliver: (
     let late = 0;
     if (packet.bytes > 0 && every > 0 && ordinal % every === 0) late += extraUs * 1000;
     if (packet.bytes > 0 && scenario.jitter_us !== undefined) late += Math.floor(random() * scenario.jitter_us * 1000);
-    simulator.after(busy + scenario.fwd_us * 1000 + late - simulator.now, () => deliver(packet));
+    handOver(busy + scenario.fwd_us * 1000 + late, () => deliver(packet));
   };
-  return { send, counts };
+  /** The way back: delay only. */
+  const sendBack = (action: () => void) => handOver(simulator.now + scenario.back_us * 1000, action);
+  return { send, sendBack, counts };
 }

@@ -124,7 +124,7 @@ class ReplayedFlow {
     scenario: TcpScenario,
     cc: string,
     index: number,
-    send: ReturnType<typeof emulator>['send'],
+    link: ReturnType<typeof emulator>,
   ) {
     const noTimestamps = scenario.mss === MSS_PLAIN;
     this.name = `s${index}`;
@@ -134,19 +134,16 @@ class ReplayedFlow {
     this.#ops = new CongestionOps(kernel, findCongestionControl(kernel, `tr_${cc}`)!);
     const rtt = (scenario.fwd_us + scenario.back_us) * 1000 + Math.floor((SYN * 1e9) / scenario.rate_Bps);
     this.startAt = index * STAGGER + rtt;
-    this.receiver = new Receiver(
-      simulator,
-      cc === 'dctcp',
-      (ack) => void simulator.after(scenario.back_us * 1000, () => this.sender.onAck(ack)),
-      { timestamps: !noTimestamps },
-    );
+    this.receiver = new Receiver(simulator, cc === 'dctcp', (ack) => link.sendBack(() => this.sender.onAck(ack)), {
+      timestamps: !noTimestamps,
+    });
     this.sender = new Sender(kernel, simulator, this.#ops, {
       ecn: scenario.ecn === 1 || cc === 'dctcp',
       handshakeRtt: rtt,
       noTimestamps,
       send: (packet) => {
         packet.flow = index;
-        send(packet);
+        link.send(packet);
       },
       source: sourceOf(scenario.work),
     });
@@ -196,16 +193,16 @@ class ReplayedFlow {
 export function replayTcp(kernel: Kernel, scenario: TcpScenario, cc: string): TcpReplay {
   const simulator = new Simulator();
   const flows: ReplayedFlow[] = [];
-  const { send, counts } = emulator(simulator, scenario, (packet) => flows[packet.flow!]!.receiver.receive(packet));
+  const link = emulator(simulator, scenario, (packet) => flows[packet.flow!]!.receiver.receive(packet));
   const epoch = kernel.now();
   simulator.onTime = (now) => kernel.setTime(epoch + now);
   for (const [index, name] of cc.split('_').entries())
-    flows.push(new ReplayedFlow(kernel, simulator, scenario, name, index, send));
+    flows.push(new ReplayedFlow(kernel, simulator, scenario, name, index, link));
   while (flows.some(({ over }) => !over) && simulator.now < LONGEST * 1e9) {
     simulator.runUntil(simulator.now + STEP);
     for (const flow of flows) flow.look();
   }
-  const figures: Record<string, number> = { drops: counts.dropped, ce_marks: counts.marked };
+  const figures: Record<string, number> = { drops: link.counts.dropped, ce_marks: link.counts.marked };
   for (const flow of flows) {
     flow.stop();
     const prefix = flows.length === 1 ? '' : `${flow.name}.`;

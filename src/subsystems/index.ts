@@ -32,6 +32,7 @@ export {
   runFlows,
   type Scenario,
   Sender,
+  type SenderEvent,
   type SenderOptions,
   setCongestionControl,
   TcpSock,

@@ -5,10 +5,10 @@ import { findCongestionControl } from './controls.ts';
 import type { FlowReport, FlowSample } from './flows.ts';
 import { type CcMember, CongestionOps } from './ops.ts';
 import { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
-import type { FlowSource, FlowSpec, OpCall } from './scenario.types.ts';
+import type { FlowSource, FlowSpec, OpCall, SenderEvent } from './scenario.types.ts';
 import { MSS } from './scoreboard.ts';
 import { Sender } from './sender.ts';
-import { CA, type CaState } from './sock.ts';
+import { CA, type CaState, TCP_INFINITE_SSTHRESH } from './sock.ts';
 import { forgetSocket, registerSocket, setCongestionControl } from './sockets.ts';
 import { traceCalls } from './trace_calls.ts';
 import type { Burst } from './writer.ts';
@@ -18,6 +18,9 @@ const NEEDS_ECN = 2;
 /** How often a rate-limited application writes, nanoseconds. */
 const WRITE_EVERY = 10e6;
 const STATES = Object.keys(CA) as (keyof typeof CA)[];
+
+/** An event before it is said of which flow it is, and when it happened. */
+type WithoutPlace<E> = E extends unknown ? Omit<E, 'flow' | 'ns'> : never;
 
 /** What a connection runs on. */
 export interface ConnectionOptions {
@@ -53,6 +56,7 @@ export class Connection {
   readonly #samples: FlowSample[] = [];
   #sampledAt = 0;
   #sampledSegments = 0;
+  #watcher: ((event: SenderEvent) => void) | undefined;
   dropped = 0;
   lost = 0;
   marked = 0;
@@ -82,7 +86,10 @@ export class Connection {
     this.sender = new Sender(kernel, simulator, this.#ops, {
       ecn: options.marks,
       handshakeRtt: options.rttNs,
-      send: options.send,
+      send: (packet) => {
+        this.#tell({ kind: 'sent', seq: packet.seq, bytes: packet.size });
+        options.send(packet);
+      },
       ...(source === undefined ? {} : { source }),
     });
     this.sender.recovery.onState = (state) => this.#enter(state);
@@ -94,12 +101,38 @@ export class Connection {
     traceCalls(this.#kernel, this.#ops, this.sender.sock, this.spec.name, () => this.#simulator.now, listener);
   }
 
+  /** Tells `listener` of everything that happens at the sender. */
+  watch(listener: (event: SenderEvent) => void): void {
+    this.#watcher = listener;
+    this.sender.onLost = (seq) => this.#tell({ kind: 'lost', seq });
+  }
+
+  #tell(event: WithoutPlace<SenderEvent>): void {
+    this.#watcher?.({ flow: this.spec.name, ns: this.#simulator.now, ...event });
+  }
+
+  #tellMetrics(): void {
+    if (this.#watcher === undefined) return;
+    const { sock, minRttUs } = this.sender;
+    const ssthresh = sock.get('snd_ssthresh');
+    this.#tell({
+      kind: 'metrics',
+      cwnd: sock.get('snd_cwnd'),
+      ssthresh: ssthresh >= TCP_INFINITE_SSTHRESH ? null : ssthresh,
+      inFlight: sock.inFlight(),
+      srttUs: sock.get('srtt_us') >>> 3,
+      minRttUs,
+      pacingBps: sock.get('sk_pacing_status') === 0 ? null : 8 * sock.get('sk_pacing_rate'),
+    });
+  }
+
   /** The connection is established, and the application begins to write. */
   start(): void {
     this.#stateSince = this.#simulator.now;
     this.#sampledAt = this.#simulator.now;
     this.sender.start();
     this.#noteRtt();
+    this.#tellMetrics();
   }
 
   /** The connection is reset, and its memory is free. */
@@ -125,8 +158,10 @@ export class Connection {
 
   #onAck(ack: AckPacket): void {
     if (!this.#on) return;
+    this.#tell({ kind: 'acked', ack: ack.ack, sacks: ack.sacks });
     this.sender.onAck(ack);
     this.#noteRtt();
+    this.#tellMetrics();
   }
 
   /** An acknowledgment gives one sample of the round-trip time or none. */
@@ -138,6 +173,7 @@ export class Connection {
 
   #enter(state: CaState): void {
     this.#nsInState[this.#state]! += this.#simulator.now - this.#stateSince;
+    if (state !== this.#state) this.#tell({ kind: 'state', from: STATES[this.#state]!, to: STATES[state]! });
     this.#state = state;
     this.#stateSince = this.#simulator.now;
   }
@@ -148,7 +184,7 @@ export class Connection {
     const { sock } = this.sender;
     const { now } = this.#simulator;
     const ssthresh = sock.get('snd_ssthresh');
-    const segments = this.receiver.delivered;
+    const segments = sock.get('delivered');
     const sample: FlowSample = {
       t: now / 1e9,
       cwnd: sock.get('snd_cwnd'),

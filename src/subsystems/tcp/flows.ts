@@ -5,7 +5,7 @@ import { Connection } from './connection.ts';
 import { findCongestionControl } from './controls.ts';
 import type { CcMember } from './ops.ts';
 import type { DataPacket } from './receiver.ts';
-import type { FlowSpec, OpCall, Scenario } from './scenario.types.ts';
+import type { FlowSpec, OpCall, Scenario, SenderEvent } from './scenario.types.ts';
 import type { CA } from './sock.ts';
 
 /** A flow at one moment. */
@@ -17,7 +17,7 @@ export interface FlowSample {
   ssthresh: number | null;
   srttMs: number;
   inFlight: number;
-  /** Goodput since the sample before, bits a second. */
+  /** What was delivered since the sample before, in order or not, bits a second. */
   rateBps: number;
   /** Packets in front of the bottlenecks that the flow crosses. */
   queuePackets: number;
@@ -70,6 +70,8 @@ export interface FlowsHooks {
   onSample?: (flow: string, sample: FlowSample, share: number) => void;
   /** Called after each call of a member. */
   onCall?: (call: OpCall) => void;
+  /** Called for everything that happens at a sender. */
+  onSender?: (event: SenderEvent) => void;
   actions?: readonly HostAction[];
 }
 
@@ -132,6 +134,7 @@ export function runFlows(kernel: Kernel, scenario: Scenario, hooks: FlowsHooks =
         const connection = new Connection(kernel, simulator, spec, options);
         connections[index] = connection;
         if (hooks.onCall !== undefined) connection.trace(hooks.onCall);
+        if (hooks.onSender !== undefined) connection.watch(hooks.onSender);
         connection.start();
       };
       if (spec.startNs === 0) start();

@@ -17,8 +17,9 @@ export {
 } from './flows.ts';
 export { CC_MEMBERS, type CcMember, CongestionOps } from './ops.ts';
 export { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
-export type { CongestionEvent, FlowSource, FlowSpec, OpCall, Scenario } from './scenario.types.ts';
-export { Sender, type SenderOptions } from './sender.ts';
+export type { CongestionEvent, FlowSource, FlowSpec, OpCall, Scenario, SenderEvent } from './scenario.types.ts';
+export { Sender } from './sender.ts';
+export type { SenderOptions } from './sender.types.ts';
 export { TcpSock } from './sock.ts';
 export { forgetSocket, registerSocket, setCongestionControl } from './sockets.ts';
 export { tcpSubsystem } from './tcp_ca.ts';

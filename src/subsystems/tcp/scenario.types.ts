@@ -1,5 +1,6 @@
 import type { LinkSpec } from '../../net/index.ts';
 import type { CcMember } from './ops.ts';
+import type { CA } from './sock.ts';
 
 /** What the application behind a flow has to send. */
 export type FlowSource =
@@ -64,3 +65,25 @@ export interface OpCall {
   /** u32, if the member gives one. */
   result?: number;
 }
+
+/** What happens at a flow's sender, at `ns` simulated nanoseconds. Segments are told by their numbers, from 0. */
+export type SenderEvent = { flow: string; ns: number } & (
+  | /** A segment leaves; `bytes` on the wire, headers included. */ {
+      kind: 'sent';
+      seq: number;
+      bytes: number;
+    } /** An acknowledgment arrives: all below `ack`, and the ranges `sacks` above, ends exclusive. */
+  | { kind: 'acked'; ack: number; sacks: readonly { start: number; end: number }[] }
+  | /** The sender takes a segment, or its retransmission, for lost. */ { kind: 'lost'; seq: number }
+  | { kind: 'state'; from: keyof typeof CA; to: keyof typeof CA }
+  | /** After each acknowledgment and each change of state; `ssthresh` is null while it is infinite. */ {
+      kind: 'metrics';
+      cwnd: number;
+      ssthresh: number | null;
+      inFlight: number;
+      srttUs: number;
+      minRttUs: number;
+      /** Bits a second; null unless the socket paces. */
+      pacingBps: number | null;
+    }
+);

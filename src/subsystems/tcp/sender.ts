@@ -4,34 +4,23 @@ import { FLAG, flagsOf, newTally, SYN_ACK_FLAGS } from './ack_flags.ts';
 import { GuestStruct } from './guest_struct.ts';
 import { JIFFY, Jiffies, usToJiffies } from './jiffies.ts';
 import type { CongestionOps } from './ops.ts';
-import { Output, type OutputOptions } from './output.ts';
+import { Output } from './output.ts';
 import { expandSndbuf, INITIAL_CWND, updatePacingRate } from './pacing.ts';
-import { type AckFacts, emptyTally, type RateTally, writeRateSample } from './rate.ts';
+import { emptyTally, type RateTally, writeRateSample } from './rate.ts';
 import type { AckPacket } from './receiver.ts';
 import { type AlertFacts, Recovery, type Resend } from './recovery.ts';
 import { baseRto, updateRtt } from './rtt.ts';
 import { type AckTally, DUP_THRESH, MSS, Scoreboard } from './scoreboard.ts';
+import type { Sample, SenderOptions } from './sender.types.ts';
 import { after, CA, CA_ACK, TCP_INFINITE_SSTHRESH, TcpSock } from './sock.ts';
 import { Timeouts } from './timeouts.ts';
 import { PENDING } from './timers.ts';
-import { type Burst, Writer } from './writer.ts';
+import { Writer } from './writer.ts';
 
 /** tcp_wmem[1]. */
 const SNDBUF_START = 16384;
 /** Bytes of TCP timestamps, which a segment may carry instead. */
 const WITHOUT_TIMESTAMPS = 12;
-
-/** What a rate sample tells beside the segment that decides it. */
-type Sample = Omit<AckFacts, 'now' | 'minRttUs'>;
-
-export interface SenderOptions extends OutputOptions {
-  /** Round-trip time of the handshake, nanoseconds. */
-  handshakeRtt: number;
-  /** What the application writes; without it, data without end. */
-  source?: readonly Burst[];
-  /** The window of the SYN-ACK, bytes. */
-  window?: number;
-}
 
 /**
  * The sending half of a TCP connection. It calls the congestion control where Linux does; all state that programs may look
@@ -85,6 +74,16 @@ export class Sender {
 
   get retransmits(): number {
     return this.#output.retransmits;
+  }
+
+  /** Calls `listener` with the number of each segment that is found to be lost. */
+  set onLost(listener: (seq: number) => void) {
+    this.#board.onLost = ({ seq }) => listener(seq);
+  }
+
+  /** The shortest round-trip time of late, microseconds; infinite without any. */
+  get minRttUs(): number {
+    return this.#board.minRtt.us;
   }
 
   get rtos(): number {
@@ -162,6 +161,7 @@ export class Sender {
       una: sock.get('snd_una'),
       sacked: sock.get('sacked_out'),
       first: board.una,
+      forward: board.forward,
     };
     sock.set('tcp_mstamp', us);
     sock.set('tcp_clock_cache', now);
@@ -184,8 +184,8 @@ export class Sender {
     }
     const tally = newTally();
     board.markSacked(packet, tally, recovery.state, now);
-    board.clean(packet.ack, this.#echoOf(packet), tally, now);
-    if (tally.acked > 0) this.#writer.free((sock.get('snd_una') - prior.una) >>> 0, tally.acked);
+    board.clean(packet.ack, prior.forward, this.#echoOf(packet), tally, now);
+    this.#writer.free((sock.get('snd_una') - prior.una) >>> 0, tally.buffers);
     const acked = sock.get('delivered') - prior.delivered;
     if (packet.ece) sock.add('delivered_ce', acked);
     flag |= flagsOf(tally) | (packet.ece ? FLAG.ECE : 0);
@@ -394,6 +394,6 @@ export class Sender {
     const { sock } = this;
     if (sock.get('lost_out') > sock.get('retrans_out') && sock.get('snd_cwnd') > sock.inFlight())
       this.#output.writeLost();
-    if (this.#output.hasUnsent) this.#output.write();
+    this.#output.write();
   }
 }

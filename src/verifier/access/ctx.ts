@@ -99,11 +99,20 @@ const xdp: Rule = (_env, off, size, access, isLdsx) => {
   return isLdsx ? null : pointer(type);
 };
 
+/** `sizeof(__u64) * MAX_BPF_FUNC_ARGS`. */
+const RAW_TP_BYTES = 96;
+
 /** A context of plain bytes: reads of natural alignment within `bytes`. */
 const plain =
   (bytes: number): Rule =>
   (_env, off, size, access) =>
     access === BPF_READ && off >= 0 && off + size <= bytes && off % size === 0 ? scalar() : null;
+
+/** Of writable raw tracepoints: the first slot is a buffer. */
+const rawTracepointWritable: Rule = (env, off, size, access, isLdsx) =>
+  off === 0 && size === 8 && access === BPF_READ
+    ? pointer(T.PTR_TO_TP_BUFFER)
+    : plain(RAW_TP_BYTES)(env, off, size, access, isLdsx);
 
 const tracepoint: Rule = (_env, off, size, access) =>
   access === BPF_READ && off >= 8 && off < 8192 && off % size === 0 ? scalar() : null;
@@ -125,7 +134,8 @@ const RULES: Readonly<Record<number, Rule>> = {
   [P.PROG_KPROBE]: plain(168),
   [P.PROG_TRACEPOINT]: tracepoint,
   [P.PROG_PERF_EVENT]: perfEvent,
-  [P.PROG_RAW_TRACEPOINT]: plain(96),
+  [P.PROG_RAW_TRACEPOINT]: plain(RAW_TP_BYTES),
+  [P.PROG_RAW_TRACEPOINT_WRITABLE]: rawTracepointWritable,
   [P.PROG_TRACING]: btfArguments,
   [P.PROG_STRUCT_OPS]: btfArguments,
   [P.PROG_LSM]: btfArguments,

@@ -145,7 +145,8 @@ function linkByConstant(insn: Insn, dst: RegState, src: RegState): void {
   const known = is32 ? src.maskLo === 0 : D.isConst(src);
   const fits = is32 || src.varHi === src.varLo >> 31;
   const off = sign * src.varLo;
-  if (sign && dst.id && !(dst.id & T.BPF_ADD_CONST) && known && fits && off < 0x80000000) {
+  const itself = (insn.code & 8) !== 0 && insn.src === insn.dst;
+  if (sign && !itself && dst.id && !(dst.id & T.BPF_ADD_CONST) && known && fits && off < 0x80000000) {
     dst.id |= is32 ? T.BPF_ADD_CONST32 : T.BPF_ADD_CONST64;
     dst.off = off;
     return;

@@ -156,6 +156,7 @@ function logStep(env: VerifierEnv, fromBranch: boolean): void {
 /** Walks every path from the current state (`do_check`). */
 export function doCheck(env: VerifierEnv): void {
   const { insns } = env;
+  const { observer } = env.input;
   let fromBranch = false;
   let prev = -1;
   for (;;) {
@@ -166,6 +167,7 @@ export function doCheck(env: VerifierEnv): void {
       reject(env, 'E2BIG', `BPF program is too large. Processed ${env.insnProcessed} insn`);
     env.cur.lastInsnIdx = env.prevInsnIdx;
     env.cur.insnIdx = env.insnIdx;
+    observer?.step(env);
     if (env.aux[env.insnIdx]!.prunePoint && isStateVisited(env, env.insnIdx)) {
       if (env.input.logLevel) {
         if (fromBranch)

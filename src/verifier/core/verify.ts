@@ -123,6 +123,7 @@ export function verify(input: VerifierInput): Verdict {
     resolvePseudoLdImm64(env);
     new ControlFlow(env).check();
     computeScc(env);
+    if (env.input.exploreAll) for (const aux of env.aux) aux.prunePoint = false;
     env.ops.checkAttach(env);
     env.postorder = computePostorder(env);
     computeLiveRegisters(env, env.postorder);
