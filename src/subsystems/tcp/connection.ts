@@ -1,6 +1,7 @@
 import { errnoName } from '../../base/index.ts';
 import { type Kernel, KernelError } from '../../kernel/index.ts';
 import type { Simulator } from '../../net/index.ts';
+import { findCongestionControl } from './controls.ts';
 import type { FlowReport, FlowSample } from './flows.ts';
 import { type CcMember, CongestionOps } from './ops.ts';
 import { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
@@ -9,7 +10,6 @@ import { MSS } from './scoreboard.ts';
 import { Sender } from './sender.ts';
 import { CA, type CaState, TCP_INFINITE_SSTHRESH } from './sock.ts';
 import { forgetSocket, registerSocket, setCongestionControl } from './sockets.ts';
-import { findCongestionControl } from './tcp_ca.ts';
 import { traceCalls } from './trace_calls.ts';
 import type { Burst } from './writer.ts';
 

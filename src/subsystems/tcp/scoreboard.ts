@@ -62,8 +62,8 @@ export class Scoreboard {
   #persist = 0;
   #stepsAt = 0;
   /** When the last delivery came, and when the newest segment of a sample was sent (delivered_mstamp, first_tx_mstamp). */
-  #deliveredAt = 0;
-  #firstSentAt = 0;
+  #deliveredNs = 0;
+  #firstSentNs = 0;
   /** No lost segment below this number waits for its retransmission (retransmit_skb_hint). */
   #lostFrom = 0;
   /** Highest number that was acknowledged selectively. */
@@ -72,6 +72,25 @@ export class Scoreboard {
   constructor(sock: TcpSock) {
     this.sock = sock;
     this.minRtt = new MinRtt(sock);
+  }
+
+  get #deliveredAt(): number {
+    return this.#deliveredNs;
+  }
+
+  /** Programs see it in microseconds. */
+  set #deliveredAt(now: number) {
+    this.#deliveredNs = now;
+    this.sock.set('delivered_mstamp', Math.floor(now / 1000));
+  }
+
+  get #firstSentAt(): number {
+    return this.#firstSentNs;
+  }
+
+  set #firstSentAt(now: number) {
+    this.#firstSentNs = now;
+    this.sock.set('first_tx_mstamp', Math.floor(now / 1000));
   }
 
   /** Number of the segment after the highest one that was SACKed (tcp_highest_sack_seq). */

@@ -164,6 +164,7 @@ export class Sender {
       forward: board.forward,
     };
     sock.set('tcp_mstamp', us);
+    sock.set('tcp_clock_cache', now);
     if (packet.ack < board.una) {
       this.#onOldAck(packet, now);
       return;
