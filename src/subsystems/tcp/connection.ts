@@ -104,7 +104,7 @@ export class Connection {
   /** Tells `listener` of everything that happens at the sender. */
   watch(listener: (event: SenderEvent) => void): void {
     this.#watcher = listener;
-    this.sender.onLost = (seq) => this.#tell({ kind: 'lost', seq });
+    this.sender.board.onLost = ({ seq }) => this.#tell({ kind: 'lost', seq });
   }
 
   #tell(event: WithoutPlace<SenderEvent>): void {
@@ -113,7 +113,7 @@ export class Connection {
 
   #tellMetrics(): void {
     if (this.#watcher === undefined) return;
-    const { sock, minRttUs } = this.sender;
+    const { sock, board } = this.sender;
     const ssthresh = sock.get('snd_ssthresh');
     this.#tell({
       kind: 'metrics',
@@ -121,7 +121,7 @@ export class Connection {
       ssthresh: ssthresh >= TCP_INFINITE_SSTHRESH ? null : ssthresh,
       inFlight: sock.inFlight(),
       srttUs: sock.get('srtt_us') >>> 3,
-      minRttUs,
+      minRttUs: board.minRtt.us,
       pacingBps: sock.get('sk_pacing_status') === 0 ? null : 8 * sock.get('sk_pacing_rate'),
     });
   }

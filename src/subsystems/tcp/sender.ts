@@ -87,14 +87,8 @@ export class Sender {
     return this.#output.retransmits;
   }
 
-  /** Calls `listener` with the number of each segment that is found to be lost. */
-  set onLost(listener: (seq: number) => void) {
-    this.#board.onLost = ({ seq }) => listener(seq);
-  }
-
-  /** The shortest round-trip time of late, microseconds; infinite without any. */
-  get minRttUs(): number {
-    return this.#board.minRtt.us;
+  get board(): Scoreboard {
+    return this.#board;
   }
 
   get rtos(): number {
