@@ -63,7 +63,7 @@ export class Sender {
     this.#ops = ops;
     this.#options = options;
     this.sock = new TcpSock(kernel);
-    this.#board = new Scoreboard(this.sock);
+    this.#board = new Scoreboard(this.sock, options.onLost);
     this.#clock = new Jiffies(kernel, simulator);
     this.recovery = new Recovery(this.sock, ops, this.#board, this.#clock);
     const parts = [this.sock, ops, this.#board, this.recovery] as const;
@@ -85,10 +85,6 @@ export class Sender {
 
   get retransmits(): number {
     return this.#output.retransmits;
-  }
-
-  get board(): Scoreboard {
-    return this.#board;
   }
 
   get rtos(): number {
