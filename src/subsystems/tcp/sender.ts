@@ -52,7 +52,7 @@ export class Sender {
     this.#ops = ops;
     this.#options = options;
     this.sock = new TcpSock(kernel);
-    this.#board = new Scoreboard(this.sock);
+    this.#board = new Scoreboard(this.sock, options.onLost);
     this.#clock = new Jiffies(kernel, simulator);
     this.recovery = new Recovery(this.sock, ops, this.#board, this.#clock);
     const parts = [this.sock, ops, this.#board, this.recovery] as const;
@@ -74,16 +74,6 @@ export class Sender {
 
   get retransmits(): number {
     return this.#output.retransmits;
-  }
-
-  /** Calls `listener` with the number of each segment that is found to be lost. */
-  set onLost(listener: (seq: number) => void) {
-    this.#board.onLost = ({ seq }) => listener(seq);
-  }
-
-  /** The shortest round-trip time of late, microseconds; infinite without any. */
-  get minRttUs(): number {
-    return this.#board.minRtt.us;
   }
 
   get rtos(): number {
