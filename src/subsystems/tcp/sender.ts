@@ -97,12 +97,14 @@ export class Sender {
     sock.set('max_window', sock.get('snd_wnd'));
     sock.set('lsndtime', this.#clock.now);
     sock.set('snd_cwnd_stamp', this.#clock.now);
-    this.#output.echo = this.#simulator.now - this.#options.handshakeRtt / 2;
+    const { handshakeRtt } = this.#options;
+    const rtt = typeof handshakeRtt === 'number' ? handshakeRtt : handshakeRtt();
+    this.#output.echo = this.#simulator.now - rtt / 2;
     if (this.#options.ecn) sock.set('ecn_flags', 1);
     for (const field of ['snd_una', 'snd_nxt', 'write_seq'] as const) sock.set(field, 1);
     sock.set('delivered', 1);
     sock.set('tcp_mstamp', Math.floor(this.#simulator.now / 1000));
-    const rttUs = this.#takeRtt(this.#options.handshakeRtt, this.#options.handshakeRtt);
+    const rttUs = this.#takeRtt(rtt, rtt);
     this.#callPktsAcked(1, rttUs, mss);
     this.#ops.call('in_ack_event', { ptr: sock.pointer }, CA_ACK.SLOWPATH | CA_ACK.WIN_UPDATE);
     if (this.#ops.has('cong_control'))
@@ -162,7 +164,8 @@ export class Sender {
     const advanced = packet.ack > board.una;
     const told = packet.sacks.length > 0 || packet.dsack !== undefined || packet.ece;
     const slow = told || packet.window !== sock.get('snd_wnd');
-    let flag = slow ? FLAG.SLOWPATH | (this.#options.noTimestamps === true ? 0 : this.#noteTimestamp(packet)) : 0;
+    let flag = slow ? FLAG.SLOWPATH | FLAG.UPDATE_TS_RECENT : 0;
+    if (this.#options.noTimestamps !== true && this.#progresses(packet)) flag |= FLAG.TS_PROGRESS;
     this.#output.echo = packet.sentAt;
     if (advanced) {
       flag |= FLAG.SND_UNA_ADVANCED;
@@ -282,10 +285,9 @@ export class Sender {
     return this.#options.noTimestamps === true ? undefined : packet.echo;
   }
 
-  /** tcp_replace_ts_recent, on the slow path. */
-  #noteTimestamp(packet: AckPacket): number {
-    const progress = Math.floor(packet.sentAt / 1e6) > Math.floor(this.#output.echo / 1e6);
-    return FLAG.UPDATE_TS_RECENT | (progress ? FLAG.TS_PROGRESS : 0);
+  /** The peer's timestamp, which counts milliseconds, is newer than the last one (__tcp_replace_ts_recent). */
+  #progresses(packet: AckPacket): boolean {
+    return Math.floor(packet.sentAt / 1e6) > Math.floor(this.#output.echo / 1e6);
   }
 
   /** tcp_ack_update_window. */
