@@ -9,6 +9,8 @@ import * as M from '../tables/map_helpers.table.ts';
 import * as F from '../tables/special_fields.table.ts';
 import { btfStructAccess, type FieldAccess } from './btf_walk.ts';
 import { type CtxAccess, checkCtxAccess } from './ctx.ts';
+import { inRcuSection } from './iterators.ts';
+import { isTrusted } from './kfunc_pointer.ts';
 import { accessKptr } from './kptr.ts';
 import { isGplCompatible } from './license.ts';
 import { constOff } from './numbers.ts';
@@ -199,17 +201,21 @@ function storeToStruct(at: Access): void {
   }
 }
 
-/** Trust of a pointer loaded from a struct: as much as its parent and the RCU section give. */
+/** Trust of a pointer loaded from a struct: as much as its parent and the RCU section give (`check_ptr_to_btf_access`). */
 function loadedFlag(env: Env, reg: RegState, found: FieldAccess): number {
   if (reg.type & T.PTR_UNTRUSTED) return T.PTR_UNTRUSTED;
-  const trusted = (reg.type & (T.PTR_TRUSTED | T.MEM_RCU)) !== 0 || reg.refObjId !== 0;
-  const unsafe = ~(T.PTR_TRUSTED | T.MEM_RCU | T.PTR_UNTRUSTED);
-  if (!trusted) return found.flag & unsafe;
-  const inRcu = env.cur.activeRcuLock > 0 || !env.cur.inSleepable;
-  if (!inRcu || reg.type & T.PTR_MAYBE_NULL) return T.PTR_UNTRUSTED;
-  if (P.SAFE_RCU[reg.btf!.name(reg.btfId)]?.includes(found.fieldName)) return found.flag | T.MEM_RCU;
+  const plain = found.flag & ~(T.MEM_ALLOC | T.PTR_TRUSTED | T.NON_OWN_REF | T.MEM_RCU);
+  if (!isTrusted(reg) && !(reg.type & T.MEM_RCU)) return plain;
+  const struct = reg.btf!.name(reg.btfId);
+  const safe = (fields: Readonly<Record<string, readonly string[]>>): boolean =>
+    fields[struct]?.includes(found.fieldName) === true;
+  if (safe(P.SAFE_TRUSTED)) return found.flag | T.PTR_TRUSTED;
+  if (safe(P.SAFE_TRUSTED_OR_NULL)) return found.flag | T.PTR_TRUSTED | T.PTR_MAYBE_NULL;
+  if (!inRcuSection(env) || reg.type & T.PTR_MAYBE_NULL) return T.PTR_UNTRUSTED;
+  if (safe(P.SAFE_RCU)) return found.flag | T.MEM_RCU;
+  if (safe(P.SAFE_RCU_OR_NULL)) return (found.flag & ~T.PTR_UNTRUSTED) | T.MEM_RCU | T.PTR_MAYBE_NULL;
   if (found.flag & T.MEM_RCU) return found.flag | T.PTR_MAYBE_NULL;
-  return found.flag & (T.MEM_PERCPU | T.MEM_USER) ? found.flag : found.flag & unsafe;
+  return found.flag & (T.MEM_PERCPU | T.MEM_USER) ? found.flag : plain;
 }
 
 /** Special fields of the program's own objects are for helpers and kfuncs alone. */
@@ -260,14 +266,24 @@ function kernelStruct(at: Access): void {
 }
 
 function buffer(at: Access): void {
-  const { env, reg } = at;
-  const isReadOnly = (reg.type & T.MEM_RDONLY) !== 0;
-  if (isReadOnly && at.access === BPF_WRITE) readOnly(at);
-  R.checkBufferAccess(env, isReadOnly ? 'rdonly' : 'rdwr', at.regno, at.off, at.size);
-  const end = at.off + at.size;
-  if (isReadOnly) env.maxRdonlyAccess = Math.max(env.maxRdonlyAccess, end);
-  else env.maxRdwrAccess = Math.max(env.maxRdwrAccess, end);
+  if (at.reg.type & T.MEM_RDONLY && at.access === BPF_WRITE) readOnly(at);
+  accessBuffer(at.env, at.regno, at.off, at.size);
   intoValue(at);
+}
+
+/** Bytes of a buffer whose length is checked at attach. */
+export function accessBuffer(env: Env, regno: number, off: number, size: number): void {
+  const isReadOnly = (env.reg(regno).type & T.MEM_RDONLY) !== 0;
+  R.checkBufferAccess(env, isReadOnly ? 'rdonly' : 'rdwr', regno, off, size);
+  if (isReadOnly) env.maxRdonlyAccess = Math.max(env.maxRdonlyAccess, off + size);
+  else env.maxRdwrAccess = Math.max(env.maxRdwrAccess, off + size);
+}
+
+/** Bytes of a kernel struct that a helper or function reads. */
+export function readKernelStruct(env: Env, regno: number, off: number, size: number): void {
+  const reg = env.reg(regno);
+  const at = { env, insnIdx: env.insnIdx, regno, reg, off, size, access: BPF_READ, valueRegno: -1, isLdsx: false };
+  kernelStruct(at);
 }
 
 function stack(at: Access): void {

@@ -77,9 +77,31 @@ export const TCP_SOCK_WRITABLE: readonly string[] = [
 /** Members of `struct tcp_congestion_ops` that a program may not implement. */
 export const TCP_CA_UNSUPPORTED: readonly string[] = ['get_info'];
 
-/** Members that are never null and as good as the struct within an RCU section (`BTF_TYPE_SAFE_RCU`). */
+/** Members that are never null and as good as the struct within an RCU section (`BTF_TYPE_SAFE_RCU`, 6.18). */
 export const SAFE_RCU: Readonly<Record<string, readonly string[]>> = {
   task_struct: ['cpus_ptr', 'cgroups', 'real_parent', 'group_leader'],
   cgroup: ['kn'],
   css_set: ['dfl_cgrp'],
+  cgroup_subsys_state: ['cgroup'],
+};
+
+/** As {@link SAFE_RCU}, but they may be null. */
+export const SAFE_RCU_OR_NULL: Readonly<Record<string, readonly string[]>> = {
+  mm_struct: ['exe_file'],
+  sk_buff: ['sk'],
+  request_sock: ['sk'],
+};
+
+/** Members that are as trusted as the struct, and never null (`BTF_TYPE_SAFE_TRUSTED`). */
+export const SAFE_TRUSTED: Readonly<Record<string, readonly string[]>> = {
+  bpf_iter_meta: ['seq'],
+  bpf_iter__task: ['meta', 'task'],
+  linux_binprm: ['file'],
+  file: ['f_inode'],
+};
+
+/** As {@link SAFE_TRUSTED}, but they may be null. */
+export const SAFE_TRUSTED_OR_NULL: Readonly<Record<string, readonly string[]>> = {
+  dentry: ['d_inode'],
+  socket: ['sk'],
 };
