@@ -7,6 +7,7 @@ import { coerceToSize, coerceToSizeSx, isConst, tnumText } from '../domain/index
 import * as P from '../tables/contexts.table.ts';
 import { btfStructAccess, type FieldAccess } from './btf_walk.ts';
 import { type CtxAccess, checkCtxAccess } from './ctx.ts';
+import { isGplCompatible } from './license.ts';
 import { constOff } from './numbers.ts';
 import * as R from './region.ts';
 import { accessStack, checkStackBounds } from './stack.ts';
@@ -190,23 +191,29 @@ function storeToStruct(at: Access): void {
   }
 }
 
-/** Trust of a pointer loaded from a struct: as much as its parent and the RCU section give. */
-function loadedFlag(env: Env, reg: RegState, found: FieldAccess): number {
+/** Trust of a pointer loaded from a struct: as much as its parent, the member and the RCU section give. */
+function loadedFlag(env: Env, reg: RegState, { flag, fieldName }: FieldAccess): number {
   if (reg.type & T.PTR_UNTRUSTED) return T.PTR_UNTRUSTED;
-  const trusted = (reg.type & (T.PTR_TRUSTED | T.MEM_RCU)) !== 0 || reg.refObjId !== 0;
   const unsafe = ~(T.PTR_TRUSTED | T.MEM_RCU | T.PTR_UNTRUSTED);
-  if (!trusted) return found.flag & unsafe;
+  const trusted = (reg.type & (T.PTR_TRUSTED | T.MEM_ALLOC | T.NON_OWN_REF | T.MEM_RCU)) !== 0 || reg.refObjId !== 0;
+  if (!trusted) return flag & unsafe;
+  const parent = reg.btf!.name(reg.btfId);
+  if (P.SAFE_TRUSTED[parent]?.includes(fieldName)) return flag | T.PTR_TRUSTED;
+  if (P.SAFE_TRUSTED_OR_NULL[parent]?.includes(fieldName)) return flag | T.PTR_TRUSTED | T.PTR_MAYBE_NULL;
   const inRcu = env.cur.activeRcuLock > 0 || !env.cur.inSleepable;
   if (!inRcu || reg.type & T.PTR_MAYBE_NULL) return T.PTR_UNTRUSTED;
-  if (P.SAFE_RCU[reg.btf!.name(reg.btfId)]?.includes(found.fieldName)) return found.flag | T.MEM_RCU;
-  if (found.flag & T.MEM_RCU) return found.flag | T.PTR_MAYBE_NULL;
-  return found.flag & (T.MEM_PERCPU | T.MEM_USER) ? found.flag : found.flag & unsafe;
+  if (P.SAFE_RCU[parent]?.includes(fieldName)) return flag | T.MEM_RCU;
+  if (P.SAFE_RCU_OR_NULL[parent]?.includes(fieldName)) return (flag | T.MEM_RCU | T.PTR_MAYBE_NULL) & ~T.PTR_UNTRUSTED;
+  if (flag & T.MEM_RCU) return flag | T.PTR_MAYBE_NULL;
+  return flag & (T.MEM_PERCPU | T.MEM_USER) ? flag : flag & unsafe;
 }
 
 function kernelStruct(at: Access): void {
   const { env, reg, regno, off } = at;
   const name = reg.btf!.name(reg.btfId);
   const who = `R${regno} is ptr_${name}`;
+  if (!isGplCompatible(env.input.license) && reg.btf === env.vmlinux)
+    reject(env, 'EINVAL', `Cannot access kernel 'struct ${name}' from non-GPL compatible program`);
   if (off < 0) reject(env, 'EACCES', `${who} invalid negative access: off=${off}`);
   if (!isConst(reg) || constOff(reg) !== 0) {
     reject(env, 'EACCES', `${who} invalid variable offset: off=${off}, var_off=${tnumText(reg)}`);

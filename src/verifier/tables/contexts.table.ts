@@ -80,6 +80,29 @@ export const TCP_CA_UNSUPPORTED: readonly string[] = ['get_info'];
 /** Members that are never null and as good as the struct within an RCU section (`BTF_TYPE_SAFE_RCU`). */
 export const SAFE_RCU: Readonly<Record<string, readonly string[]>> = {
   task_struct: ['cpus_ptr', 'cgroups', 'real_parent', 'group_leader'],
+  cgroup_subsys_state: ['cgroup'],
   cgroup: ['kn'],
   css_set: ['dfl_cgrp'],
+};
+
+/** The same, but that they may be null (`BTF_TYPE_SAFE_RCU_OR_NULL`). */
+export const SAFE_RCU_OR_NULL: Readonly<Record<string, readonly string[]>> = {
+  mm_struct: ['exe_file'],
+  sk_buff: ['sk'],
+  request_sock: ['sk'],
+};
+
+/** Members as trusted as the struct, never null (`BTF_TYPE_SAFE_TRUSTED`). */
+export const SAFE_TRUSTED: Readonly<Record<string, readonly string[]>> = {
+  bpf_iter_meta: ['seq'],
+  bpf_iter__task: ['meta', 'task'],
+  linux_binprm: ['file'],
+  file: ['f_inode'],
+};
+
+/** Members as trusted as the struct that may be null (`BTF_TYPE_SAFE_TRUSTED_OR_NULL`). */
+export const SAFE_TRUSTED_OR_NULL: Readonly<Record<string, readonly string[]>> = {
+  dentry: ['d_inode'],
+  socket: ['sk'],
+  vm_area_struct: ['vm_mm', 'vm_file'],
 };
