@@ -53,7 +53,7 @@ const DYNPTR: readonly number[] = [T.PTR_TO_STACK, T.CONST_PTR_TO_DYNPTR];
 const DYNPTR_HELPERS: readonly string[] = ['ringbuf_reserve_dynptr', 'ringbuf_submit_dynptr', 'ringbuf_discard_dynptr'];
 
 /** Program types whose helpers may be given packet data. */
-const PACKET_TYPES: readonly number[] = [P.PROG_SCHED_CLS, P.PROG_SCHED_ACT, P.PROG_XDP, P.PROG_CGROUP_SKB];
+const PACKET_TYPES: readonly number[] = [...P.PACKET_WRITERS, ...P.PACKET_READERS];
 
 /** Whether the register is of a type that the argument takes, and of the right struct (`check_reg_type`). */
 function checkType(env: Env, regno: number, argType: number, meta: CallMeta): void {

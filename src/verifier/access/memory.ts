@@ -1,3 +1,4 @@
+import type { Btf } from '../../btf/index.ts';
 import type { VerifierEnv } from '../core/env.ts';
 import { printLinfo, typeStr } from '../core/log.ts';
 import * as T from '../core/reg_types.table.ts';
@@ -7,8 +8,9 @@ import { coerceToSize, coerceToSizeSx, isConst, tnumText } from '../domain/index
 import * as P from '../tables/contexts.table.ts';
 import { btfStructAccess, type FieldAccess } from './btf_walk.ts';
 import { type CtxAccess, checkCtxAccess } from './ctx.ts';
+import { SOCKET_RULES } from './ctx_net.ts';
 import { isGplCompatible } from './license.ts';
-import { constOff } from './numbers.ts';
+import { constOff, smin } from './numbers.ts';
 import * as R from './region.ts';
 import { accessStack, checkStackBounds } from './stack.ts';
 import { unsupported } from './unsupported.ts';
@@ -146,13 +148,10 @@ function context(at: Access): void {
   }
 }
 
-/** Program types that may store to the packet (`may_access_direct_pkt_data`). */
-const PACKET_WRITERS: readonly number[] = [P.PROG_SCHED_CLS, P.PROG_SCHED_ACT, P.PROG_XDP];
-
 function packet(at: Access): void {
   const { env } = at;
   if (at.access === BPF_WRITE) {
-    if (!PACKET_WRITERS.includes(env.input.progType)) reject(env, 'EACCES', 'cannot write into packet');
+    if (!P.PACKET_WRITERS.includes(env.input.progType)) reject(env, 'EACCES', 'cannot write into packet');
     env.seenDirectWrite = true;
   }
   R.checkPacketAccess(env, at.regno, at.off, at.size, false);
@@ -227,14 +226,17 @@ function kernelStruct(at: Access): void {
     return;
   }
   const found = btfStructAccess(env, reg.btf!, reg.btfId, off, at.size, local);
-  if (at.access !== BPF_READ || at.valueRegno < 0) return;
-  const dst = env.reg(at.valueRegno);
+  if (at.access === BPF_READ) setFromStruct(at, reg.btf!, found, found.btfId ? loadedFlag(env, reg, found) : 0);
+}
+
+/** What was loaded from a struct: a pointer with `flag`, or a number (`mark_btf_ld_reg`). */
+function setFromStruct({ env, valueRegno }: Access, btf: Btf, found: FieldAccess, flag: number): void {
+  if (valueRegno < 0) return;
+  const dst = env.reg(valueRegno);
   if (!found.btfId) {
     markRegUnknown(env, dst);
     return;
   }
-  const { btf } = reg;
-  const flag = loadedFlag(env, reg, found);
   markRegKnownZero(dst);
   dst.type = T.PTR_TO_BTF_ID | flag;
   dst.btf = btf;
@@ -264,6 +266,46 @@ function mapKey(at: Access): void {
   intoValue(at);
 }
 
+/** `struct bpf_flow_keys`. */
+const FLOW_KEYS_SIZE = 56;
+
+function flowKeys(at: Access): void {
+  if (at.off < 0 || at.off + at.size > FLOW_KEYS_SIZE)
+    reject(at.env, 'EACCES', `invalid access to flow keys off=${at.off} size=${at.size}`);
+  intoValue(at);
+}
+
+/** Loads through pointers to sockets (`check_sock_access`). */
+function socket(at: Access): void {
+  const { env, reg, regno, off, size } = at;
+  const type = typeStr(reg.type);
+  if (at.access === BPF_WRITE) readOnly(at);
+  if (smin(reg) < 0)
+    reject(env, 'EACCES', `R${regno} min value is negative, either use unsigned index or do a if (index >=0) check.`);
+  const found = SOCKET_RULES[reg.type]!(off, size);
+  if (!found) throw reject(env, 'EACCES', `R${regno} invalid ${type} access off=${off} size=${size}`);
+  env.aux[at.insnIdx]!.ctxFieldSize = found.fieldSize;
+  if (at.valueRegno >= 0) markRegUnknown(env, env.reg(at.valueRegno));
+}
+
+function tracepointBuffer(at: Access): void {
+  R.checkBufferAccess(at.env, 'tracepoint', at.regno, at.off, at.size);
+  at.env.maxTpAccess = Math.max(at.env.maxTpAccess, at.off + at.size);
+  intoValue(at);
+}
+
+/** Loads from a map itself, as far as BTF knows its struct (`check_ptr_to_map_access`). */
+function mapStruct(at: Access): void {
+  const { env, regno, off, size } = at;
+  const name = P.MAP_STRUCTS[at.reg.map!.type];
+  const btfId = name === undefined ? undefined : env.vmlinux.find(name, 'struct');
+  if (btfId === undefined) throw unsupported(env, `loads from maps of type ${at.reg.map!.type}`);
+  if (off < 0) reject(env, 'EACCES', `R${regno} is ${name} invalid negative access: off=${off}`);
+  if (at.access !== BPF_READ) reject(env, 'EACCES', `only read from ${name} is supported`);
+  const found = btfStructAccess(env, env.vmlinux, btfId, off, size, false);
+  setFromStruct(at, env.vmlinux, found, found.flag);
+}
+
 /** Pointers that are checked whatever their flags, and those that must carry none. */
 const ANY_FLAGS: Readonly<Record<number, (at: Access) => void>> = { [T.PTR_TO_MEM]: memory };
 const NOT_NULL: Readonly<Record<number, (at: Access) => void>> = {
@@ -278,17 +320,14 @@ const PLAIN: Readonly<Record<number, (at: Access) => void>> = {
   [T.PTR_TO_PACKET]: packet,
   [T.PTR_TO_PACKET_META]: packet,
   [T.PTR_TO_ARENA]: intoValue,
+  [T.PTR_TO_FLOW_KEYS]: flowKeys,
+  [T.PTR_TO_SOCKET]: socket,
+  [T.PTR_TO_SOCK_COMMON]: socket,
+  [T.PTR_TO_TCP_SOCK]: socket,
+  [T.PTR_TO_XDP_SOCK]: socket,
+  [T.PTR_TO_TP_BUFFER]: tracepointBuffer,
+  [T.CONST_PTR_TO_MAP]: mapStruct,
 };
-const NOT_MODELLED: readonly number[] = [
-  T.PTR_TO_FLOW_KEYS,
-  T.PTR_TO_SOCKET,
-  T.PTR_TO_SOCK_COMMON,
-  T.PTR_TO_TCP_SOCK,
-  T.PTR_TO_XDP_SOCK,
-  T.PTR_TO_TP_BUFFER,
-  T.CONST_PTR_TO_MAP,
-];
-
 function handlerOf(type: number): ((at: Access) => void) | undefined {
   const base = type & T.BASE_TYPE_MASK;
   return ANY_FLAGS[base] ?? (type & T.PTR_MAYBE_NULL ? undefined : NOT_NULL[base]) ?? PLAIN[type];
@@ -312,7 +351,6 @@ export function checkMemAccess(
   checkAlignment(at, strictAlignmentOnce);
   const handler = handlerOf(reg.type);
   if (!handler) {
-    if (NOT_MODELLED.includes(reg.type)) unsupported(env, `access through ${typeStr(reg.type)}`);
     reject(env, 'EACCES', `R${regno} invalid mem access '${typeStr(reg.type)}'`);
   }
   handler(at);
