@@ -22,6 +22,15 @@ export const CHANGED_IN_6_18: Readonly<Record<string, Readonly<Record<string, Ch
       why: 'negation keeps what is known of its operand',
     },
   },
+  verifier_map_in_map: {
+    map_in_map_state_pruning: {
+      says: 'accepted',
+      why: 'a look-up of a constant key in an array is never null, so that fewer instructions are walked',
+    },
+  },
+  verifier_map_ptr: {
+    read_non_existent_field_rejected: { says: 'accepted', why: 'struct bpf_map begins with a digest, not with ops' },
+  },
   verifier_mtu: {
     tc_uninit_mtu: { says: 'accepted', why: 'bpf_check_mtu may be given memory that is not initialized' },
   },
