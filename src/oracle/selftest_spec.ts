@@ -54,6 +54,13 @@ const REWORDED: readonly [RegExp, string][] = [
   [/\b(R\d+|fp-\d+)_[rwD]+=/g, '$1='],
   // What a helper does to the stack is told apart, as for loads and stores.
   [/indirect access to stack/g, '{{(read from|write to)}} stack'],
+  [/indirect read from stack/g, 'read from stack'],
+  // What is held at an exit is said in one way.
+  [/\d bpf_preempt_enable(\(s\) are| is) missing/g, 'cannot be used inside bpf_preempt_disable-ed region'],
+  [
+    /expected an RCU CS when using bpf_iter_(task|css)_next/g,
+    'bpf_iter_$1_new requires RCU critical section protection',
+  ],
 ];
 
 /**

@@ -15,6 +15,8 @@ import { isNocastAlias, isProjectionOf, structIdsMatch } from './struct_match.ts
 import { unsupported } from './unsupported.ts';
 
 const MAX_ARGS = 5;
+/** What a kfunc takes back must be trusted too (`is_kfunc_trusted_args`). */
+const TRUSTED_ARGS = K.KF_TRUSTED_ARGS | K.KF_RELEASE;
 
 /** What the arguments of a call have shown (`struct bpf_kfunc_call_arg_meta`). */
 export interface KfuncArgs {
@@ -40,7 +42,7 @@ function checkScalar(env: Env, meta: KfuncMeta, arg: number): void {
 
 /** Pointers that must be trusted or, for KF_RCU, protected (`KF_TRUSTED_ARGS`). */
 function checkTrust(env: Env, meta: KfuncMeta, regno: number): void {
-  if (!(meta.flags & (K.KF_TRUSTED_ARGS | K.KF_RCU))) return;
+  if (!(meta.flags & (TRUSTED_ARGS | K.KF_RCU))) return;
   const reg = env.reg(regno);
   if (isTrusted(reg)) return;
   if (!(meta.flags & K.KF_RCU)) reject(env, 'EINVAL', `R${regno} must be referenced or trusted`);
@@ -109,7 +111,7 @@ function checkPointer(env: Env, meta: KfuncMeta, arg: number, insnIdx: number, s
     reject(env, 'EINVAL', `Unrecognized arg#${arg} type ${kindName(param.type).split(' ')[0]}`);
   }
   const mayBeNull = registerIsNull(reg) || (reg.type & T.PTR_MAYBE_NULL) !== 0;
-  if (meta.flags & (K.KF_TRUSTED_ARGS | K.KF_RCU) && mayBeNull && !hasSuffix(param, '__nullable')) {
+  if (meta.flags & (TRUSTED_ARGS | K.KF_RCU) && mayBeNull && !hasSuffix(param, '__nullable')) {
     reject(env, 'EACCES', `Possibly NULL pointer passed to trusted arg${arg}`);
   }
   noteReference(env, meta, reg, regno, seen);

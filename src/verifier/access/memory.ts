@@ -193,7 +193,7 @@ function storeToStruct(at: Access): void {
 /** Trust of a pointer loaded from a struct: as much as its parent, the member and the RCU section give. */
 function loadedFlag(env: Env, reg: RegState, { flag, fieldName }: FieldAccess): number {
   if (reg.type & T.PTR_UNTRUSTED) return T.PTR_UNTRUSTED;
-  const unsafe = ~(T.PTR_TRUSTED | T.MEM_RCU | T.PTR_UNTRUSTED);
+  const unsafe = ~(T.PTR_TRUSTED | T.MEM_ALLOC | T.NON_OWN_REF | T.MEM_RCU);
   const trusted = (reg.type & (T.PTR_TRUSTED | T.MEM_ALLOC | T.NON_OWN_REF | T.MEM_RCU)) !== 0 || reg.refObjId !== 0;
   if (!trusted) return flag & unsafe;
   const parent = reg.btf!.name(reg.btfId);

@@ -61,23 +61,20 @@ export function checkFuncCall(env: VerifierEnv, insn: Insn): void {
   const subprog = findSubprog(env, target);
   if (subprog < 0) reject(env, 'EFAULT', `verifier bug: can't find subprog at insn ${target}`);
   const caller = env.func();
-  if (!env.ops.checkSubprogCall(env, subprog, caller.regs) && env.subprogs[subprog]!.global) throwQuiet(env);
+  const fits = env.ops.checkSubprogCall(env, subprog, caller.regs);
   const info = env.subprogs[subprog]!;
   if (info.global) {
     const sub = name(env, subprog);
     if (state.activeLocks)
       reject(env, 'EINVAL', 'global function calls are not allowed while holding a lock,\nuse static function instead');
-    if (
-      info.mightSleep &&
-      (state.activeRcuLock || state.activePreemptLocks || state.activeIrqId || !state.inSleepable)
-    ) {
-      if (state.activeRcuLock || state.activePreemptLocks || state.activeIrqId)
-        reject(
-          env,
-          'EINVAL',
-          'global functions that may sleep are not allowed in non-sleepable context,\ni.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context',
-        );
-    }
+    const atomic = state.activeRcuLock || state.activePreemptLocks || state.activeIrqId || !state.inSleepable;
+    if (info.mightSleep && atomic)
+      reject(
+        env,
+        'EINVAL',
+        'global functions that may sleep are not allowed in non-sleepable context,\ni.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context',
+      );
+    if (!fits) reject(env, 'EINVAL', `Caller passes invalid args into func#${subprog} ('${sub}')`);
     env.verbose(`Func#${subprog} ('${sub}') is global and assumed valid.\n`);
     if (info.changesPktData) env.ops.clearAllPktPointers(env);
     info.called = true;
@@ -97,10 +94,6 @@ export function checkFuncCall(env: VerifierEnv, insn: Insn): void {
     env.verbose('callee:\n');
     printVerifierState(env, state, state.curframe, true);
   }
-}
-
-function throwQuiet(env: Env): never {
-  return reject(env, 'EINVAL', '');
 }
 
 /** A helper or kfunc that calls function `subprog` back (`push_callback_call`). */

@@ -20,20 +20,25 @@ const JLE = 0xb0;
 
 const isPacket = (reg: RegView) => reg.type === T.PTR_TO_PACKET || reg.type === T.PTR_TO_PACKET_META;
 
+const TRUSTED = T.PTR_TRUSTED | T.MEM_ALLOC | T.NON_OWN_REF;
+
 /** A pointer that cannot be NULL (`reg_not_null`). */
 function regNotNull(reg: RegView): boolean {
-  if (reg.type & (T.PTR_MAYBE_NULL | T.PTR_UNTRUSTED)) return false;
+  if (reg.type & T.PTR_MAYBE_NULL) return false;
   switch (reg.type & T.BASE_TYPE_MASK) {
     case T.PTR_TO_SOCKET:
     case T.PTR_TO_TCP_SOCK:
     case T.PTR_TO_MAP_VALUE:
     case T.PTR_TO_MAP_KEY:
     case T.PTR_TO_SOCK_COMMON:
-    case T.PTR_TO_MEM:
     case T.CONST_PTR_TO_MAP:
       return true;
-    case T.PTR_TO_BTF_ID:
-      return (reg.type & (T.PTR_TRUSTED | T.MEM_RCU | T.MEM_ALLOC)) !== 0;
+    case T.PTR_TO_MEM:
+      return (reg.type & T.PTR_UNTRUSTED) === 0;
+    case T.PTR_TO_BTF_ID: {
+      const flags = reg.type & ~T.BASE_TYPE_MASK;
+      return reg.refObjId !== 0 || (flags !== 0 && (flags & ~TRUSTED) === 0);
+    }
     default:
       return false;
   }
