@@ -59,7 +59,7 @@ const REWORDED: readonly [RegExp, string][] = [
   [/\d bpf_preempt_enable(\(s\) are| is) missing/g, 'cannot be used inside bpf_preempt_disable-ed region'],
   [
     /expected an RCU CS when using bpf_iter_(task|css)_next/g,
-    'bpf_iter_$1_new requires RCU critical section protection',
+    '{{(expected an RCU CS when using bpf_iter_$1_next|bpf_iter_$1_new requires RCU critical section protection)}}',
   ],
 ];
 
