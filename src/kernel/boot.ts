@@ -8,6 +8,7 @@ import { arityOf, bootCallSite, bootPreamble, CALL_SITE_SIZE, sealPreamble } fro
 import { UnsupportedError } from './error.ts';
 import { helperGates } from './helpers.ts';
 import { callSiteName, gateCall, Kernel } from './kernel.ts';
+import { commonKfuncs } from './kfuncs.ts';
 import { progEnterGates } from './prog_enter.ts';
 import { Symbols } from './symbols.ts';
 import { type KernelText, TextBuilder, workOffset } from './text.ts';
@@ -121,6 +122,7 @@ function collectGates(subsystems: readonly Subsystem[], kernel: () => Kernel): M
     for (const { name, handler } of defs) gates.set(name, handler);
   };
   add(helperGates(kernel));
+  add(commonKfuncs(kernel));
   for (const subsystem of subsystems) add(subsystem.gates?.(kernel) ?? []);
   return gates;
 }

@@ -10,10 +10,12 @@ import { KernelError } from './error.ts';
 import type { BpfMap } from './maps.ts';
 import { noRuns, type ProgramRuns } from './prog_enter.ts';
 import { toOops, warnOfCfi } from './report.ts';
+import type { RingRecord } from './ringbuf.ts';
 import type { StructOpsMap } from './struct_ops.ts';
 import type { Symbols } from './symbols.ts';
 import type { TextCallSite } from './text.ts';
 import { BHI_THUNKS } from './thunks.ts';
+import { BpfTimers } from './timers.ts';
 import type { Argument, GateCall, StructOpsDef } from './types.ts';
 
 /** Everything that boot prepares. */
@@ -38,7 +40,7 @@ export interface KernelParts {
 }
 
 /** Ticks a second (CONFIG_HZ). */
-export const HZ = 1000;
+export const HZ = 250;
 /** jiffies start five minutes before their low half wraps (INITIAL_JIFFIES). */
 const INITIAL_JIFFIES = 2 ** 32 - 300 * HZ;
 
@@ -68,8 +70,14 @@ export class Kernel {
   /** Trampolines of traced functions, by the function's address (trampoline_table). */
   readonly trampolines = new Map<GuestPtr, Trampoline>();
   readonly runs: ProgramRuns = noRuns();
+  /** Timers of programs; who moves the clock fires them. */
+  readonly timers = new BpfTimers(this);
+  /** Reads the records of all ring buffers as they are submitted; without it they wait for `RingbufMap.consume`. */
+  onRecord: ((record: RingRecord) => void) | undefined;
   /** Indirect calls of ops members so far, by member. */
   readonly calls = new Map<string, number>();
+  /** The same for each table that there is, by its address. */
+  readonly tableCalls = new Map<GuestPtr, Map<string, number>>();
   /** Exception table of all images: address of a load → where to go on, and the register to clear. */
   readonly extable = new Map<GuestPtr, { resume: GuestPtr; register: number }>();
   readonly #jiffies: GuestPtr;
@@ -243,6 +251,11 @@ export class Kernel {
     return { lo: machine.resultLo, hi: machine.resultHi };
   }
 
+  /** The map whose `struct bpf_map` is at an address. */
+  mapAt(pointer: GuestPtr): BpfMap | undefined {
+    return this.maps.find((map) => map.pointer === pointer);
+  }
+
   /** Does `work` once no guest code can be in what it frees (call_rcu): when no call into the guest is under way. */
   callRcu(work: () => void): void {
     if (this.#depth === 0) work();
@@ -252,6 +265,8 @@ export class Kernel {
   /** Calls a member of a registered table through its call site in guest text. @throws KernelOops */
   callMember(kdata: GuestPtr, type: string, member: string, args: readonly Argument[]): { lo: number; hi: number } {
     this.calls.set(member, (this.calls.get(member) ?? 0) + 1);
+    const own = this.tableCalls.get(kdata);
+    own?.set(member, (own.get(member) ?? 0) + 1);
     let sites = this.#callSites.get(type);
     if (sites === undefined) {
       sites = new Map();

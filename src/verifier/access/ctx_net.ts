@@ -3,6 +3,7 @@ import type { Env } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import { type CtxAccess, scalar } from './ctx_btf.ts';
 import { BPF_READ, BPF_WRITE } from './region.ts';
+import { sockField } from './sockets.ts';
 
 // Contexts of the network program types beside sk_buff's (net/core/filter.c, kernel/bpf/cgroup.c, 6.18). Offsets are
 // those of include/uapi/linux/bpf.h.
@@ -36,47 +37,15 @@ const placed = (off: number, size: number, bytes: number): boolean => off >= 0 &
 const word = (size: number): CtxAccess | null => (size === 4 ? scalar() : null);
 const pointerOf8 = (size: number, type: number): CtxAccess | null => (size === 8 ? pointer(type) : null);
 
-const SOCK = { srcIp4: [24, 4], srcIp6: [28, 16], srcPort: [44, 4], dstPort: [48, 2], size: 80 } as const;
-/** Members of bpf_sock from type to priority, which a sock_common lacks. */
-const SOCK_FULL: Field = [8, 16];
+const SOCK = { srcIp4: [24, 4], srcIp6: [28, 16], srcPort: [44, 4] } as const;
 /** bpf_sock: bound_dev_if, mark, priority. */
 const SOCK_SETTABLE = [0, 16, 20];
 
-/** `struct bpf_sock` (`bpf_sock_is_valid_access`). */
-function sock(off: number, size: number): CtxAccess | null {
-  if (!placed(off, size, SOCK.size)) return null;
-  if (inside(off, SOCK.dstPort)) return narrow(off, size, size === 4 ? 4 : 2);
-  if (off === 50 || off === 51) return null;
-  const whole = [4, 8, 12, 44, 72, 76].includes(off);
-  if (whole || inside(off, SOCK.srcIp4) || inside(off, SOCK.srcIp6) || inside(off, [52, 20]))
-    return narrow(off, size, 4);
-  return word(size);
-}
-
-/** `struct bpf_sock` as far as every socket has it (`bpf_sock_common_is_valid_access`). */
-const sockCommon = (off: number, size: number): CtxAccess | null => (inside(off, SOCK_FULL) ? null : sock(off, size));
-
-const TCP_SOCK_SIZE = 116;
-/** bpf_tcp_sock: bytes_received, bytes_acked. */
-const TCP_SOCK_WIDE = [80, 88];
-const tcpSock = (off: number, size: number): CtxAccess | null => {
-  if (!placed(off, size, TCP_SOCK_SIZE)) return null;
-  return size === (TCP_SOCK_WIDE.includes(off) ? 8 : 4) ? scalar() : null;
-};
-const xdpSock = (off: number, size: number): CtxAccess | null => (placed(off, size, 4) ? word(size) : null);
-
-/** Reads through pointers to sockets, by the pointer's type (`check_sock_access`). */
-export const SOCKET_RULES: Readonly<Record<number, (off: number, size: number) => CtxAccess | null>> = {
-  [T.PTR_TO_SOCKET]: sock,
-  [T.PTR_TO_SOCK_COMMON]: sockCommon,
-  [T.PTR_TO_TCP_SOCK]: tcpSock,
-  [T.PTR_TO_XDP_SOCK]: xdpSock,
-};
-
 /** `struct bpf_sock` as a context (`sock_filter_is_valid_access`). */
 const cgroupSock: Rule = ({ input: { expectedAttachType: attach } }, off, size, access) => {
-  const found = sock(off, size);
-  if (!found) return null;
+  const width = sockField(off, size);
+  if (width === null) return null;
+  const found = scalar(width);
   if (SOCK_SETTABLE.includes(off)) return P.SOCK_CREATE_RELEASE.includes(attach) ? found : null;
   if (inside(off, SOCK.srcIp4) && attach !== P.POST_BIND4) return null;
   if (inside(off, SOCK.srcIp6) && attach !== P.POST_BIND6) return null;

@@ -46,6 +46,24 @@ const TCP_CA_PROTOS: Readonly<Record<string, string>> = {
   getsockopt: 'bpf_sk_getsockopt',
 };
 
+const FENTRY = 24;
+const FEXIT = 25;
+const MODIFY_RETURN = 26;
+const TRACE_RAW_TP = 23;
+
+/** Whether a tracing program runs from a trampoline (`bpf_prog_has_trampoline`). */
+export const hasTrampoline = ({ input }: Env): boolean =>
+  input.progType === P.PROG_TRACING && [FENTRY, FEXIT, MODIFY_RETURN].includes(input.expectedAttachType);
+
+/** What tracing programs must be to be given some helpers (`tracing_prog_func_proto`). */
+const NEEDS: Readonly<Record<string, (env: Env) => boolean>> = {
+  get_func_arg: hasTrampoline,
+  get_func_arg_cnt: hasTrampoline,
+  get_func_ret: (env) => hasTrampoline(env) && env.input.expectedAttachType !== FENTRY,
+  get_attach_cookie: (env) =>
+    env.input.progType !== P.PROG_TRACING || env.input.expectedAttachType === TRACE_RAW_TP || hasTrampoline(env),
+};
+
 function setOf(env: Env): string {
   if (env.input.progType !== P.PROG_STRUCT_OPS) return P.PROG_HELPER_SET[env.input.progType] ?? '';
   return env.vmlinux.name(env.input.attachBtfId) === 'tcp_congestion_ops' ? 'bpf_tcp_ca_get_func_proto' : '';
@@ -64,6 +82,7 @@ export function helperProto(env: Env, func: number): HelperProto | null {
   const attached = AT_ATTACH_TYPES[set]?.[name] ?? AT_ATTACH_TYPES['all']![name];
   if (attached && !attached(env.input.expectedAttachType)) return null;
   if (ITERATORS_ONLY.includes(name) && env.input.expectedAttachType !== P.ATTACH_ITER) return null;
+  if (NEEDS[name]?.(env) === false) return null;
   if (set === 'bpf_tcp_ca_get_func_proto' && TCP_CA_PROTOS[name]) return HELPER_PROTOS[TCP_CA_PROTOS[name]] ?? null;
   for (; set; set = HELPER_SETS[set]!.base) {
     const found = HELPER_SETS[set]!.protos[name];

@@ -6,18 +6,21 @@ import { markRegKnown, markRegKnownZero, markRegUnknown } from '../core/regs.ts'
 import { type Env, type RegState, Reject, reject } from '../core/types.ts';
 import { coerceToSize, coerceToSizeSx, isConst, tnumText } from '../domain/index.ts';
 import * as P from '../tables/contexts.table.ts';
+import * as M from '../tables/map_helpers.table.ts';
+import * as F from '../tables/special_fields.table.ts';
 import { btfStructAccess, type FieldAccess } from './btf_walk.ts';
 import { type CtxAccess, checkCtxAccess } from './ctx.ts';
-import { SOCKET_RULES } from './ctx_net.ts';
+import { accessKptr } from './kptr.ts';
 import { isGplCompatible } from './license.ts';
-import { constOff, smin } from './numbers.ts';
+import { constOff } from './numbers.ts';
+import { fieldAt, isAllocated, structRecord } from './record.ts';
 import * as R from './region.ts';
+import { checkFlowKeys, checkSockAccess } from './sockets.ts';
 import { accessStack, checkStackBounds } from './stack.ts';
 import { unsupported } from './unsupported.ts';
 
 const { BPF_READ, BPF_WRITE } = R;
 const BPF_F_RDONLY_PROG = 1 << 7;
-const KPTR_MASK = (1 << 2) | (1 << 3) | (1 << 4);
 
 /** One access: what {@link checkMemAccess} was asked, with the register's own offset added. */
 interface Access {
@@ -103,8 +106,11 @@ function mapValue(at: Access): void {
   const map = reg.map!;
   if (isConst(reg)) {
     const place = off + constOff(reg);
-    const field = map.record?.fields.find((f) => f.offset === place && f.type & KPTR_MASK);
-    if (field) unsupported(env, 'loads and stores of kptr fields');
+    const field = fieldAt(map.record, place, F.BPF_KPTR | F.BPF_UPTR);
+    if (field) {
+      accessKptr(env, env.insns[at.insnIdx]!, at.valueRegno, field);
+      return;
+    }
     if (at.access === BPF_READ && at.valueRegno >= 0 && map.frozen && map.flags & BPF_F_RDONLY_PROG && map.data) {
       loadKnownBytes(at, map.data);
       return;
@@ -117,7 +123,8 @@ function memory(at: Access): void {
   const { env, reg, regno } = at;
   if (reg.type & T.PTR_MAYBE_NULL) reject(env, 'EACCES', `R${regno} invalid mem access '${typeStr(reg.type)}'`);
   if (at.access === BPF_WRITE && reg.type & T.MEM_RDONLY) readOnly(at);
-  R.checkMemRegion(env, regno, at.off, at.size, reg.memSize, false);
+  const probed = (reg.type & (T.MEM_RDONLY | T.PTR_UNTRUSTED)) === (T.MEM_RDONLY | T.PTR_UNTRUSTED);
+  if (!probed) R.checkMemRegion(env, regno, at.off, at.size, reg.memSize, false);
   intoValue(at);
 }
 
@@ -207,24 +214,37 @@ function loadedFlag(env: Env, reg: RegState, { flag, fieldName }: FieldAccess): 
   return flag & (T.MEM_PERCPU | T.MEM_USER) ? flag : flag & unsafe;
 }
 
+/** Special fields of the program's own objects are for helpers and kfuncs alone. */
+function checkObjectField({ env, reg, off, size }: Access): void {
+  const loose = T.NON_OWN_REF | T.MEM_RCU;
+  if (!(reg.type & loose) && !reg.refObjId) {
+    reject(env, 'EFAULT', 'verifier bug: ref_obj_id for allocated object must be non-zero');
+  }
+  const fields = structRecord(reg.btf!, env.vmlinux, reg.btfId)?.fields ?? [];
+  const hit = fields.find((field) => off < field.offset + field.size && field.offset < off + size);
+  if (hit) reject(env, 'EACCES', `direct access to ${R.fieldName(hit.type)} is disallowed`);
+}
+
 function kernelStruct(at: Access): void {
   const { env, reg, regno, off } = at;
   const name = reg.btf!.name(reg.btfId);
   const who = `R${regno} is ptr_${name}`;
-  if (!isGplCompatible(env.input.license) && reg.btf === env.vmlinux)
+  if (reg.btf === env.vmlinux && !isGplCompatible(env.input.license)) {
     reject(env, 'EINVAL', `Cannot access kernel 'struct ${name}' from non-GPL compatible program`);
+  }
   if (off < 0) reject(env, 'EACCES', `${who} invalid negative access: off=${off}`);
   if (!isConst(reg) || constOff(reg) !== 0) {
     reject(env, 'EACCES', `${who} invalid variable offset: off=${off}, var_off=${tnumText(reg)}`);
   }
   if (reg.type & T.MEM_USER) reject(env, 'EACCES', `${who} access user memory: off=${off}`);
   if (reg.type & T.MEM_PERCPU) reject(env, 'EACCES', `${who} access percpu memory: off=${off}`);
-  const local = (reg.type & T.MEM_ALLOC) !== 0;
+  const local = isAllocated(reg.type);
   if (at.access !== BPF_READ && !local) {
     if (reg.type & T.PTR_UNTRUSTED) reject(env, 'EACCES', 'only read is supported');
     storeToStruct(at);
     return;
   }
+  if (local) checkObjectField(at);
   const found = btfStructAccess(env, reg.btf!, reg.btfId, off, at.size, local);
   if (at.access === BPF_READ) setFromStruct(at, reg.btf!, found, found.btfId ? loadedFlag(env, reg, found) : 0);
 }
@@ -266,26 +286,15 @@ function mapKey(at: Access): void {
   intoValue(at);
 }
 
-/** `struct bpf_flow_keys`. */
-const FLOW_KEYS_SIZE = 56;
-
-function flowKeys(at: Access): void {
-  if (at.off < 0 || at.off + at.size > FLOW_KEYS_SIZE)
-    reject(at.env, 'EACCES', `invalid access to flow keys off=${at.off} size=${at.size}`);
+function socket(at: Access): void {
+  if (at.access === BPF_WRITE) readOnly(at);
+  checkSockAccess(at.env, at.insnIdx, at.regno, at.off, at.size);
   intoValue(at);
 }
 
-/** Loads through pointers to sockets (`check_sock_access`). */
-function socket(at: Access): void {
-  const { env, reg, regno, off, size } = at;
-  const type = typeStr(reg.type);
-  if (at.access === BPF_WRITE) readOnly(at);
-  if (smin(reg) < 0)
-    reject(env, 'EACCES', `R${regno} min value is negative, either use unsigned index or do a if (index >=0) check.`);
-  const found = SOCKET_RULES[reg.type]!(off, size);
-  if (!found) throw reject(env, 'EACCES', `R${regno} invalid ${type} access off=${off} size=${size}`);
-  env.aux[at.insnIdx]!.ctxFieldSize = found.fieldSize;
-  if (at.valueRegno >= 0) markRegUnknown(env, env.reg(at.valueRegno));
+function flowKeys(at: Access): void {
+  checkFlowKeys(at.env, at.off, at.size);
+  intoValue(at);
 }
 
 function tracepointBuffer(at: Access): void {
@@ -294,15 +303,16 @@ function tracepointBuffer(at: Access): void {
   intoValue(at);
 }
 
-/** Loads from a map itself, as far as BTF knows its struct (`check_ptr_to_map_access`). */
+/** The kernel's own struct of a map (`check_ptr_to_map_access`). */
 function mapStruct(at: Access): void {
-  const { env, regno, off, size } = at;
-  const name = P.MAP_STRUCTS[at.reg.map!.type];
-  const btfId = name === undefined ? undefined : env.vmlinux.find(name, 'struct');
-  if (btfId === undefined) throw unsupported(env, `loads from maps of type ${at.reg.map!.type}`);
+  const { env, reg, regno, off } = at;
+  const name = M.STRUCT_OF_MAP[reg.map!.type];
+  if (!name) throw reject(env, 'ENOTSUPP', `map_ptr access not supported for map type ${reg.map!.type}`);
+  const id = env.vmlinux.find(name, 'struct');
+  if (id === undefined) throw unsupported(env, `a kernel without struct ${name}`);
   if (off < 0) reject(env, 'EACCES', `R${regno} is ${name} invalid negative access: off=${off}`);
   if (at.access !== BPF_READ) reject(env, 'EACCES', `only read from ${name} is supported`);
-  const found = btfStructAccess(env, env.vmlinux, btfId, off, size, false);
+  const found = btfStructAccess(env, env.vmlinux, id, off, at.size, false);
   setFromStruct(at, env.vmlinux, found, found.flag);
 }
 
@@ -320,11 +330,11 @@ const PLAIN: Readonly<Record<number, (at: Access) => void>> = {
   [T.PTR_TO_PACKET]: packet,
   [T.PTR_TO_PACKET_META]: packet,
   [T.PTR_TO_ARENA]: intoValue,
-  [T.PTR_TO_FLOW_KEYS]: flowKeys,
   [T.PTR_TO_SOCKET]: socket,
   [T.PTR_TO_SOCK_COMMON]: socket,
   [T.PTR_TO_TCP_SOCK]: socket,
   [T.PTR_TO_XDP_SOCK]: socket,
+  [T.PTR_TO_FLOW_KEYS]: flowKeys,
   [T.PTR_TO_TP_BUFFER]: tracepointBuffer,
   [T.CONST_PTR_TO_MAP]: mapStruct,
 };

@@ -144,9 +144,9 @@ export function checkCondJump(env: VerifierEnv, insn: Insn): void {
   checkRegArg(env, insn.dst, 'src');
   const left = func.peek(insn.dst);
   const right = bySrc ? func.peek(insn.src) : immediate(insn.imm);
-  const stack =
+  const onStack =
     (right.type === T.PTR_TO_STACK ? SRC_REG_STACK : 0) | (left.type === T.PTR_TO_STACK ? DST_REG_STACK : 0);
-  if (stack) pushInsnHistory(env, stack);
+  if (onStack) pushInsnHistory(env, onStack);
   const taken = branchTaken(left, right, op, jmp32);
   if (taken >= 0) {
     if (!isPointer(left)) markChainPrecision(env, insn.dst);

@@ -155,7 +155,8 @@ export function printVerifierState(e: Env, state: VerifierState, frameno: number
     text += ` R${i}=${regText(env, func.frameno, reg)}`;
   }
   text += stackText(env, func, all);
-  if (state.refs.length > 0 && state.refs[0]!.id) text += ` refs=${state.refs.map((ref) => ref.id).join(',')}`;
+  if (state.refs.length > 0 && state.refs[0]!.id)
+    text += ` refs=${state.refs.flatMap((ref) => ref.id || []).join(',')}`;
   if (func.inCallbackFn) text += ' cb';
   if (func.inAsyncCallbackFn) text += ' async_cb';
   env.verbose(`${text}\n`);
@@ -168,7 +169,7 @@ export function printVerifierState(e: Env, state: VerifierState, frameno: number
 /** State behind the instruction just printed, or on a line of its own (`print_insn_state`). */
 export function printInsnState(env: VerifierEnv, state: VerifierState, frameno: number): void {
   if (env.prevLogPos !== -1 && env.prevLogPos === env.logLength) {
-    env.trimNewline();
+    env.resetLog(env.logLength - 1);
     const at = env.prevInsnPrintLen;
     const width = Math.ceil(Math.max(at + 4, 40) / 8) * 8 - at - 1;
     env.verbose(`${' '.repeat(Math.max(width, 1))};`);

@@ -93,6 +93,15 @@ export interface VerifierInput {
   ops: VerifierOps;
   /** 0: none, 1: BPF_LOG_LEVEL1, 2: BPF_LOG_LEVEL2; 4 adds statistics (BPF_LOG_STATS). */
   logLevel: number;
+  observer?: VerifierObserver;
+  /** Walk every path to its end, even one that an explored state covers. Loops are unrolled. */
+  exploreAll?: boolean;
+}
+
+/** Watches a verification from outside; what it sees is the verifier's own and must not be changed. */
+export interface VerifierObserver {
+  /** Instruction `env.insnIdx` is reached in state `env.cur`: before it is compared with explored states and judged. */
+  step(env: Env): void;
 }
 
 /** The counters of `print_verification_stats`. */

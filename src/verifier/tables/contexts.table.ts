@@ -158,39 +158,6 @@ export const TCP_SOCK_WRITABLE: readonly string[] = [
 /** Members of `struct tcp_congestion_ops` that a program may not implement. */
 export const TCP_CA_UNSUPPORTED: readonly string[] = ['get_info'];
 
-/** The kernel's struct of a map, by BPF_MAP_TYPE_* (`map_btf_id` of its operations). */
-export const MAP_STRUCTS: Readonly<Record<number, string>> = {
-  1: 'bpf_htab',
-  2: 'bpf_array',
-  3: 'bpf_array',
-  4: 'bpf_array',
-  5: 'bpf_htab',
-  6: 'bpf_array',
-  7: 'bpf_stack_map',
-  8: 'bpf_array',
-  9: 'bpf_htab',
-  10: 'bpf_htab',
-  11: 'lpm_trie',
-  12: 'bpf_array',
-  13: 'bpf_htab',
-  14: 'bpf_dtab',
-  15: 'bpf_stab',
-  16: 'bpf_cpu_map',
-  17: 'xsk_map',
-  18: 'bpf_shtab',
-  20: 'reuseport_array',
-  22: 'bpf_queue_stack',
-  23: 'bpf_queue_stack',
-  24: 'bpf_local_storage_map',
-  25: 'bpf_dtab',
-  27: 'bpf_ringbuf_map',
-  28: 'bpf_local_storage_map',
-  29: 'bpf_local_storage_map',
-  30: 'bpf_bloom_filter',
-  31: 'bpf_ringbuf_map',
-  32: 'bpf_local_storage_map',
-};
-
 /** Members that are never null and as good as the struct within an RCU section (`BTF_TYPE_SAFE_RCU`). */
 export const SAFE_RCU: Readonly<Record<string, readonly string[]>> = {
   task_struct: ['cpus_ptr', 'cgroups', 'real_parent', 'group_leader'],
