@@ -1,3 +1,4 @@
+import type { Btf } from '../../btf/index.ts';
 import type { VerifierEnv } from '../core/env.ts';
 import { printLinfo, typeStr } from '../core/log.ts';
 import * as T from '../core/reg_types.table.ts';
@@ -156,13 +157,10 @@ function context(at: Access): void {
   }
 }
 
-/** Program types that may store to the packet (`may_access_direct_pkt_data`). */
-const PACKET_WRITERS: readonly number[] = [P.PROG_SCHED_CLS, P.PROG_SCHED_ACT, P.PROG_XDP];
-
 function packet(at: Access): void {
   const { env } = at;
   if (at.access === BPF_WRITE) {
-    if (!PACKET_WRITERS.includes(env.input.progType)) reject(env, 'EACCES', 'cannot write into packet');
+    if (!P.PACKET_WRITERS.includes(env.input.progType)) reject(env, 'EACCES', 'cannot write into packet');
     env.seenDirectWrite = true;
   }
   R.checkPacketAccess(env, at.regno, at.off, at.size, false);
@@ -250,14 +248,17 @@ function kernelStruct(at: Access): void {
   }
   if (local) checkObjectField(at);
   const found = btfStructAccess(env, reg.btf!, reg.btfId, off, at.size, local);
-  if (at.access !== BPF_READ || at.valueRegno < 0) return;
-  const dst = env.reg(at.valueRegno);
+  if (at.access === BPF_READ) setFromStruct(at, reg.btf!, found, found.btfId ? loadedFlag(env, reg, found) : 0);
+}
+
+/** What was loaded from a struct: a pointer with `flag`, or a number (`mark_btf_ld_reg`). */
+function setFromStruct({ env, valueRegno }: Access, btf: Btf, found: FieldAccess, flag: number): void {
+  if (valueRegno < 0) return;
+  const dst = env.reg(valueRegno);
   if (!found.btfId) {
     markRegUnknown(env, dst);
     return;
   }
-  const { btf } = reg;
-  const flag = loadedFlag(env, reg, found);
   markRegKnownZero(dst);
   dst.type = T.PTR_TO_BTF_ID | flag;
   dst.btf = btf;
@@ -324,17 +325,7 @@ function mapStruct(at: Access): void {
   if (off < 0) reject(env, 'EACCES', `R${regno} is ${name} invalid negative access: off=${off}`);
   if (at.access !== BPF_READ) reject(env, 'EACCES', `only read from ${name} is supported`);
   const found = btfStructAccess(env, env.vmlinux, id, off, at.size, false);
-  if (at.valueRegno < 0) return;
-  const dst = env.reg(at.valueRegno);
-  if (!found.btfId) {
-    markRegUnknown(env, dst);
-    return;
-  }
-  markRegKnownZero(dst);
-  dst.type = T.PTR_TO_BTF_ID | found.flag;
-  dst.btf = env.vmlinux;
-  dst.btfId = found.btfId;
-  if (found.flag & T.PTR_MAYBE_NULL) dst.id = ++env.idGen;
+  setFromStruct(at, env.vmlinux, found, found.flag);
 }
 
 /** Pointers that are checked whatever their flags, and those that must carry none. */
