@@ -1,4 +1,4 @@
-import { cap, type Facts, group, LEAVE, type MessageClass, R } from './facts.ts';
+import { cap, type Facts, group, type MessageClass, R } from './facts.ts';
 
 const arg = (m: RegExpMatchArray): number => Number(group(m, 'arg'));
 /** Register of `arg#N`, which counts from 0. */
@@ -48,7 +48,7 @@ export const CALLS: readonly MessageClass[] = [
     reason: (m, f) =>
       `${cap(f.argument(R(m)))} must be a pointer to ${wanted(group(m, 'want'))}, but is ${group(m, 'has') === 'scalar' ? `a number (${f.words(R(m))})` : f.words(R(m))}.`,
     suggestion: (m, f) => {
-      if (group(m, 'has').includes('or_null')) return `Check it first: if (!${f.variable(R(m), 'ptr')}) ${LEAVE}`;
+      if (group(m, 'has').includes('or_null')) return `Check it first: if (!${f.variable(R(m), 'ptr')}) ${f.leave}`;
       return group(m, 'has') === 'scalar'
         ? 'Pass the address of a variable: &key, not key, and not an address that was computed or cast from a number.'
         : 'Copy the data to a local variable and pass its address.';
@@ -64,7 +64,7 @@ export const CALLS: readonly MessageClass[] = [
       const call = f.originCall(regno);
       return `${cap(f.argument(regno))} may be NULL${call === undefined ? '' : `: it is what ${call.name} returned`}.`;
     },
-    suggestion: (m, f) => `Check it before the call: if (!${f.variable(nullArgument(m), 'ptr')}) ${LEAVE}`,
+    suggestion: (m, f) => `Check it before the call: if (!${f.variable(nullArgument(m), 'ptr')}) ${f.leave}`,
   },
   {
     id: 'size-zero',
@@ -76,7 +76,7 @@ export const CALLS: readonly MessageClass[] = [
     suggestion: (m, f) =>
       group(m, 'max') === '0'
         ? 'Pass the number of bytes that the buffer has: sizeof(buffer).'
-        : `${sizeCheck(f)}, on both ends: if (n < 1 || n > sizeof(buffer)) ${LEAVE}`,
+        : `${sizeCheck(f)}, on both ends: if (n < 1 || n > sizeof(buffer)) ${f.leave}`,
   },
   {
     id: 'empty-access',
@@ -91,14 +91,14 @@ export const CALLS: readonly MessageClass[] = [
     id: 'size-negative',
     pattern: /R(?<reg>\d+) min value is negative, either use unsigned or 'var &= const'/,
     reason: (m, f) => `${cap(f.argument(R(m)))}, a size, may be negative${f.signed(R(m))}.`,
-    suggestion: () => `Make the size unsigned (u32), and bound it: if (n > sizeof(buffer)) ${LEAVE}`,
+    suggestion: (_m, f) => `Make the size unsigned (u32), and bound it: if (n > sizeof(buffer)) ${f.leave}`,
   },
   {
     id: 'size-unbounded',
     pattern: /R(?<reg>\d+) unbounded memory access, use 'var &= const' or 'if \(var < const\)'/,
     reason: (m, f) => `${cap(f.argument(R(m)))}, a size, is larger than any buffer, or may be: ${f.words(R(m))}.`,
     suggestion: (_m, f) =>
-      `${sizeCheck(f)}: if (n > sizeof(buffer)) ${LEAVE} Where that is a power of two, n &= sizeof(buffer) - 1 does it as well`,
+      `${sizeCheck(f)}: if (n > sizeof(buffer)) ${f.leave} Where that is a power of two, n &= sizeof(buffer) - 1 does it as well`,
   },
   {
     id: 'helper-not-allowed',

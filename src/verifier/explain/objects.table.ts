@@ -1,5 +1,5 @@
 import { TCP_SOCK_WRITABLE } from '../tables/contexts.table.ts';
-import { bytes, cap, type Facts, group, LEAVE, type MessageClass, R } from './facts.ts';
+import { bytes, cap, type Facts, group, type MessageClass, R } from './facts.ts';
 
 const WRITABLE = TCP_SOCK_WRITABLE.map((path) =>
   path.slice(path.startsWith('inet_conn.') ? path.lastIndexOf('.') + 1 : 0),
@@ -96,8 +96,8 @@ export const OBJECTS: readonly MessageClass[] = [
     pattern: /R(?<reg>\d+) must be (?:referenced or trusted|a rcu pointer)/,
     reason: (m, f) =>
       `${cap(f.argument(R(m)))} must be a pointer that is sure to stay valid; this one is ${f.words(R(m))}, read from memory that may change.`,
-    suggestion: (_m) =>
-      `Pass a pointer that came as the program's argument or from a function that takes a reference (and check it for NULL: ${LEAVE} otherwise); read pointers under bpf_rcu_read_lock() where they are RCU-protected.`,
+    suggestion: (_m, f) =>
+      `Pass a pointer that came as the program's argument or from a function that takes a reference (and check it for NULL: ${f.leave} otherwise); read pointers under bpf_rcu_read_lock() where they are RCU-protected.`,
   },
   {
     id: 'wrong-struct',

@@ -43,7 +43,7 @@ export const STACK: readonly MessageClass[] = [
     reason: (m, f) =>
       `The position in the array on the stack is not a constant (${f.words(R(m))}), ${group(m, 'unbounded') === '' ? 'and not all that it may be lies in memory that was written' : 'and has no limit that the verifier can see'}.`,
     suggestion: (_m, f) =>
-      `Fill the whole array first (= {}), and check the index right before the access: if (${f.index('i')} >= N) return 0; Or keep the array in a map value.`,
+      `Fill the whole array first (= {}), and check the index right before the access: if (${f.index('i')} >= N) ${f.leave} Or keep the array in a map value.`,
   },
   {
     id: 'stack-uninitialized',
