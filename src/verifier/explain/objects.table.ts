@@ -25,8 +25,10 @@ export const OBJECTS: readonly MessageClass[] = [
         ? `A congestion control may not write ${tcpMember(f, off)}.`
         : `The write goes ${bytes(past)} past icsk_ca_priv, which has ${bytes(privateSize(f))}, into ${tcpMember(f, off)}.`;
     },
-    suggestion: () =>
-      `These members may be written: ${WRITABLE}. Keep what is your own in icsk_ca_priv, or in a BPF_MAP_TYPE_SK_STORAGE map.`,
+    suggestion: (m, f) =>
+      pastPrivate(f, Number(group(m, 'off'))) === undefined
+        ? `These members may be written: ${WRITABLE}. Keep what is your own in icsk_ca_priv, or in a BPF_MAP_TYPE_SK_STORAGE map.`
+        : `Keep at most ${bytes(privateSize(f))} there (static_assert(sizeof(struct state) <= ${privateSize(f)}), check indices); what does not fit belongs into a BPF_MAP_TYPE_SK_STORAGE map.`,
   },
   {
     id: 'write-past-member',

@@ -13,7 +13,7 @@ function outside(off: number, size: number): string {
 function depths(facts: Facts): string {
   const subs = facts.verdict.subprogs.map(({ start, stackDepth }) => ({
     name: facts.text.functionAt(start),
-    depth: Math.ceil(Math.max(stackDepth, 1) / 32) * 32,
+    depth: Math.ceil(stackDepth / 16) * 16,
   }));
   return subs
     .sort((a, b) => b.depth - a.depth)
@@ -103,7 +103,7 @@ export const STACK: readonly MessageClass[] = [
     at: () => null,
     follow: () => [],
     reason: (m, f) =>
-      `Functions that call each other, ${group(m, 'calls')} deep, need ${group(m, 'size')} bytes of stack together; ${FRAME} are allowed. Bytes by function, rounded up to 32: ${depths(f)}.`,
+      `Functions that call each other, ${group(m, 'calls')} deep, need ${group(m, 'size')} bytes of stack together; ${FRAME} are allowed. Bytes by function: ${depths(f)}.`,
     suggestion: () =>
       `${LARGEST} Inlining a function (__always_inline) lets its variables share the stack of its caller.`,
   },
