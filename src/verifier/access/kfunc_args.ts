@@ -122,10 +122,11 @@ function requireMapValue(env: Env, arg: number): void {
 /** A map that goes with a work queue or a task's work of an earlier argument must be the one that it lies in. */
 function checkSameMap(env: Env, regno: number, seen: KfuncArgs): void {
   const reg = env.reg(regno);
-  if (!reg.map) reject(env, 'EINVAL', `pointer in R${regno} isn't map pointer`);
-  if (!seen.map || !hasField(reg.map!.record, BPF_WORKQUEUE | BPF_TASK_WORK)) return;
+  // A BTF pointer's BTF lies where a map pointer has its map.
+  if (!reg.map && !reg.btf) reject(env, 'EINVAL', `pointer in R${regno} isn't map pointer`);
+  if (!seen.map || !reg.map || !hasField(reg.map.record, BPF_WORKQUEUE | BPF_TASK_WORK)) return;
   if (seen.map === reg.map && seen.mapUid === reg.mapUid) return;
-  const task = hasField(reg.map!.record, BPF_TASK_WORK);
+  const task = hasField(reg.map.record, BPF_TASK_WORK);
   const [what, at, map] = task ? ['bpf_task_work', 'R2', 'R3'] : ['workqueue', 'R1', 'R2'];
   const uids = `in ${at} map_uid=${seen.mapUid} doesn't match map pointer in ${map} map_uid=${reg.mapUid}`;
   reject(env, 'EINVAL', `${what} pointer ${uids}`);

@@ -108,6 +108,9 @@ export function checkKfuncCall(env: Env, insn: Insn, insnIdx: number): void {
   checkContext(env, meta);
   env.aux[insnIdx]!.isIterNext = (meta.flags & K.KF_ITER_NEXT) !== 0;
   if (mayFailToLock(meta.name)) branchOnFailedLock(env);
+  else if (meta.name === '__bpf_trap') {
+    reject(env, 'EFAULT', 'unexpected __bpf_trap() due to uninitialized variable?');
+  }
   const args = checkKfuncArgs(env, meta, insnIdx);
   if (meta.name === 'bpf_rbtree_add_impl') callLess(env, insn, insnIdx, args.subprogno);
   else if (K.ASYNC_CALLBACKS.includes(meta.name)) {
