@@ -79,6 +79,13 @@ export const CALLS: readonly MessageClass[] = [
         : `${sizeCheck(f)}, on both ends: if (n < 1 || n > sizeof(buffer)) ${f.leave}`,
   },
   {
+    id: 'argument-value',
+    pattern: /doesn't support non-zero flags/,
+    follow: () => [2],
+    reason: (_m, f) => `The flags of ${f.callee} must be 0; here they are ${f.words(2)}.`,
+    suggestion: () => 'Pass 0.',
+  },
+  {
     id: 'empty-access',
     pattern: /invalid zero-sized read/,
     follow: () => [1],
@@ -103,10 +110,10 @@ export const CALLS: readonly MessageClass[] = [
   {
     id: 'helper-not-allowed',
     pattern:
-      /program of this type cannot use helper (?<name>\w+)#\d+|func (?<name2>\w+)#\d+ (?:not supported for program type|supported only for)/,
+      /program of this type cannot use helper (?<name>\w+)#\d+|func (?<name2>\w+)#\d+ (?:not supported for program type|supported only for)|helper call is not allowed in probe/,
     follow: none,
     reason: (m, f) => {
-      const name = group(m, 'name') || group(m, 'name2');
+      const name = group(m, 'name') || group(m, 'name2') || f.callee;
       if (f.ops === 'tcp_congestion_ops' && f.member === 'release' && /sockopt$/.test(name))
         return `${name} may not be called from ${f.ops}.release, which runs while the socket goes away; other members may call it.`;
       return `${name} is not for ${f.ops === '' ? 'programs of this type' : `implementations of ${f.ops}.${f.member}`}.`;
@@ -114,7 +121,7 @@ export const CALLS: readonly MessageClass[] = [
     suggestion: (m, f) =>
       f.ops === 'tcp_congestion_ops' && f.member === 'release'
         ? 'Call it from another member (init, set_state …).'
-        : `Look for a kernel function (kfunc) that does it, or do that part in a program of a type that has ${group(m, 'name') || group(m, 'name2')}, and share data through a map.`,
+        : `Look for a kernel function (kfunc) that does it, or do that part in a program of a type that has ${group(m, 'name') || group(m, 'name2') || f.callee}, and share data through a map.`,
   },
   {
     id: 'helper-unknown',
@@ -253,17 +260,6 @@ export const CALLS: readonly MessageClass[] = [
     reason: () => 'The format string is not one that the verifier can read and understand.',
     suggestion: () =>
       'Use a string constant in read-only memory (static const char fmt[] = "…") with as many arguments as it names; %d %i %u %x %ld %lu %lx %p %pI4 %pI6 %ps %pS %pB %s are known.',
-  },
-  {
-    id: 'function-arguments',
-    pattern:
-      /Caller passes invalid args into func#(?<sub>\d+)|Arg#(?<arg>\d+) type (?<type>\w+) in (?<name>\w+)\(\) is not supported yet|R(?<reg>\d+) is not a scalar\n/,
-    reason: (m) =>
-      group(m, 'name') === ''
-        ? 'The call does not fit the prototype of the global function, by which that is verified on its own.'
-        : `${group(m, 'name')}() is global, and so verified on its own, but its argument ${Number(group(m, 'arg')) + 1} is of a kind for which that is not possible.`,
-    suggestion: () =>
-      'Make the function static, or tag its arguments (__arg_ctx, __arg_nonnull, __arg_trusted, __arg_nullable).',
   },
   {
     id: 'helper-memory',

@@ -150,6 +150,16 @@ export class Facts {
     return undefined;
   }
 
+  /** Whether the register holds an argument of a global function, which is verified for any that it may be given. */
+  isGlobalArgument(regno: number): boolean {
+    const sub = this.verdict.subprogs.findLast(({ start }) => start <= this.at);
+    if (sub === undefined || sub.start === 0 || !sub.global) return false;
+    return this.slice([regno]).every(({ index }) => {
+      const { code } = this.verdict.insns[this.path[index]!.at]!;
+      return (code & 0xf7) === 0xb7 || ((code & 7) >= 5 && code !== CALL);
+    });
+  }
+
   /** What C calls the value in the register, if a call's result was assigned to it. */
   variable(regno: number, otherwise: string): string {
     const call = this.originCall(regno);

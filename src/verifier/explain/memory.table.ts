@@ -33,10 +33,12 @@ export const MEMORY: readonly MessageClass[] = [
     pattern: /R(?<reg>\d+) invalid mem access '(?<type>\w*or_null\w*)'/,
     reason: (m, f) => {
       const call = f.originCall(R(m));
-      const source = call === undefined ? 'This pointer' : `The pointer that ${call.name} returned`;
+      const own = f.isGlobalArgument(R(m)) ? 'This argument of a global function' : 'This pointer';
+      const source = call === undefined ? own : `The pointer that ${call.name} returned`;
       return `${source} may be NULL, and it is ${f.isStore ? 'written through' : 'read'} without a check.`;
     },
-    suggestion: (m, f) => `Check it before the first use: if (!${f.variable(R(m), 'ptr')}) ${f.leave}`,
+    suggestion: (m, f) =>
+      `Check it before the first use: if (!${f.variable(R(m), 'ptr')}) ${f.leave}${f.isGlobalArgument(R(m)) ? ' Or mark the argument __arg_nonnull, which callers then must keep to.' : ''}`,
   },
   {
     id: 'not-a-pointer',
