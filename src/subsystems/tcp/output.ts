@@ -27,6 +27,8 @@ export interface OutputOptions {
   /** Without TCP timestamps: round trips of what was sent again are not known, and segments are longer (tcp_timestamps 0). */
   noTimestamps?: boolean;
   send: (packet: DataPacket) => void;
+  /** A segment, or its retransmission, is taken for lost. */
+  onLost?: (seq: number) => void;
 }
 
 /**

@@ -50,8 +50,7 @@ export class Scoreboard {
   una = 0;
   next = 0;
   readonly sock: TcpSock;
-  /** Called when a segment, or its retransmission, is found to be lost. */
-  onLost: ((segment: Segment) => void) | undefined;
+  readonly #onLost: ((seq: number) => void) | undefined;
   /** Newest segment that was delivered, by time of sending (tp->rack). */
   #rackSentAt = -1;
   #rackSeq = -1;
@@ -69,8 +68,10 @@ export class Scoreboard {
   /** Highest number that was acknowledged selectively. */
   #highest = -1;
 
-  constructor(sock: TcpSock) {
+  /** `onLost` hears of each segment, or retransmission, that is taken for lost. */
+  constructor(sock: TcpSock, onLost?: (seq: number) => void) {
     this.sock = sock;
+    this.#onLost = onLost;
     this.minRtt = new MinRtt(sock);
   }
 
@@ -324,7 +325,7 @@ export class Scoreboard {
     } else return;
     segment.lost = true;
     sock.add('lost', 1);
-    this.onLost?.(segment);
+    this.#onLost?.(segment.seq);
   }
 
   /** Nothing was lost after all: the part of tcp_undo_cwnd_reduction that unmarks. */
