@@ -3,7 +3,7 @@ import { type Kernel, KernelError } from '../../kernel/index.ts';
 import { Bottleneck, linkMarks, Simulator } from '../../net/index.ts';
 import { Connection } from './connection.ts';
 import type { CcMember } from './ops.ts';
-import type { DataPacket } from './receiver.ts';
+import type { DataPacket } from './packets.types.ts';
 import type { OpCall, Scenario } from './scenario.types.ts';
 import type { CA } from './sock.ts';
 import { findCongestionControl } from './tcp_ca.ts';

@@ -6,9 +6,11 @@
 export { type FlowOptions, type FlowResult, type FlowSample, runFlow } from './flow.ts';
 export { type FlowReport, type FlowsHooks, type FlowsResult, jainIndex, runFlows } from './flows.ts';
 export { CC_MEMBERS, type CcMember, CongestionOps } from './ops.ts';
-export { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
+export type { AckPacket, DataPacket } from './packets.types.ts';
+export { Receiver } from './receiver.ts';
 export type { FlowSource, FlowSpec, OpCall, Scenario } from './scenario.types.ts';
-export { Sender, type SenderOptions } from './sender.ts';
+export { Sender } from './sender.ts';
+export type { SenderOptions } from './sender.types.ts';
 export { TcpSock } from './sock.ts';
 export { congestionControls, findCongestionControl, forgetSocket, registerSocket, tcpSubsystem } from './tcp_ca.ts';
 export { traceCalls } from './trace_calls.ts';
