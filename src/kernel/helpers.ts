@@ -1,14 +1,13 @@
 import { helperName } from '../bpf/index.ts';
 import type { GuestPtr } from '../machine/index.ts';
+import { mapGates } from './helpers_map.ts';
+import { memoryGates } from './helpers_memory.ts';
+import { ringGates } from './helpers_ring.ts';
 import type { Kernel } from './kernel.ts';
-import { type BpfMap, MAP_TYPE, RingbufMap } from './maps.ts';
-import { formatPrintk, readString } from './printk.ts';
+import { MAP_TYPE } from './maps.ts';
 import type { GateCall, GateDef } from './types.ts';
 
 const EINVAL = -22;
-const EFAULT = -14;
-const E2BIG = -7;
-const ENOENT = -2;
 
 /** Symbols behind helper ids whose function is not called after the helper. */
 const OTHER_SYMBOLS: Record<number, string> = { 7: 'bpf_user_rnd_u32' };
@@ -16,62 +15,70 @@ const OTHER_SYMBOLS: Record<number, string> = { 7: 'bpf_user_rnd_u32' };
 /** Symbol of a helper's function. */
 export const helperSymbol = (id: number): string => OTHER_SYMBOLS[id] ?? helperName(id);
 
-const MAP_OPERATIONS: Record<number, string> = { 1: 'lookup_elem', 2: 'update_elem', 3: 'delete_elem' };
-const OPERATION_PREFIX: Record<number, string> = {
-  [MAP_TYPE.ARRAY]: 'array_map_',
-  [MAP_TYPE.PERCPU_ARRAY]: 'percpu_array_map_',
-  [MAP_TYPE.HASH]: 'htab_map_',
-  [MAP_TYPE.PERCPU_HASH]: 'htab_percpu_map_',
-  [MAP_TYPE.LRU_HASH]: 'htab_lru_map_',
+const HASH_OPERATIONS = (prefix: string): Record<number, string> => ({
+  1: `${prefix}lookup_elem`,
+  2: `${prefix}update_elem`,
+  3: `${prefix}delete_elem`,
+  164: 'bpf_for_each_hash_elem',
+});
+const ARRAY_OPERATIONS = (prefix: string): Record<number, string> => ({
+  1: `${prefix}lookup_elem`,
+  2: `${prefix}update_elem`,
+  3: `${prefix}delete_elem`,
+  164: 'bpf_for_each_array_elem',
+});
+/** By map type: the functions of its `bpf_map_ops`, by the helper that they stand for. */
+const OPERATIONS: Record<number, Record<number, string>> = {
+  [MAP_TYPE.ARRAY]: ARRAY_OPERATIONS('array_map_'),
+  [MAP_TYPE.PERCPU_ARRAY]: {
+    ...ARRAY_OPERATIONS('percpu_array_map_'),
+    2: 'array_map_update_elem',
+    3: 'array_map_delete_elem',
+    195: 'percpu_array_map_lookup_percpu_elem',
+  },
+  [MAP_TYPE.HASH]: HASH_OPERATIONS('htab_map_'),
+  [MAP_TYPE.PERCPU_HASH]: {
+    ...HASH_OPERATIONS('htab_percpu_map_'),
+    3: 'htab_map_delete_elem',
+    195: 'htab_percpu_map_lookup_percpu_elem',
+  },
+  [MAP_TYPE.LRU_HASH]: HASH_OPERATIONS('htab_lru_map_'),
+  [MAP_TYPE.LRU_PERCPU_HASH]: {
+    ...HASH_OPERATIONS('htab_lru_percpu_map_'),
+    3: 'htab_lru_map_delete_elem',
+    195: 'htab_lru_percpu_map_lookup_percpu_elem',
+  },
+  [MAP_TYPE.LPM_TRIE]: { 1: 'trie_lookup_elem', 2: 'trie_update_elem', 3: 'trie_delete_elem' },
+  [MAP_TYPE.ARRAY_OF_MAPS]: { 1: 'array_of_map_lookup_elem' },
+  [MAP_TYPE.HASH_OF_MAPS]: { 1: 'htab_of_map_lookup_elem' },
+  [MAP_TYPE.QUEUE]: { 87: 'queue_stack_map_push_elem', 88: 'queue_map_pop_elem', 89: 'queue_map_peek_elem' },
+  [MAP_TYPE.STACK]: { 87: 'queue_stack_map_push_elem', 88: 'stack_map_pop_elem', 89: 'stack_map_peek_elem' },
+  [MAP_TYPE.BLOOM_FILTER]: { 87: 'bloom_map_push_elem', 88: 'bloom_map_pop_elem', 89: 'bloom_map_peek_elem' },
 };
 
-/** The map's own function, which the kernel calls instead of bpf_map_{lookup,update,delete}_elem when it knows the map. */
+/** The map's own function, which the kernel calls instead of the helper when it knows the map (do_misc_fixups, 6.18). */
 export function mapOperation(id: number, type: number): string | undefined {
-  const operation = MAP_OPERATIONS[id];
-  const prefix = OPERATION_PREFIX[type];
-  return operation === undefined || prefix === undefined ? undefined : prefix + operation;
+  return OPERATIONS[type]?.[id];
 }
 
 /** The functions behind the helpers that are modelled, and those that rewritten programs call. */
 export function helperGates(kernel: () => Kernel): GateDef[] {
-  const gates: GateDef[] = [];
+  const gates = new Map<string, GateDef>();
   const gate = (name: string, handler: (k: Kernel, call: GateCall) => void) =>
-    gates.push({ name, handler: (call) => handler(kernel(), call) });
-  const map = (k: Kernel, call: GateCall): BpfMap | undefined => k.maps.find(({ pointer }) => pointer === call.ptr(0));
-  const bytes = (k: Kernel, pointer: GuestPtr, size: number) => k.memory.copyNofault(pointer, size);
+    void gates.set(name, { name, handler: (call) => handler(kernel(), call) });
 
-  const lookup = (k: Kernel, call: GateCall) => {
-    const found = map(k, call);
-    const key = found === undefined ? undefined : bytes(k, call.ptr(1), found.blueprint.keySize);
-    call.retPtr(found === undefined || key === undefined ? 0 : found.lookup(key));
-  };
-  const update = (k: Kernel, call: GateCall) => {
-    const found = map(k, call);
-    const key = found === undefined ? undefined : bytes(k, call.ptr(1), found.blueprint.keySize);
-    const value = found === undefined ? undefined : bytes(k, call.ptr(2), found.blueprint.valueSize);
-    call.retNumber(
-      found === undefined || key === undefined || value === undefined ? EFAULT : found.update(key, value, call.lo(3)),
-    );
-  };
-  const remove = (k: Kernel, call: GateCall) => {
-    const found = map(k, call);
-    const key = found === undefined ? undefined : bytes(k, call.ptr(1), found.blueprint.keySize);
-    call.retNumber(found === undefined || key === undefined ? EFAULT : found.delete(key));
-  };
-  for (const [id, handler] of [
-    [1, lookup],
-    [2, update],
-    [3, remove],
-  ] as const) {
+  const byHelper = mapGates();
+  for (const [id, handler] of byHelper) {
     gate(helperName(id), handler);
-    for (const type of Object.keys(OPERATION_PREFIX)) gate(mapOperation(id, Number(type))!, handler);
+    for (const operations of Object.values(OPERATIONS)) {
+      const own = operations[id];
+      if (own !== undefined) gate(own, handler);
+    }
   }
   gate('__htab_map_lookup_elem', (k, call) => {
-    const found = map(k, call);
-    const key = found === undefined ? undefined : bytes(k, call.ptr(1), found.blueprint.keySize);
-    const value = found === undefined || key === undefined ? 0 : found.lookup(key);
-    const header = k.field('htab_elem', 'key').offset + (((found?.blueprint.keySize ?? 0) + 7) & ~7);
-    call.retPtr(value === 0 ? 0 : value - header);
+    const found = k.mapAt(call.ptr(0));
+    const key = found === undefined ? undefined : k.memory.copyNofault(call.ptr(1), found.blueprint.keySize);
+    call.retPtr(found === undefined || key === undefined ? 0 : (found.element?.(key) ?? 0));
   });
 
   const time = (k: Kernel, call: GateCall) => call.retNumber(k.now());
@@ -91,116 +98,20 @@ export function helperGates(kernel: () => Kernel): GateDef[] {
     target.set(name);
     call.ret(0);
   });
-
-  gate('bpf_trace_printk', (k, call) => {
-    const format = readString(k, { lo: call.lo(0) });
-    print(
-      k,
-      call,
-      format,
-      [2, 3, 4].map((i) => ({ lo: call.lo(i), hi: call.hi(i) })),
-    );
-  });
-  gate('bpf_trace_vprintk', (k, call) =>
-    print(k, call, readString(k, { lo: call.lo(0) }), packed(k, call.ptr(2), call.lo(3))),
-  );
-  gate('bpf_snprintf', (k, call) => {
-    const text = formatPrintk(k, readString(k, { lo: call.lo(2) }), packed(k, call.ptr(3), call.lo(4)));
-    if (text === undefined) return call.retNumber(EINVAL);
-    const encoded = new TextEncoder().encode(text);
-    const room = call.lo(1);
-    if (room > 0) {
-      const kept = encoded.subarray(0, room - 1);
-      k.memory.bytes(call.ptr(0), kept.length).set(kept);
-      k.memory.setU8(call.ptr(0) + kept.length, 0);
-    }
-    call.ret(encoded.length + 1);
-  });
-  const probe = (k: Kernel, call: GateCall) => {
-    const size = call.lo(1);
-    const source = bytes(k, call.ptr(2), size);
-    const target = k.memory.bytes(call.ptr(0), size);
-    if (source === undefined) target.fill(0);
-    else target.set(source);
-    call.retNumber(source === undefined ? EFAULT : 0);
-  };
-  gate('bpf_probe_read_kernel', probe);
-  gate('bpf_probe_read', probe);
   for (const name of ['bpf_spin_lock', 'bpf_spin_unlock']) gate(name, (_, call) => call.ret(0));
+  memoryGates(gate);
+  ringGates(gate);
 
-  gate('bpf_sk_storage_get', (k, call) => {
-    const found = map(k, call);
-    if (found === undefined || call.ptr(1) === 0) return call.retPtr(0);
-    const key = socketKey(call.ptr(1));
-    if (found.lookup(key) === 0 && (call.lo(3) & 1) !== 0) {
-      const initial = call.ptr(2) === 0 ? undefined : bytes(k, call.ptr(2), found.blueprint.valueSize);
-      found.update(key, initial ?? new Uint8Array(found.blueprint.valueSize), 0);
-    }
-    call.retPtr(found.lookup(key));
+  const timerOf = (call: GateCall): GuestPtr => call.ptr(0);
+  gate('bpf_timer_init', (k, call) => {
+    const map = k.mapAt(call.ptr(1));
+    call.retNumber(map === undefined || call.hi(2) !== 0 ? EINVAL : k.timers.init(timerOf(call), map, call.lo(2)));
   });
-  gate('bpf_sk_storage_delete', (k, call) => call.retNumber(map(k, call)?.delete(socketKey(call.ptr(1))) ?? ENOENT));
-
-  const ring = (k: Kernel, call: GateCall) => {
-    const found = map(k, call);
-    return found instanceof RingbufMap ? found : undefined;
-  };
-  const holder = (k: Kernel, sample: GuestPtr) =>
-    k.maps.find((candidate): candidate is RingbufMap => candidate instanceof RingbufMap && candidate.holds(sample));
-  gate('bpf_ringbuf_reserve', (k, call) => call.retPtr(ring(k, call)?.reserve(call.lo(1)) ?? 0));
-  gate('bpf_ringbuf_submit', (k, call) => holder(k, call.ptr(0))?.commit(call.ptr(0), false));
-  gate('bpf_ringbuf_discard', (k, call) => holder(k, call.ptr(0))?.commit(call.ptr(0), true));
-  gate('bpf_ringbuf_output', (k, call) => {
-    const data = bytes(k, call.ptr(1), call.lo(2));
-    call.retNumber(data === undefined ? EFAULT : (ring(k, call)?.output(data) ?? EINVAL));
+  gate('bpf_timer_set_callback', (k, call) => call.retNumber(k.timers.setCallback(timerOf(call), call.ptr(1))));
+  gate('bpf_timer_start', (k, call) => {
+    const ns = (call.lo(1) >>> 0) + (call.hi(1) >>> 0) * 0x1_0000_0000;
+    call.retNumber(call.hi(2) !== 0 ? EINVAL : k.timers.start(timerOf(call), ns, call.lo(2)));
   });
-
-  gate('bpf_loop', (k, call) => {
-    const [count, callback, context] = [call.lo(0) >>> 0, call.ptr(1), { lo: call.lo(2), hi: call.hi(2) }];
-    if (count > 1 << 23) return call.retNumber(E2BIG);
-    let done = 0;
-    while (done < count) {
-      const result = k.call(callback, [done, context]);
-      done++;
-      if (result.lo !== 0) break;
-    }
-    call.ret(done);
-  });
-  gate('bpf_for_each_map_elem', (k, call) => {
-    const found = map(k, call);
-    const [callback, context] = [call.ptr(1), { lo: call.lo(2), hi: call.hi(2) }];
-    if (found === undefined) return call.retNumber(EINVAL);
-    const scratch = k.heap.alloc(Math.max(8, found.blueprint.keySize));
-    let done = 0;
-    for (const key of found.keys()) {
-      k.memory.bytes(scratch, key.length).set(key);
-      const result = k.call(callback, [{ ptr: found.pointer }, { ptr: scratch }, { ptr: found.lookup(key) }, context]);
-      done++;
-      if (result.lo !== 0) break;
-    }
-    k.heap.free(scratch);
-    call.ret(done);
-  });
-  return gates;
-}
-
-/** Socket storage is keyed by the socket. */
-function socketKey(socket: GuestPtr): Uint8Array {
-  return new Uint8Array(Uint32Array.of(socket).buffer);
-}
-
-function packed(k: Kernel, pointer: GuestPtr, size: number): { lo: number; hi: number }[] {
-  const args: { lo: number; hi: number }[] = [];
-  for (let at = 0; at + 8 <= size; at += 8)
-    args.push({ lo: k.memory.i32(pointer + at), hi: k.memory.i32(pointer + at + 4) });
-  return args;
-}
-
-function print(k: Kernel, call: GateCall, format: string, args: { lo: number; hi: number }[]): void {
-  const text = formatPrintk(k, format, args);
-  if (text === undefined) {
-    call.retNumber(EINVAL);
-    return;
-  }
-  k.trace.push(text.replace(/\n$/, ''));
-  call.ret(text.length);
+  gate('bpf_timer_cancel', (k, call) => call.retNumber(k.timers.cancel(timerOf(call))));
+  return [...gates.values()];
 }

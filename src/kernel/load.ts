@@ -22,8 +22,11 @@ import { type AttachTo, type TracingTarget, tracingTarget } from './attach.ts';
 import { UnsupportedError } from './error.ts';
 import { helperSymbol, mapOperation } from './helpers.ts';
 import type { Kernel } from './kernel.ts';
-import { type BpfMap, createMap } from './maps.ts';
+import { type BpfMap, createMap, fillMapSlots } from './maps.ts';
 import { type LoadedFunction, type PreparedFunction, placeFunctions } from './place.ts';
+
+/** Helpers that tcp_congestion_ops.release gets no prototype of: setsockopt, getsockopt (bpf_tcp_ca_get_func_proto). */
+const NOT_IN_RELEASE = [49, 57];
 
 export interface LoadedProgram {
   id: number;
@@ -59,7 +62,7 @@ export function loadObject(kernel: Kernel, resolved: ResolvedObject, attachTo?: 
   };
   try {
     const maps = resolved.maps.map((blueprint) => {
-      const map = createMap(kernel, blueprint);
+      const map = createMap(kernel, blueprint, resolved.file.btf);
       kernel.maps.push(map);
       undo.push(() => {
         kernel.maps.splice(kernel.maps.indexOf(map), 1);
@@ -67,6 +70,7 @@ export function loadObject(kernel: Kernel, resolved: ResolvedObject, attachTo?: 
       });
       return map;
     });
+    fillMapSlots(kernel, maps);
     const programs = resolved.programs
       .filter(({ autoload }) => autoload)
       .map((program) => loadProgram(kernel, program, maps, undo, attachTo));
@@ -136,6 +140,11 @@ function prepare(
       } else if (flow.probes.has(at)) insn.code = probing(insn.code);
       else if (insn.code === CALL && insn.src === 0) {
         const map = flow.mapAt.get(at);
+        if (program.structOps?.member === 'release' && NOT_IN_RELEASE.includes(insn.imm))
+          throw new VerifierError(
+            `program of this type cannot use helper ${helperSymbol(insn.imm)}#${insn.imm}`,
+            where,
+          );
         const replacement = settleHelper(kernel, insn, at, map === undefined || map < 0 ? undefined : maps[map], where);
         if (replacement !== undefined) replacements.push(replacement);
       } else if (insn.code === CALL && insn.src === PSEUDO_KFUNC_CALL) settleKfunc(kernel, insn, kfuncs.get(at), where);

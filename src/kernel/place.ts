@@ -1,5 +1,5 @@
 import { CALL, type Insn, LD_IMM64, PSEUDO, PSEUDO_CALL } from '../bpf/index.ts';
-import { type JitFunction, type JitImage, jitFunction } from '../jit/index.ts';
+import { blindConstants, type JitFunction, type JitImage, jitFunction } from '../jit/index.ts';
 import type { GuestPtr } from '../machine/index.ts';
 import type { FunctionRange } from '../verifier/index.ts';
 import type { Kernel } from './kernel.ts';
@@ -33,10 +33,11 @@ export interface LoadedFunction {
  */
 export function placeFunctions(
   kernel: Kernel,
-  prepared: readonly PreparedFunction[],
+  functions: readonly PreparedFunction[],
   undo: (() => void)[],
 ): LoadedFunction[] {
   const { memory } = kernel;
+  const prepared = kernel.target.features.jitHarden === 2 ? functions.map((part) => blinded(part, kernel)) : functions;
   // A first pass tells every image's size; calls between functions have the same length whatever their distance.
   const somewhere = new Map(prepared.map(({ range }) => [range.start, kernel.jit.symbols.callBase + 1]));
   const entries = prepared.map((part, i) => {
@@ -71,6 +72,11 @@ export function placeFunctions(
       entry: entries[i]!.entry,
     };
   });
+}
+
+function blinded(part: PreparedFunction, { blinding }: Kernel): PreparedFunction {
+  const { insns, origin } = blindConstants(part.insns, () => blinding.u32());
+  return { ...part, insns, origin: origin.map((slot) => part.origin[slot]!) };
 }
 
 /** The function's instructions with the addresses of those it calls. */

@@ -53,7 +53,7 @@ export class Sender {
     this.#ops = ops;
     this.#options = options;
     this.sock = new TcpSock(kernel);
-    this.#board = new Scoreboard(this.sock);
+    this.#board = new Scoreboard(this.sock, options.onLost);
     this.#clock = new Jiffies(kernel, simulator);
     this.recovery = new Recovery(this.sock, ops, this.#board, this.#clock);
     const parts = [this.sock, ops, this.#board, this.recovery] as const;
@@ -157,6 +157,7 @@ export class Sender {
       forward: board.forward,
     };
     sock.set('tcp_mstamp', us);
+    sock.set('tcp_clock_cache', now);
     if (packet.ack < board.una) {
       this.#onOldAck(packet, now);
       return;

@@ -1,15 +1,27 @@
+import type { Btf } from '../../btf/index.ts';
 import type { VerifierEnv } from '../core/env.ts';
 import { typeStr } from '../core/log.ts';
 import { markChainPrecision } from '../core/precise.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegUnknown, registerIsNull } from '../core/regs.ts';
-import { copyReg, type Env, type MapInfo, RegState, reject, type StackSlot } from '../core/types.ts';
+import {
+  copyReg,
+  type Env,
+  type MapInfo,
+  type RecordField,
+  RegState,
+  Reject,
+  reject,
+  type StackSlot,
+} from '../core/types.ts';
 import { isConst, tnumText } from '../domain/index.ts';
 import type { HelperProto } from '../tables/helpers.table.ts';
+import type { DynptrFacts } from './dynptr.ts';
+import { accessBuffer, readKernelStruct } from './memory.ts';
 import { constOff, smax, smin, umax } from './numbers.ts';
+import { markNotNull } from './pointers.ts';
 import * as R from './region.ts';
 import { checkStackBounds, frameOf } from './stack.ts';
-import { unsupported } from './unsupported.ts';
 
 /** What the arguments of one call have shown (`struct bpf_call_arg_meta`). */
 export interface CallMeta {
@@ -31,7 +43,19 @@ export interface CallMeta {
   subprogno: number;
   /** Constant key into an array, or -1. */
   constKey: number;
+  /** The initialized dynptr among the arguments. */
+  dynptr: DynptrFacts | null;
+  /** The field that is exchanged. */
+  kptr: RecordField | null;
+  /** Type of the per-processor variable that is asked for. */
+  retBtf: Btf | null;
+  retBtfId: number;
+  objectOfCpu: boolean;
 }
+
+const BPF_B = 0x10;
+/** BPF_PROG_TYPE_* whose contexts are not the kernel's own structs (`convert_ctx_access`). */
+const CONVERTED_CTX: readonly number[] = [1, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 19, 21, 22, 23, 25, 30];
 
 function scrub(slot: StackSlot): void {
   for (let i = 0; i < 8; i++) if (slot.slotType[i] !== T.STACK_INVALID) slot.slotType[i] = T.STACK_MISC;
@@ -55,7 +79,7 @@ function checkStackRange(
   const frame = frameOf(env, reg);
   if (meta?.raw && fixed) {
     for (let at = from; at < end; at++) {
-      if (frame.stack[(-at - 1) >> 3]?.slotType[(-at - 1) & 7] === T.STACK_DYNPTR) {
+      if (frame.peekSlot((-at - 1) >> 3)?.slotType[(-at - 1) & 7] === T.STACK_DYNPTR) {
         reject(env, 'EACCES', `potential write to dynptr at off=${at} disallowed`);
       }
     }
@@ -64,7 +88,7 @@ function checkStackRange(
     return;
   }
   for (let at = from; at < end; at++) {
-    const slot = frame.stack[(-at - 1) >> 3]!;
+    const slot = frame.slot((-at - 1) >> 3);
     const byte = (-at - 1) & 7;
     const type = slot.slotType[byte]!;
     (env as VerifierEnv).live.markRead(env, frame.frameno, env.insnIdx, (-at - 1) >> 3);
@@ -120,9 +144,17 @@ export function checkHelperMemory(
       checkStackRange(env, regno, size, zeroSizeAllowed, access, meta);
       return;
     case T.PTR_TO_BUF:
+      readOnly();
+      accessBuffer(env, regno, reg.off, size);
+      return;
     case T.PTR_TO_BTF_ID:
+      readKernelStruct(env, regno, reg.off, size);
+      return;
     case T.PTR_TO_CTX:
-      unsupported(env, `memory of type ${typeStr(reg.type)} as an argument`);
+      if (CONVERTED_CTX.includes(env.input.progType)) break;
+      if (size > 0) env.ops.checkMemAccess(env, env.insnIdx, regno, size - 1, BPF_B, access, -1, false, false);
+      else if (!zeroSizeAllowed) throw new Reject('EACCES');
+      return;
   }
   if (zeroSizeAllowed && size === 0 && registerIsNull(reg)) return;
   env.verbose(`R${regno} type=${typeStr(reg.type)} `);
@@ -135,10 +167,10 @@ export function checkSizeArgument(
   regno: number,
   access: number,
   zeroSizeAllowed: boolean,
-  meta: CallMeta,
+  meta: CallMeta | null,
 ): void {
   const reg = env.reg(regno);
-  meta.sizeMax = { lo: reg.umaxLo, hi: reg.umaxHi, s32: reg.umaxLo };
+  if (meta) meta.sizeMax = { lo: reg.umaxLo, hi: reg.umaxHi, s32: reg.umaxLo };
   R.checkSizeBounds(env, regno, zeroSizeAllowed);
   checkHelperMemory(env, regno - 1, umax(reg), access, zeroSizeAllowed, isConst(reg) ? meta : null);
   markChainPrecision(env, regno);
@@ -151,8 +183,7 @@ export function checkMemoryArgument(env: Env, regno: number, size: number): void
   const saved = new RegState();
   copyReg(saved, reg);
   const mayBeNull = (reg.type & T.PTR_MAYBE_NULL) !== 0;
-  if (mayBeNull && reg.map?.inner) unsupported(env, 'an inner map as a memory argument');
-  reg.type &= ~T.PTR_MAYBE_NULL;
+  if (mayBeNull) markNotNull(reg);
   checkHelperMemory(env, regno, size, R.BPF_READ, true, null);
   checkHelperMemory(env, regno, size, R.BPF_WRITE, true, null);
   if (mayBeNull) copyReg(reg, saved);

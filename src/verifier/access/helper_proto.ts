@@ -2,14 +2,69 @@ import { type Env, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import { HELPER_NAMES, HELPER_SETS } from '../tables/helper_sets.table.ts';
 import { HELPER_PROTOS, type HelperProto } from '../tables/helpers.table.ts';
+import { LSM_SLEEPABLE } from '../tables/lsm.table.ts';
 import { isGplCompatible } from './license.ts';
+import { unsupported } from './unsupported.ts';
 
 /** Helpers that the release member of tcp_congestion_ops may not call. */
 const NOT_IN_RELEASE: readonly string[] = ['setsockopt', 'getsockopt'];
+/** Helpers of a program type that only some attach types have: `all`, or those of a set alone. */
+const AT_ATTACH_TYPES: Readonly<Record<string, Readonly<Record<string, (attach: number) => boolean>>>> = {
+  all: {
+    get_retval: (attach) => !P.NO_RETVAL.includes(attach),
+    set_retval: (attach) => !P.NO_RETVAL.includes(attach),
+  },
+  sock_addr_func_proto: {
+    bind: (attach) => P.SOCK_ADDR_CONNECT.includes(attach),
+    setsockopt: (attach) => SOCKOPT_OF_ADDR.includes(attach),
+    getsockopt: (attach) => SOCKOPT_OF_ADDR.includes(attach),
+  },
+  cg_sockopt_func_proto: {
+    setsockopt: (attach) => attach === P.CGROUP_SETSOCKOPT,
+    getsockopt: (attach) => attach === P.CGROUP_SETSOCKOPT,
+  },
+};
+const SOCKOPT_OF_ADDR: readonly number[] = [...P.SOCK_ADDR_IP4, ...P.SOCK_ADDR_IP6, ...P.SOCK_ADDR_UNIX];
+
+/** Functions at which bpf_d_path may be called (`btf_allowlist_d_path`, kernel/trace/bpf_trace.c). */
+const D_PATH_FUNCTIONS: readonly string[] = [
+  'security_file_permission',
+  'security_inode_getattr',
+  'security_file_open',
+  'security_path_truncate',
+  'vfs_truncate',
+  'vfs_fallocate',
+  'dentry_open',
+  'vfs_getattr',
+  'filp_close',
+];
 /** Prototypes that tcp_congestion_ops programs get of helpers that other types know by other rules. */
 const TCP_CA_PROTOS: Readonly<Record<string, string>> = {
   setsockopt: 'bpf_sk_setsockopt',
   getsockopt: 'bpf_sk_getsockopt',
+};
+
+const FENTRY = 24;
+const FEXIT = 25;
+const MODIFY_RETURN = 26;
+const TRACE_RAW_TP = 23;
+
+/** Whether a tracing program runs from a trampoline (`bpf_prog_has_trampoline`). */
+export const hasTrampoline = ({ input }: Env): boolean =>
+  input.progType === P.PROG_TRACING && [FENTRY, FEXIT, MODIFY_RETURN].includes(input.expectedAttachType);
+
+const isIterator = ({ input }: Env): boolean => input.expectedAttachType === P.ATTACH_ITER;
+
+/** What tracing programs must be to be given some helpers (`tracing_prog_func_proto`). */
+const NEEDS: Readonly<Record<string, (env: Env) => boolean>> = {
+  seq_printf: isIterator,
+  seq_write: isIterator,
+  seq_printf_btf: isIterator,
+  get_func_arg: hasTrampoline,
+  get_func_arg_cnt: hasTrampoline,
+  get_func_ret: (env) => hasTrampoline(env) && env.input.expectedAttachType !== FENTRY,
+  get_attach_cookie: (env) =>
+    env.input.progType !== P.PROG_TRACING || env.input.expectedAttachType === TRACE_RAW_TP || hasTrampoline(env),
 };
 
 function setOf(env: Env): string {
@@ -27,14 +82,27 @@ export function helperProto(env: Env, func: number): HelperProto | null {
   ) {
     return null;
   }
+  const attached = AT_ATTACH_TYPES[set]?.[name] ?? AT_ATTACH_TYPES['all']![name];
+  if (attached && !attached(env.input.expectedAttachType)) return null;
+  if (NEEDS[name]?.(env) === false) return null;
   if (set === 'bpf_tcp_ca_get_func_proto' && TCP_CA_PROTOS[name]) return HELPER_PROTOS[TCP_CA_PROTOS[name]] ?? null;
   for (; set; set = HELPER_SETS[set]!.base) {
     const found = HELPER_SETS[set]!.protos[name];
     if (found === undefined) continue;
     const proto = typeof found === 'string' ? found : found[env.input.sleepable ? 0 : 1];
-    return HELPER_PROTOS[proto] ?? null;
+    return HELPER_PROTOS[proto] ?? unsupported(env, `helper bpf_${name}`);
   }
   return null;
+}
+
+/** Where a helper may be called beyond its program types (`fn->allowed`). */
+function allowedHere(env: Env, name: string): boolean {
+  const { progType, expectedAttachType } = env.input;
+  const sleepableHook = LSM_SLEEPABLE.has(env.attachFuncName.replace(/^bpf_lsm_/, ''));
+  if (name === 'ima_inode_hash' || name === 'ima_file_hash') return sleepableHook;
+  if (name !== 'd_path') return true;
+  if (progType === P.PROG_TRACING && expectedAttachType === P.ATTACH_ITER) return true;
+  return progType === P.PROG_LSM ? sleepableHook : D_PATH_FUNCTIONS.includes(env.attachFuncName);
 }
 
 /** As {@link helperProto}, refusing with the verifier's words (the start of `check_helper_call`). */
@@ -46,6 +114,7 @@ export function requireHelperProto(env: Env, func: number): HelperProto {
   if (proto.gplOnly && !isGplCompatible(env.input.license)) {
     return reject(env, 'EINVAL', 'cannot call GPL-restricted function from non-GPL compatible program');
   }
+  if (!allowedHere(env, name)) return reject(env, 'EINVAL', 'helper call is not allowed in probe');
   if (proto.mightSleep && !env.cur.inSleepable) {
     return reject(env, 'EINVAL', 'helper call might sleep in a non-sleepable prog');
   }

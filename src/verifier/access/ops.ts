@@ -2,6 +2,7 @@ import type { VerifierOps } from '../core/hooks.ts';
 import { initArguments } from './arguments.ts';
 import { checkAtomic } from './atomic.ts';
 import { checkAttach } from './attach.ts';
+import { checkPseudoBtfId } from './btf_var.ts';
 import {
   checkHelperCall,
   helperCallbackKind,
@@ -10,14 +11,22 @@ import {
   helperSummary,
 } from './helper_call.ts';
 import { checkKfuncCall } from './kfunc_call.ts';
-import { addKfuncCall, kfuncIsIterNext, kfuncMightSleep, kfuncName, kfuncSummary } from './kfunc_meta.ts';
+import {
+  addKfuncCall,
+  kfuncCallbackKind,
+  kfuncChangesPacket,
+  kfuncIsIterNext,
+  kfuncMightSleep,
+  kfuncName,
+  kfuncSummary,
+} from './kfunc_meta.ts';
+import { checkLdAbs } from './ld_abs.ts';
 import { checkMapProgCompatibility } from './map_rules.ts';
 import { checkMemAccess } from './memory.ts';
 import { clearAllPktPointers, findGoodPktPointers, markPtrOrNullRegs, saveAuxPtrType } from './pointers.ts';
 import { checkResourceLeak } from './references.ts';
 import { checkReturnCode } from './return_code.ts';
 import { checkSubprogCall, prepareFuncArgs } from './subprog_args.ts';
-import { unsupported } from './unsupported.ts';
 
 /** What the main loop asks of src/verifier/access. */
 export const verifierOps: VerifierOps = {
@@ -27,7 +36,7 @@ export const verifierOps: VerifierOps = {
   checkHelperCall,
   checkKfuncCall,
   checkReturnCode,
-  checkLdAbs: (env) => unsupported(env, 'legacy packet loads'),
+  checkLdAbs,
   checkAttach,
   initArguments,
   prepareFuncArgs,
@@ -38,11 +47,11 @@ export const verifierOps: VerifierOps = {
   clearAllPktPointers,
   kfuncIsIterNext,
   callSummary: (env, insn) => (insn.src === 0 ? helperSummary(env, insn.imm) : kfuncSummary(env, insn)),
-  callbackKind: (_env, insn) => (insn.src === 0 ? helperCallbackKind(insn.imm) : 0),
+  callbackKind: (env, insn) => (insn.src === 0 ? helperCallbackKind(insn.imm) : kfuncCallbackKind(env, insn)),
   callMightSleep: (env, insn) => (insn.src === 0 ? helperMightSleep(env, insn.imm) : kfuncMightSleep(env, insn)),
-  callChangesPktData: (_env, insn) => insn.src === 0 && helperChangesPacket(insn.imm),
+  callChangesPktData: (env, insn) => (insn.src === 0 ? helperChangesPacket(insn.imm) : kfuncChangesPacket(env, insn)),
   addKfuncCall,
-  checkPseudoBtfId: (env) => unsupported(env, 'references to kernel variables'),
+  checkPseudoBtfId,
   checkMapProgCompatibility,
   kfuncName,
   typeName: (btf, id) => btf.name(id),

@@ -1,11 +1,21 @@
 import type { Insn } from '../../bpf/index.ts';
 import { assignScalarId } from '../core/alu.ts';
 import { markStackSlotScratched, type VerifierEnv } from '../core/env.ts';
+import { checkFastcallContract } from '../core/fastcall.ts';
 import { printLinfo } from '../core/log.ts';
 import { insnStackAccessFlags, markChainPrecision, pushInsnHistory } from '../core/precise.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegKnown, markRegUnknown, registerIsNull } from '../core/regs.ts';
-import { copyReg, type Env, type FuncState, RegState, reject, StackSlot } from '../core/types.ts';
+import {
+  copyReg,
+  type Env,
+  type FuncState,
+  RegState,
+  type RegView,
+  reject,
+  type SlotView,
+  type StackSlot,
+} from '../core/types.ts';
 import { isConst, setConst, tnumText } from '../domain/index.ts';
 import { destroyDynptrAt } from './_slots.ts';
 import { constOff, smax, smin, umax } from './numbers.ts';
@@ -18,10 +28,10 @@ const spiOf = (off: number): number => (-off - 1) >> 3;
 /** Index in `slotType` of the byte at `off`. */
 const byteOf = (off: number): number => (-off - 1) & 7;
 
-const isSpilled = (slot: StackSlot): boolean => slot.slotType[7] === T.STACK_SPILL;
-const isZeroConst = (reg: RegState): boolean => isConst(reg) && (reg.varLo | reg.varHi) === 0;
+const isSpilled = (slot: SlotView): boolean => slot.slotType[7] === T.STACK_SPILL;
+const isZeroConst = (reg: RegView): boolean => isConst(reg) && (reg.varLo | reg.varHi) === 0;
 const isZeroStore = (insn: Insn): boolean => (insn.code & 7) === BPF_ST && insn.imm === 0;
-const widthOf = (reg: RegState): number => bitLength(umax(reg));
+const widthOf = (reg: RegView): number => bitLength(umax(reg));
 const bitLength = (n: number): number => (n < 1 ? 0 : Math.min(64, Math.floor(Math.log2(n)) + 1));
 
 /** The frame that R`regno` points into. */
@@ -32,7 +42,7 @@ export function frameOf(env: Env, reg: RegState): FuncState {
 /** Makes the frame's stack at least `size` bytes deep (`grow_stack_state`). */
 function grow(env: Env, state: FuncState, size: number): void {
   const slots = (size + REG_SIZE - 1) >> 3;
-  while (state.stack.length < slots) state.stack.push(new StackSlot());
+  state.grow(slots);
   const info = env.subprogs[state.subprogno]!;
   if (info.stackDepth < slots * REG_SIZE) info.stackDepth = slots * REG_SIZE;
 }
@@ -63,9 +73,13 @@ export function checkStackBounds(
   grow(env, frameOf(env, reg), -from);
 }
 
-function scrub(slot: StackSlot): void {
-  if (slot.slotType[7] !== T.STACK_SPILL) return;
-  for (let i = 0; i < REG_SIZE; i++) if (slot.slotType[i] === T.STACK_SPILL) slot.slotType[i] = T.STACK_MISC;
+const OBJECTS: readonly number[] = [T.STACK_SPILL, T.STACK_DYNPTR, T.STACK_ITER, T.STACK_IRQ_FLAG];
+
+/** Data is written to the slot: it holds no register and no object any more. */
+function scrub({ slotType, spilled }: StackSlot): void {
+  spilled.type = T.NOT_INIT;
+  if (!OBJECTS.includes(slotType[7]!)) return;
+  for (let i = 0; i < REG_SIZE; i++) if (slotType[i] !== T.STACK_INVALID) slotType[i] = T.STACK_MISC;
 }
 
 /** Puts the register in the slot (`save_register_state`); bytes of the slot that are not written turn to MISC. */
@@ -92,10 +106,11 @@ function isSpillable(type: number): boolean {
 function writeFixed(env: Env, state: FuncState, off: number, size: number, valueRegno: number, insnIdx: number): void {
   const insn = env.insns[insnIdx]!;
   const spi = spiOf(off);
-  const slot = state.stack[spi]!;
+  const slot = state.slot(spi);
   const reg = valueRegno >= 0 ? env.reg(valueRegno) : null;
   const aligned = off % REG_SIZE === 0;
   destroyDynptrAt(env, state, spi);
+  checkFastcallContract(env, state, insnIdx, off);
   markStackSlotScratched(env, spi);
   if (size === REG_SIZE) (env as VerifierEnv).live.markWrite(state.frameno, spi);
   if (reg && aligned && reg.type === T.SCALAR_VALUE) {
@@ -130,9 +145,10 @@ function writeVariable(env: Env, ptr: RegState, off: number, size: number, value
   const zero = value ? registerIsNull(value) : isZeroStore(env.insns[insnIdx]!);
   const end = smax(ptr) + off + size;
   let zeroUsed = false;
+  checkFastcallContract(env, state, insnIdx, smin(ptr) + off);
   for (let at = smin(ptr) + off; at < end; at++) {
     const spi = spiOf(at);
-    const slot = state.stack[spi]!;
+    const slot = state.slot(spi);
     destroyDynptrAt(env, state, spi);
     markStackSlotScratched(env, spi);
     const byte = byteOf(at);
@@ -145,7 +161,7 @@ function writeVariable(env: Env, ptr: RegState, off: number, size: number, value
       zeroUsed = true;
       continue;
     }
-    scrub(slot);
+    slot.spilled.type = T.NOT_INIT;
     const staysZero = zero && slot.slotType[byte] === T.STACK_ZERO;
     zeroUsed ||= staysZero;
     slot.slotType[byte] = staysZero ? T.STACK_ZERO : T.STACK_MISC;
@@ -163,20 +179,20 @@ function readBytes(env: Env, state: FuncState, from: number, to: number, dst: Re
   let zeros = true;
   for (let at = from; zeros && at < to; at++) {
     markStackSlotScratched(env, spiOf(at));
-    zeros = state.stack[spiOf(at)]!.slotType[byteOf(at)] === T.STACK_ZERO;
+    zeros = state.peekSlot(spiOf(at))!.slotType[byteOf(at)] === T.STACK_ZERO;
   }
   if (zeros) setZero(dst);
   else markRegUnknown(env, dst);
 }
 
-function spillSize(slot: StackSlot): number {
+function spillSize(slot: SlotView): number {
   let size = 1;
   while (size < REG_SIZE && slot.slotType[REG_SIZE - 1 - size] === T.STACK_SPILL) size++;
   return size;
 }
 
 /** A part of a spilled scalar; tells whether the register's state was restored. */
-function readPart(env: Env, slot: StackSlot, off: number, size: number, dst: RegState): boolean {
+function readPart(env: Env, slot: SlotView, off: number, size: number, dst: RegState): boolean {
   const spilled = slot.spilled;
   if (size <= spillSize(slot) && off % REG_SIZE === 0) {
     const { subregDef } = dst;
@@ -203,9 +219,10 @@ function readPart(env: Env, slot: StackSlot, off: number, size: number, dst: Reg
 
 function readFixed(env: Env, state: FuncState, off: number, size: number, dstRegno: number): void {
   const spi = spiOf(off);
-  const slot = state.stack[spi]!;
+  const slot = state.peekSlot(spi)!;
   const dst = dstRegno >= 0 ? env.reg(dstRegno) : null;
   markStackSlotScratched(env, spi);
+  checkFastcallContract(env, env.func(), env.insnIdx, off);
   (env as VerifierEnv).live.markRead(env, state.frameno, env.insnIdx, spi);
   if (!isSpilled(slot)) {
     for (let i = 0; i < size; i++) {
@@ -251,11 +268,13 @@ export function accessStack(
   }
   const end = smax(reg) + off + size;
   for (let at = smin(reg) + off; at < end; at++) {
-    if (state.stack[spiOf(at)]!.slotType[byteOf(at)]! <= T.STACK_ZERO) continue;
+    if (state.peekSlot(spiOf(at))!.slotType[byteOf(at)]! <= T.STACK_ZERO) continue;
     const where = `${tnumText(reg)}+${at - smin(reg) - off} size ${size}`;
     reject(env, 'EACCES', `invalid read from stack R${regno} var_off ${where}`);
   }
   for (let spi = spiOf(smin(reg) + off); spi >= spiOf(end - 1); spi--)
     (env as VerifierEnv).live.markRead(env, state.frameno, env.insnIdx, spi);
-  readBytes(env, state, smin(reg) + off, end, env.reg(valueRegno));
+  const from = smin(reg) + off;
+  readBytes(env, state, from, end, env.reg(valueRegno));
+  checkFastcallContract(env, state, env.insnIdx, from);
 }

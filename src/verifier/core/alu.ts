@@ -1,7 +1,7 @@
 import type { Insn } from '../../bpf/index.ts';
 import * as D from '../domain/index.ts';
 import { pushStack } from './branch.ts';
-import { pointerAlu } from './pointer.ts';
+import { ALU_WORDS, pointerAlu } from './pointer.ts';
 import { markChainPrecision } from './precise.ts';
 import * as T from './reg_types.table.ts';
 import { checkRegArg, markRegKnown, markRegUnknown } from './regs.ts';
@@ -59,7 +59,10 @@ function checkMov(env: Env, insn: Insn): void {
       dst.subregDef = env.insnIdx + 1;
       return;
     }
-    if (off !== 0 && src.type !== T.SCALAR_VALUE) reject(env, 'EACCES', `R${insn.src} sign-extension part of pointer`);
+    if (off !== 0 && src.type !== T.SCALAR_VALUE) {
+      markRegUnknown(env, dst);
+      return;
+    }
     const fits = src.uminHi === 0 && src.umaxHi === 0 && src.umaxLo >>> 0 < 2 ** (off - 1);
     if (off === 0 || fits) assignScalarId(env, src);
     copyReg(dst, src);
@@ -96,7 +99,7 @@ function forkSigns(env: Env, insn: Insn, dst: RegState): void {
   const wide = dst.sminLo === -1 && dst.sminHi === -1 && (dst.smaxLo | dst.smaxHi) === 0;
   if (!wide && (dst.s32min !== -1 || dst.s32max !== 0)) return;
   const state = pushStack(env, env.insnIdx, env.insnIdx, false);
-  const other = state.frame[state.curframe]!.regs[insn.dst]!;
+  const other = state.frame[state.curframe]!.reg(insn.dst);
   setKnown(other, 0, wide);
   setKnown(dst, -1, wide);
 }
@@ -134,15 +137,19 @@ function scalarAlu(env: Env, insn: Insn, dst: RegState, src: RegState): void {
   D.boundsSync(dst);
 }
 
-/** After rX += K or rX -= K the register stays linked to those of its id, K apart; other operations cut the link. */
-function linkByConstant(insn: Insn, dst: RegState, src: RegState): void {
+/**
+ * After rX += K or rX -= K the register stays linked to those of its id, K apart; other operations cut the link, and so
+ * does a 32-bit one where the upper half was not known to be zero (`wasNarrow`), or one of a register with itself.
+ */
+function linkByConstant(insn: Insn, dst: RegState, src: RegState, wasNarrow: boolean): void {
   const op = insn.code & 0xf0;
   const is32 = (insn.code & 7) === 4;
   const sign = op === 0 ? 1 : op === 0x10 ? -1 : 0;
-  const known = is32 ? src.maskLo === 0 : D.isConst(src);
+  const known = src !== dst && (is32 ? wasNarrow && src.maskLo === 0 : D.isConst(src));
   const fits = is32 || src.varHi === src.varLo >> 31;
   const off = sign * src.varLo;
-  if (sign && dst.id && !(dst.id & T.BPF_ADD_CONST) && known && fits && off < 0x80000000) {
+  const itself = (insn.code & 8) !== 0 && insn.src === insn.dst;
+  if (sign && !itself && dst.id && !(dst.id & T.BPF_ADD_CONST) && known && fits && off < 0x80000000) {
     dst.id |= is32 ? T.BPF_ADD_CONST32 : T.BPF_ADD_CONST64;
     dst.off = off;
     return;
@@ -164,7 +171,7 @@ function binary(env: Env, insn: Insn): void {
           markRegUnknown(env, dst);
           return;
         }
-        reject(env, 'EACCES', `R${insn.dst} pointer ${PTR_OPS[op] ?? 'operation'} pointer prohibited`);
+        reject(env, 'EACCES', `R${insn.dst} pointer ${ALU_WORDS[op]} pointer prohibited`);
       }
       markChainPrecision(env, insn.dst);
       pointerAlu(env, insn, src, dst, true);
@@ -184,11 +191,10 @@ function binary(env: Env, insn: Insn): void {
       return;
     }
   }
+  const wasNarrow = dst.umaxHi === 0;
   scalarAlu(env, insn, dst, src);
-  linkByConstant(insn, dst, src);
+  linkByConstant(insn, dst, src, wasNarrow);
 }
-
-const PTR_OPS: Record<number, string> = { 0: '+=', 16: '-=', 32: '*=', 48: '/=', 64: '|=', 80: '&=', 160: '^=' };
 
 function checkUnary(env: Env, insn: Insn, op: number): void {
   if (
@@ -199,8 +205,10 @@ function checkUnary(env: Env, insn: Insn, op: number): void {
     reject(env, 'EINVAL', op === NEG ? 'BPF_NEG uses reserved fields' : 'BPF_END uses reserved fields');
   checkRegArg(env, insn.dst, 'src');
   const dst = env.reg(insn.dst);
-  if (dst.type !== T.SCALAR_VALUE && dst.type !== T.NOT_INIT)
-    reject(env, 'EACCES', `R${insn.dst} pointer arithmetic prohibited`);
+  if (dst.type !== T.SCALAR_VALUE) {
+    checkRegArg(env, insn.dst, 'dst');
+    return;
+  }
   if (op === NEG) {
     checkRegArg(env, insn.dst, 'dst_no_mark');
     D.neg(dst, (insn.code & 7) === 4);
@@ -208,10 +216,6 @@ function checkUnary(env: Env, insn: Insn, op: number): void {
     D.boundsSync(dst);
     dst.id = 0;
     dst.off = 0;
-    return;
-  }
-  if (dst.type !== T.SCALAR_VALUE) {
-    checkRegArg(env, insn.dst, 'dst');
     return;
   }
   checkRegArg(env, insn.dst, 'dst_no_mark');

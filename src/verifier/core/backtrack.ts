@@ -1,20 +1,37 @@
+import type { Insn } from '../../bpf/index.ts';
 import { isPseudoCall } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
 import { insnText } from './liveregs.ts';
+import * as T from './reg_types.table.ts';
 import type { JmpHistoryEntry } from './types.ts';
 
 const STACK_ACCESS = 1 << 9;
+/** Flags of a conditional jump's entry: an operand points to the stack, which is never to be precise. */
+export const DST_REG_STACK = 1 << 10;
+export const SRC_REG_STACK = 1 << 11;
+
+const FETCH = 1;
+const CMPXCHG = 0xf1;
+const LOAD_ACQ = 0x100;
+
+/** The register that an atomic instruction loads, or -1 (`is_atomic_load_insn`, `is_atomic_fetch_insn`). */
+function loadedByAtomic({ code, dst, src, imm }: Insn): number {
+  if ((code & 7) !== 3 || (code & 0xe0) !== 0xc0) return -1;
+  if (imm === LOAD_ACQ) return dst;
+  if (!(imm & FETCH)) return -1;
+  return imm === CMPXCHG ? 0 : src;
+}
 
 /** Registers and stack slots that must be precise, per frame (`struct backtrack_state`). */
 export class Backtrack {
   frame: number;
-  readonly regs: number[];
-  readonly slots: Set<number>[];
+  /** Bit n = rn. */
+  readonly regs = new Uint16Array(T.MAX_CALL_FRAMES);
+  /** Two words of slots a frame: bit n of the first is slot n. */
+  private readonly slots = new Int32Array(2 * T.MAX_CALL_FRAMES);
 
   constructor(frame: number) {
     this.frame = frame;
-    this.regs = new Array(8).fill(0);
-    this.slots = Array.from({ length: 8 }, () => new Set<number>());
   }
 
   setReg(reg: number, frame = this.frame): void {
@@ -29,8 +46,24 @@ export class Backtrack {
     return (this.regs[this.frame]! & (1 << reg)) !== 0;
   }
 
+  setSlot(spi: number, frame: number): void {
+    this.slots[2 * frame + (spi >> 5)]! |= 1 << (spi & 31);
+  }
+
+  clearSlot(spi: number, frame: number): void {
+    this.slots[2 * frame + (spi >> 5)]! &= ~(1 << (spi & 31));
+  }
+
+  hasSlot(spi: number, frame: number): boolean {
+    return (this.slots[2 * frame + (spi >> 5)]! & (1 << (spi & 31))) !== 0;
+  }
+
+  hasSlots(frame: number): boolean {
+    return (this.slots[2 * frame]! | this.slots[2 * frame + 1]!) !== 0;
+  }
+
   empty(): boolean {
-    for (let f = 0; f <= this.frame; f++) if (this.regs[f] || this.slots[f]!.size) return false;
+    for (let f = 0; f <= this.frame; f++) if (this.regs[f] || this.hasSlots(f)) return false;
     return true;
   }
 
@@ -42,21 +75,21 @@ export class Backtrack {
   }
 
   slotsText(frame = this.frame): string {
-    return [...this.slots[frame]!]
-      .sort((a, b) => a - b)
-      .map((slot) => `${(-slot - 1) * 8}`)
-      .join(',');
+    if (!this.hasSlots(frame)) return '';
+    const names = [];
+    for (let i = 0; i < 64; i++) if (this.hasSlot(i, frame)) names.push(`${(-i - 1) * 8}`);
+    return names.join(',');
   }
 
   private syncLinked(entry: JmpHistoryEntry | undefined): void {
     if (!entry || entry.linkedRegs.length === 0) return;
     const has = entry.linkedRegs.some(({ frameno, isReg, at }) =>
-      isReg ? (this.regs[frameno]! & (1 << at)) !== 0 : this.slots[frameno]!.has(at),
+      isReg ? (this.regs[frameno]! & (1 << at)) !== 0 : this.hasSlot(at, frameno),
     );
     if (!has) return;
     for (const { frameno, isReg, at } of entry.linkedRegs) {
       if (isReg) this.setReg(at, frameno);
-      else this.slots[frameno]!.add(at);
+      else this.setSlot(at, frameno);
     }
   }
 
@@ -90,23 +123,27 @@ export class Backtrack {
         if (code & 8 && src !== 10) this.setReg(src);
         return true;
       case 1:
-        if (!this.hasReg(dst)) return true;
-        this.clearReg(dst);
-        if (flags & STACK_ACCESS) this.slots[flags & 7]!.add((flags >> 3) & 63);
+        this.stepLoad(dst, flags);
         return true;
       case 2:
       case 3: {
-        if ((code & 0xe0) === 0xc0 && this.hasReg(dst)) return false;
+        const loaded = loadedByAtomic(insn);
+        if (loaded >= 0) {
+          this.stepLoad(loaded, flags);
+          return true;
+        }
         if (this.hasReg(dst)) return false;
         if (!(flags & STACK_ACCESS)) return true;
-        const slots = this.slots[flags & 7]!;
-        if (!slots.delete((flags >> 3) & 63)) return true;
+        const [spi, frame] = [(flags >> 3) & 63, flags & 7];
+        if (!this.hasSlot(spi, frame)) return true;
+        this.clearSlot(spi, frame);
         if ((code & 7) === 3) this.setReg(src);
         return true;
       }
       case 0:
-        if (this.hasReg(dst)) this.clearReg(dst);
-        return (code & 0xe0) === 0;
+        if ((code & 0xe0) !== 0) return this.stepPacketLoad(at, subseq);
+        this.clearReg(dst);
+        return true;
       default:
         break;
     }
@@ -114,10 +151,24 @@ export class Backtrack {
     if (op === 0x90) return this.stepExit(env, subseq);
     if (code & 8 && op !== 0) {
       if (!this.hasReg(dst) && !this.hasReg(src)) return true;
-      this.setReg(dst);
-      if (src !== 10) this.setReg(src);
+      if (!(flags & DST_REG_STACK)) this.setReg(dst);
+      if (!(flags & SRC_REG_STACK)) this.setReg(src);
     }
     return true;
+  }
+
+  /** A load into `reg`: of a spilled scalar the slot must be precise. */
+  private stepLoad(reg: number, flags: number): void {
+    if (!this.hasReg(reg)) return;
+    this.clearReg(reg);
+    if (flags & STACK_ACCESS) this.setSlot((flags >> 3) & 63, flags & 7);
+  }
+
+  /** Behind a legacy load that failed comes what the caller of its function does with 0. */
+  private stepPacketLoad(at: number, subseq: number): boolean {
+    if (this.hasReg(0)) return false;
+    if (subseq !== at + 1) this.frame++;
+    return this.frame < T.MAX_CALL_FRAMES;
   }
 
   private stepCall(env: VerifierEnv, at: number, subseq: number): boolean {
@@ -132,7 +183,7 @@ export class Backtrack {
             this.clearReg(i);
             this.setReg(i, this.frame - 1);
           }
-        if (this.slots[this.frame]!.size) return false;
+        if (this.hasSlots(this.frame)) return false;
         this.frame--;
         return true;
       }
@@ -158,8 +209,8 @@ export class Backtrack {
     const call = env.insns[callsite];
     const fromCallback = subseq >= 0 && env.aux[subseq]!.callsCallback;
     const wantsR0 = !fromCallback && call !== undefined && isPseudoCall(call) && this.hasReg(0);
-    if (this.regs[this.frame]! & 0x3e && !fromCallback) return false;
     if (fromCallback) for (let i = 1; i <= 5; i++) this.clearReg(i);
+    if (this.regs[this.frame]! & 0x3e) return false;
     if (this.frame + 1 >= 8) return false;
     this.clearReg(0);
     this.frame++;

@@ -2,7 +2,7 @@ import type { Insn } from '../../bpf/index.ts';
 import { checkAlu } from './alu.ts';
 import { popStack, pushStack } from './branch.ts';
 import { checkFuncCall, initFrameRegs, prepareFuncExit } from './calls.ts';
-import { isPseudoCall, jumpOffset } from './cfg.ts';
+import { isPseudoCall, isThrow, jumpOffset } from './cfg.ts';
 import { markRegScratched, scratchAll, type VerifierEnv } from './env.ts';
 import { checkCondJump } from './jump.ts';
 import { checkLdImm } from './ldimm.ts';
@@ -15,6 +15,7 @@ import { FuncState, reject, VerifierState } from './types.ts';
 /** BPF_COMPLEXITY_LIMIT_INSNS. */
 const MAX_INSNS = 1000000;
 const TAIL_CALL = 12;
+const SPIN_UNLOCK = 94;
 const READ = 1;
 const WRITE = 2;
 
@@ -80,20 +81,29 @@ function leaveByTailCall(env: VerifierEnv): void {
   prepareFuncExit(env);
 }
 
-function checkCall(env: VerifierEnv, insn: Insn): void {
+/** True when the path ends here, by an exception. */
+function checkCall(env: VerifierEnv, insn: Insn): boolean {
   env.jmpsProcessed++;
   if (insn.code !== 0x85 || (insn.src !== 2 && insn.off !== 0) || insn.src > 2 || insn.dst !== 0)
     reject(env, 'EINVAL', 'BPF_CALL uses reserved fields');
+  if (env.cur.activeLocks && insn.src === 0 && insn.imm !== SPIN_UNLOCK)
+    reject(env, 'EINVAL', 'function calls are not allowed while holding a lock');
   if (isPseudoCall(insn)) checkFuncCall(env, insn);
-  else if (insn.src === 2) env.ops.checkKfuncCall(env, insn, env.insnIdx);
-  else {
+  else if (insn.src === 2) {
+    env.ops.checkKfuncCall(env, insn, env.insnIdx);
+    if (isThrow(env, insn)) {
+      env.ops.checkResourceLeak(env, true, true, 'bpf_throw');
+      return true;
+    }
+  } else {
     env.ops.checkHelperCall(env, insn, env.insnIdx);
     if (insn.imm === TAIL_CALL && env.cur.curframe > 0) {
       leaveByTailCall(env);
-      return;
+      return false;
     }
   }
   env.insnIdx++;
+  return false;
 }
 
 /** An exit of the frame; true when the path ends (`process_bpf_exit_full`). */
@@ -113,10 +123,7 @@ function checkExit(env: VerifierEnv, insn: Insn): boolean {
 /** Jumps and calls; true when the path ends here. */
 function checkJump(env: VerifierEnv, insn: Insn): boolean {
   const op = insn.code & 0xf0;
-  if (op === 0x80) {
-    checkCall(env, insn);
-    return false;
-  }
+  if (op === 0x80) return checkCall(env, insn);
   if (op === 0x90) return checkExit(env, insn);
   env.jmpsProcessed++;
   if (op === 0) {
@@ -152,6 +159,7 @@ function logStep(env: VerifierEnv, fromBranch: boolean): void {
 /** Walks every path from the current state (`do_check`). */
 export function doCheck(env: VerifierEnv): void {
   const { insns } = env;
+  const { observer } = env.input;
   let fromBranch = false;
   let prev = -1;
   for (;;) {
@@ -162,6 +170,7 @@ export function doCheck(env: VerifierEnv): void {
       reject(env, 'E2BIG', `BPF program is too large. Processed ${env.insnProcessed} insn`);
     env.cur.lastInsnIdx = env.prevInsnIdx;
     env.cur.insnIdx = env.insnIdx;
+    observer?.step(env);
     if (env.aux[env.insnIdx]!.prunePoint && isStateVisited(env, env.insnIdx)) {
       if (env.input.logLevel) {
         if (fromBranch)

@@ -2,6 +2,7 @@ import type { Insn } from '../../bpf/index.ts';
 import type { Btf } from '../../btf/index.ts';
 import type { VerifierOps } from './hooks.ts';
 import { StackLiveness } from './live.ts';
+import { LogBuffer } from './log_buffer.ts';
 import type { SccVisit } from './scc.ts';
 import {
   type Env,
@@ -12,6 +13,10 @@ import {
   type VerifierInput,
   VerifierState,
 } from './types.ts';
+
+const BPF_F_STRICT_ALIGNMENT = 1 << 0;
+const BPF_F_ANY_ALIGNMENT = 1 << 1;
+const BPF_F_TEST_STATE_FREQ = 1 << 3;
 
 /** A branch left to explore (`struct bpf_verifier_stack_elem`). */
 export interface StackElem {
@@ -40,6 +45,7 @@ export class VerifierEnv implements Env {
   seenDirectWrite = false;
   seenException = false;
   testStateFreq: boolean;
+  strictAlignment: boolean;
   allowPtrLeaks = true;
   bypassSpecV1 = true;
   bypassSpecV4 = true;
@@ -59,7 +65,6 @@ export class VerifierEnv implements Env {
   historyAt = -1;
   prevLogPos = -1;
   prevInsnPrintLen = 0;
-  logLength = 0;
   readonly branches: StackElem[] = [];
   /** Checkpoints (`explored_states`), newest first, in the buckets that the kernel's hash makes. */
   readonly explored = new Map<number, VerifierState[]>();
@@ -76,7 +81,9 @@ export class VerifierEnv implements Env {
   prevInsnProcessed = 0;
   jmpsProcessed = 0;
   prevJmpsProcessed = 0;
-  private readonly parts: string[] = [];
+  /** Instructions as the log prints them. */
+  readonly insnTexts: string[] = [];
+  private readonly text = new LogBuffer();
 
   constructor(input: VerifierInput) {
     this.input = input;
@@ -85,33 +92,29 @@ export class VerifierEnv implements Env {
     this.vmlinux = input.target.vmlinux;
     this.insns = input.insns.map((insn) => ({ ...insn }));
     this.aux = input.insns.map(() => new InsnAux());
-    this.testStateFreq = (input.progFlags & 8) !== 0;
+    this.testStateFreq = (input.progFlags & BPF_F_TEST_STATE_FREQ) !== 0;
+    // BPF_F_ANY_ALIGNMENT wins.
+    this.strictAlignment =
+      (input.progFlags & (BPF_F_STRICT_ALIGNMENT | BPF_F_ANY_ALIGNMENT)) === BPF_F_STRICT_ALIGNMENT;
   }
 
   verbose(text: string): void {
     if (this.input.logLevel === 0) return;
-    this.parts.push(text);
-    this.logLength += text.length;
+    this.text.add(text);
   }
 
-  /** Takes back the newline that the log ends with. */
-  trimNewline(): void {
-    const last = this.parts.pop()!;
-    this.parts.push(last.slice(0, -1));
-    this.logLength--;
+  /** Characters of the log so far. */
+  get logLength(): number {
+    return this.text.length;
   }
 
   /** Drops what was written after `length` (`bpf_vlog_reset`). */
   resetLog(length: number): void {
-    while (this.logLength > length) {
-      const last = this.parts.pop()!;
-      this.logLength -= last.length;
-      if (this.logLength < length) this.verbose(last.slice(0, length - this.logLength));
-    }
+    this.text.reset(length);
   }
 
   get log(): string {
-    return this.parts.join('');
+    return this.text.toString();
   }
 
   /** `update_peak_states`. */
@@ -124,7 +127,7 @@ export class VerifierEnv implements Env {
   }
 
   reg(regno: number): RegState {
-    return this.func().regs[regno]!;
+    return this.func().reg(regno);
   }
 }
 

@@ -1,57 +1,40 @@
-import { rangeWithin, tnumIn } from '../domain/index.ts';
+import { rangeWithin, sameRange, tnumIn } from '../domain/index.ts';
 import * as T from './reg_types.table.ts';
-import type { Env, FuncState, RegState, VerifierState } from './types.ts';
+import { type Env, type FuncState, RegState, type RegView, type SlotView, type VerifierState } from './types.ts';
 
 /** How closely states must agree (`enum exact_level`). */
 export const NOT_EXACT = 0;
 export const EXACT = 1;
 export const RANGE_WITHIN = 2;
 
-/** Ids of the old state against those of the new one; each pairs with one other. */
+/** Ids of the old state against those of the new one; each pairs with one other. There are few, so they are searched. */
 export class IdMap {
-  private readonly forth = new Map<number, number>();
-  private readonly back = new Map<number, number>();
+  private readonly old: number[] = [];
+  private readonly cur: number[] = [];
   private next = 0x20000000;
 
   same(old: number, cur: number): boolean {
     if ((old === 0) !== (cur === 0)) return false;
     if (old === 0) return true;
-    const known = this.forth.get(old);
-    if (known !== undefined) return known === cur;
-    if (this.back.has(cur)) return false;
-    this.forth.set(old, cur);
-    this.back.set(cur, old);
+    for (let i = 0; i < this.old.length; i++) {
+      if (this.old[i] === old) return this.cur[i] === cur;
+      if (this.cur[i] === cur) return false;
+    }
+    this.old.push(old);
+    this.cur.push(cur);
     return true;
   }
 
-  /** A scalar that the old state linked with no other may be linked now (`check_scalar_ids`). */
+  /** A scalar that is linked with no other is the only one of its link (`check_scalar_ids`). */
   sameScalar(old: number, cur: number): boolean {
-    return old === 0 || this.same(old, cur || this.next++);
+    return this.same(old, cur || this.next++);
   }
 }
 
-const RANGE_FIELDS = [
-  'varLo',
-  'varHi',
-  'maskLo',
-  'maskHi',
-  'sminLo',
-  'sminHi',
-  'smaxLo',
-  'smaxHi',
-  'uminLo',
-  'uminHi',
-  'umaxLo',
-  'umaxHi',
-  's32min',
-  's32max',
-  'u32min',
-  'u32max',
-] as const;
-
-function sameFields(old: RegState, cur: RegState): boolean {
-  for (const field of RANGE_FIELDS) if (old[field] !== cur[field]) return false;
+function sameFields(old: RegView, cur: RegView): boolean {
+  if (old === cur) return true;
   return (
+    sameRange(old, cur) &&
     old.type === cur.type &&
     old.off === cur.off &&
     old.pktRange === cur.pktRange &&
@@ -67,22 +50,29 @@ function sameFields(old: RegState, cur: RegState): boolean {
 }
 
 /** Equal but for ids, which must pair (`regs_exact`). */
-export function regsExact(old: RegState, cur: RegState, ids: IdMap): boolean {
+export function regsExact(old: RegView, cur: RegView, ids: IdMap): boolean {
   return sameFields(old, cur) && ids.same(old.id, cur.id) && ids.same(old.refObjId, cur.refObjId);
 }
 
+/** A scalar that the old state linked with no other may be linked now, at any distance. */
+function sameLinks(old: RegView, cur: RegView, ids: IdMap): boolean {
+  if (old.id === 0) return true;
+  if ((old.id & T.BPF_ADD_CONST) !== (cur.id & T.BPF_ADD_CONST)) return false;
+  if (old.id & T.BPF_ADD_CONST && old.off !== cur.off) return false;
+  if (!ids.sameScalar(old.id, cur.id)) return false;
+  return !(old.id & T.BPF_ADD_CONST) || ids.same(old.id & ~T.BPF_ADD_CONST, cur.id & ~T.BPF_ADD_CONST);
+}
+
 /** Whether what held for `old` holds for `cur` (`regsafe`). */
-function regSafe(old: RegState, cur: RegState, ids: IdMap, exact: number): boolean {
+function regSafe(old: RegView, cur: RegView, ids: IdMap, exact: number): boolean {
   if (exact === EXACT) return regsExact(old, cur, ids);
-  if (old.type === T.NOT_INIT) return true;
+  if (old.type === T.NOT_INIT && (exact === NOT_EXACT || cur.type === T.NOT_INIT)) return true;
   if (old.type !== cur.type) return false;
   const within = () => rangeWithin(old, cur) && tnumIn(old, cur);
   switch (old.type & T.BASE_TYPE_MASK) {
     case T.SCALAR_VALUE:
       if (!old.precise && exact === NOT_EXACT) return true;
-      if ((old.id & T.BPF_ADD_CONST) !== (cur.id & T.BPF_ADD_CONST)) return false;
-      if (old.id & T.BPF_ADD_CONST && old.off !== cur.off) return false;
-      return within() && ids.sameScalar(old.id, cur.id);
+      return within() && sameLinks(old, cur, ids);
     case T.PTR_TO_MAP_KEY:
     case T.PTR_TO_MAP_VALUE:
     case T.PTR_TO_MEM:
@@ -91,6 +81,7 @@ function regSafe(old: RegState, cur: RegState, ids: IdMap, exact: number): boole
       return (
         old.off === cur.off &&
         old.map === cur.map &&
+        old.mapUid === cur.mapUid &&
         old.memSize === cur.memSize &&
         old.dynptrId === cur.dynptrId &&
         within() &&
@@ -114,42 +105,58 @@ function regSafe(old: RegState, cur: RegState, ids: IdMap, exact: number): boole
 
 /** `stacksafe`: every byte that the old state knew is known as well or better. */
 function stackSafe(old: FuncState, cur: FuncState, ids: IdMap, exact: number): boolean {
-  for (let i = 0; i < old.stack.length; i++) {
-    const a = old.stack[i]!;
-    const b = cur.stack[i];
+  for (let i = 0; i < old.depth; i++) {
+    const a = old.peekSlot(i)!;
+    const b = cur.peekSlot(i);
     for (let j = 0; j < 8; j++) {
       const kind = a.slotType[j]!;
       const now = b ? b.slotType[j]! : T.STACK_INVALID;
-      if (exact === EXACT && kind !== now) return false;
-      if (kind === T.STACK_INVALID) continue;
-      if (kind === T.STACK_MISC && exact === NOT_EXACT) continue;
+      if (exact !== NOT_EXACT && (!b || kind !== now)) return false;
+      if (kind === T.STACK_INVALID || kind === T.STACK_MISC) continue;
       if (!b) return false;
-      if (kind === T.STACK_MISC && now === T.STACK_ZERO) continue;
+      const wanted = scalarIn(a);
+      const given = wanted && scalarIn(b);
+      if (wanted && given) {
+        if (!regSafe(wanted, given, ids, exact)) return false;
+        break;
+      }
       if (kind !== now) return false;
-      if (j !== 7) continue;
-      const x = a.spilled;
-      const y = b.spilled;
-      if (kind === T.STACK_SPILL && !regSafe(x, y, ids, exact)) return false;
-      if (kind === T.STACK_DYNPTR)
-        if (
-          x.dynptrType !== y.dynptrType ||
-          x.dynptrFirstSlot !== y.dynptrFirstSlot ||
-          !ids.same(x.refObjId, y.refObjId)
-        )
-          return false;
-      if (kind === T.STACK_ITER)
-        if (
-          x.iterBtf !== y.iterBtf ||
-          x.iterBtfId !== y.iterBtfId ||
-          x.iterState !== y.iterState ||
-          !ids.same(x.refObjId, y.refObjId)
-        )
-          return false;
-      if (kind === T.STACK_IRQ_FLAG && (!ids.same(x.refObjId, y.refObjId) || x.irqKfuncClass !== y.irqKfuncClass))
-        return false;
+      if (j === 7 && !slotSafe(kind, a.spilled, b.spilled, ids, exact)) return false;
     }
   }
   return true;
+}
+
+/** What a load of all eight bytes gives: the scalar spilled there, or any number from bytes of no meaning. */
+function scalarIn({ slotType, spilled }: SlotView): RegView | null {
+  if (slotType[0] === T.STACK_SPILL && spilled.type === T.SCALAR_VALUE) return spilled;
+  return slotType.every((kind) => kind === T.STACK_MISC || kind === T.STACK_INVALID) ? ANY_NUMBER : null;
+}
+
+const ANY_NUMBER = Object.assign(new RegState(), { type: T.SCALAR_VALUE });
+
+/** Two slots of one kind, by what is remembered of them. */
+function slotSafe(kind: number, x: RegView, y: RegView, ids: IdMap, exact: number): boolean {
+  switch (kind) {
+    case T.STACK_SPILL:
+      return regSafe(x, y, ids, exact);
+    case T.STACK_DYNPTR:
+      return (
+        x.dynptrType === y.dynptrType && x.dynptrFirstSlot === y.dynptrFirstSlot && ids.same(x.refObjId, y.refObjId)
+      );
+    case T.STACK_ITER:
+      return (
+        x.type === y.type &&
+        x.iterBtf === y.iterBtf &&
+        x.iterBtfId === y.iterBtfId &&
+        x.iterState === y.iterState &&
+        ids.same(x.refObjId, y.refObjId)
+      );
+    case T.STACK_IRQ_FLAG:
+      return ids.same(x.refObjId, y.refObjId) && x.irqKfuncClass === y.irqKfuncClass;
+    default:
+      return true;
+  }
 }
 
 function refsSafe(old: VerifierState, cur: VerifierState, ids: IdMap): boolean {
@@ -172,9 +179,9 @@ export function sameCallsites(a: VerifierState, b: VerifierState): boolean {
 /** Registers are alike as far as a loop without end would have it (`states_maybe_looping`). */
 export function statesMaybeLooping(old: VerifierState, cur: VerifierState): boolean {
   if (old.curframe !== cur.curframe) return false;
-  const a = old.frame[old.curframe]!.regs;
-  const b = cur.frame[cur.curframe]!.regs;
-  for (let i = 0; i < T.MAX_BPF_REG; i++) if (!sameFields(a[i]!, b[i]!)) return false;
+  const a = old.frame[old.curframe]!;
+  const b = cur.frame[cur.curframe]!;
+  for (let i = 0; i < T.MAX_BPF_REG; i++) if (!sameFields(a.peek(i), b.peek(i))) return false;
   return true;
 }
 
@@ -190,10 +197,8 @@ export function statesEqual(env: Env, old: VerifierState, cur: VerifierState, ex
     if (a.callsite !== b.callsite || a.callbackDepth > b.callbackDepth) return false;
     const at = f === old.curframe ? old.insnIdx : old.frame[f + 1]!.callsite;
     const live = env.aux[at]!.liveRegsBefore;
-    for (let i = 0; i < T.MAX_BPF_REG; i++) {
-      const wanted = exact !== NOT_EXACT || i === 10 || live & (1 << i);
-      if (wanted && !regSafe(a.regs[i]!, b.regs[i]!, ids, exact)) return false;
-    }
+    for (let i = 0; i < T.MAX_BPF_REG; i++)
+      if (live & (1 << i) && !regSafe(a.peek(i), b.peek(i), ids, exact)) return false;
     if (!stackSafe(a, b, ids, exact)) return false;
   }
   return true;
