@@ -4,7 +4,7 @@ import { Bottleneck, checkLink, type LinkSpec, linkMarks, Simulator } from '../.
 import { Connection } from './connection.ts';
 import { findCongestionControl } from './controls.ts';
 import type { CcMember } from './ops.ts';
-import type { DataPacket } from './receiver.ts';
+import type { DataPacket } from './packets.types.ts';
 import type { FlowSpec, OpCall, Scenario, SenderEvent } from './scenario.types.ts';
 import type { CA } from './sock.ts';
 
