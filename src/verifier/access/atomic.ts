@@ -4,7 +4,6 @@ import * as T from '../core/reg_types.table.ts';
 import { checkRegArg } from '../core/regs.ts';
 import { type Env, reject } from '../core/types.ts';
 import { BPF_READ, BPF_WRITE } from './region.ts';
-import { unsupported } from './unsupported.ts';
 
 const FETCH = 0x01;
 const XCHG = 0xe1;
@@ -13,7 +12,7 @@ const LOAD_ACQUIRE = 0x100;
 const STORE_RELEASE = 0x110;
 const READ_MODIFY_WRITE = new Set([0x00, 0x01, 0x40, 0x41, 0x50, 0x51, 0xa0, 0xa1, XCHG, CMPXCHG]);
 /** What the x86-64 JIT does in arenas as one instruction (`bpf_jit_supports_insn`). */
-const ARENA_OPERATIONS = new Set([0x00, FETCH, 0x40, 0x50, 0xa0, XCHG, CMPXCHG]);
+const ARENA_OPERATIONS = new Set([0x00, FETCH, 0x40, 0x50, 0xa0, XCHG, CMPXCHG, LOAD_ACQUIRE, STORE_RELEASE]);
 const DW = 0x18;
 const W = 0;
 /** Pointers through which no atomic access is allowed (`atomic_ptr_type_ok`). */
@@ -23,10 +22,7 @@ function checkPointerType(env: Env, insn: Insn, regno: number): void {
   const { type } = env.reg(regno);
   const isSocket = [T.PTR_TO_SOCKET, T.PTR_TO_SOCK_COMMON, T.PTR_TO_TCP_SOCK, T.PTR_TO_XDP_SOCK].includes(type);
   if (!isSocket && !REFUSED.includes(type) && type !== T.PTR_TO_ARENA) return;
-  if (type === T.PTR_TO_ARENA) {
-    if (!ARENA_OPERATIONS.has(insn.imm)) unsupported(env, 'atomic accesses to arenas that the JIT does not take');
-    return;
-  }
+  if (type === T.PTR_TO_ARENA && ARENA_OPERATIONS.has(insn.imm)) return;
   const verb = insn.imm === LOAD_ACQUIRE || insn.imm === STORE_RELEASE ? 'BPF_ATOMIC loads from' : '';
   const what = insn.imm === STORE_RELEASE ? 'BPF_ATOMIC stores into' : verb || 'BPF_ATOMIC stores into';
   reject(env, 'EACCES', `${what} R${regno} ${typeStr(type)} is not allowed`);
@@ -39,8 +35,6 @@ function checkReadModifyWrite(env: Env, insn: Insn): void {
   checkRegArg(env, insn.src, 'src');
   checkRegArg(env, insn.dst, 'src');
   if (insn.imm === CMPXCHG) checkRegArg(env, 0, 'src');
-  const isPointer = (regno: number): boolean => env.reg(regno).type !== T.SCALAR_VALUE;
-  if (isPointer(insn.src) || (insn.imm === CMPXCHG && isPointer(0))) unsupported(env, 'atomic stores of pointers');
   checkPointerType(env, insn, insn.dst);
   const load = (insn.imm & FETCH) === 0 ? -1 : insn.imm === CMPXCHG ? 0 : insn.src;
   if (load >= 0) checkRegArg(env, load, 'dst_no_mark');

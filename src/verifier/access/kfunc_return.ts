@@ -14,7 +14,6 @@ import { isScalarStruct, type Target } from './kfunc_pointer.ts';
 import { mayFailToLock } from './locks.ts';
 import { hasField, recordOf, structRecord } from './record.ts';
 import { acquireReference, markGraphNode, setNonOwning } from './references.ts';
-import { unsupported } from './unsupported.ts';
 
 /** BPF_GLOBAL_PERCPU_MA_MAX_SIZE. */
 const MAX_PERCPU_SIZE = 512;
@@ -145,9 +144,6 @@ function toMemory(env: Env, meta: KfuncMeta, args: KfuncArgs, target: Target): v
   r0.type = T.PTR_TO_MEM | (returnReadOnly ? T.MEM_RDONLY : 0);
   r0.memSize = returnSize;
   r0.refObjId = args.refObjId;
-  if (meta.name === 'bpf_session_cookie' && env.input.progType !== P.PROG_KPROBE) {
-    unsupported(env, 'session cookies of this program type');
-  }
 }
 
 /** A node of a list or tree, named after the object that it lies in. */

@@ -69,6 +69,14 @@ function checkAlignment(at: Access, strictOnce: boolean): void {
   reject(env, 'EACCES', `misaligned ${words}access off ${place} size ${size}`);
 }
 
+/** Memory that a helper takes as one number. */
+export function requireAligned(env: Env, regno: number, size: number): void {
+  const reg = env.reg(regno);
+  const off = reg.off;
+  const at = { env, insnIdx: env.insnIdx, regno, reg, off, size, access: BPF_READ, valueRegno: -1, isLdsx: false };
+  checkAlignment(at, true);
+}
+
 function intoValue(at: Access): void {
   if (at.access === BPF_READ && at.valueRegno >= 0) markRegUnknown(at.env, at.env.reg(at.valueRegno));
 }
