@@ -2,11 +2,11 @@ import { Random } from '../../base/index.ts';
 import { type Kernel, KernelError } from '../../kernel/index.ts';
 import { Bottleneck, checkLink, type LinkSpec, linkMarks, Simulator } from '../../net/index.ts';
 import { Connection } from './connection.ts';
+import { findCongestionControl } from './controls.ts';
 import type { CcMember } from './ops.ts';
 import type { DataPacket } from './receiver.ts';
 import type { FlowSpec, OpCall, Scenario, SenderEvent } from './scenario.types.ts';
 import type { CA } from './sock.ts';
-import { findCongestionControl } from './tcp_ca.ts';
 
 /** A flow at one moment. */
 export interface FlowSample {

@@ -50,8 +50,7 @@ export class Scoreboard {
   una = 0;
   next = 0;
   readonly sock: TcpSock;
-  /** Called when a segment, or its retransmission, is found to be lost. */
-  onLost: ((segment: Segment) => void) | undefined;
+  readonly #onLost: ((seq: number) => void) | undefined;
   /** Newest segment that was delivered, by time of sending (tp->rack). */
   #rackSentAt = -1;
   #rackSeq = -1;
@@ -62,16 +61,37 @@ export class Scoreboard {
   #persist = 0;
   #stepsAt = 0;
   /** When the last delivery came, and when the newest segment of a sample was sent (delivered_mstamp, first_tx_mstamp). */
-  #deliveredAt = 0;
-  #firstSentAt = 0;
+  #deliveredNs = 0;
+  #firstSentNs = 0;
   /** No lost segment below this number waits for its retransmission (retransmit_skb_hint). */
   #lostFrom = 0;
   /** Highest number that was acknowledged selectively. */
   #highest = -1;
 
-  constructor(sock: TcpSock) {
+  /** `onLost` hears of each segment, or retransmission, that is taken for lost. */
+  constructor(sock: TcpSock, onLost?: (seq: number) => void) {
     this.sock = sock;
+    this.#onLost = onLost;
     this.minRtt = new MinRtt(sock);
+  }
+
+  get #deliveredAt(): number {
+    return this.#deliveredNs;
+  }
+
+  /** Programs see it in microseconds. */
+  set #deliveredAt(now: number) {
+    this.#deliveredNs = now;
+    this.sock.set('delivered_mstamp', Math.floor(now / 1000));
+  }
+
+  get #firstSentAt(): number {
+    return this.#firstSentNs;
+  }
+
+  set #firstSentAt(now: number) {
+    this.#firstSentNs = now;
+    this.sock.set('first_tx_mstamp', Math.floor(now / 1000));
   }
 
   /** Number of the segment after the highest one that was SACKed (tcp_highest_sack_seq). */
@@ -305,7 +325,7 @@ export class Scoreboard {
     } else return;
     segment.lost = true;
     sock.add('lost', 1);
-    this.onLost?.(segment);
+    this.#onLost?.(segment.seq);
   }
 
   /** Nothing was lost after all: the part of tcp_undo_cwnd_reduction that unmarks. */

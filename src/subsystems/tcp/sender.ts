@@ -52,7 +52,7 @@ export class Sender {
     this.#ops = ops;
     this.#options = options;
     this.sock = new TcpSock(kernel);
-    this.#board = new Scoreboard(this.sock);
+    this.#board = new Scoreboard(this.sock, options.onLost);
     this.#clock = new Jiffies(kernel, simulator);
     this.recovery = new Recovery(this.sock, ops, this.#board, this.#clock);
     const parts = [this.sock, ops, this.#board, this.recovery] as const;
@@ -76,16 +76,6 @@ export class Sender {
     return this.#output.retransmits;
   }
 
-  /** Calls `listener` with the number of each segment that is found to be lost. */
-  set onLost(listener: (seq: number) => void) {
-    this.#board.onLost = ({ seq }) => listener(seq);
-  }
-
-  /** The shortest round-trip time of late, microseconds; infinite without any. */
-  get minRttUs(): number {
-    return this.#board.minRtt.us;
-  }
-
   get rtos(): number {
     return this.#timeouts.count;
   }
@@ -107,12 +97,14 @@ export class Sender {
     sock.set('max_window', sock.get('snd_wnd'));
     sock.set('lsndtime', this.#clock.now);
     sock.set('snd_cwnd_stamp', this.#clock.now);
-    this.#output.echo = this.#simulator.now - this.#options.handshakeRtt / 2;
+    const { handshakeRtt } = this.#options;
+    const rtt = typeof handshakeRtt === 'number' ? handshakeRtt : handshakeRtt();
+    this.#output.echo = this.#simulator.now - rtt / 2;
     if (this.#options.ecn) sock.set('ecn_flags', 1);
     for (const field of ['snd_una', 'snd_nxt', 'write_seq'] as const) sock.set(field, 1);
     sock.set('delivered', 1);
     sock.set('tcp_mstamp', Math.floor(this.#simulator.now / 1000));
-    const rttUs = this.#takeRtt(this.#options.handshakeRtt, this.#options.handshakeRtt);
+    const rttUs = this.#takeRtt(rtt, rtt);
     this.#callPktsAcked(1, rttUs, mss);
     this.#ops.call('in_ack_event', { ptr: sock.pointer }, CA_ACK.SLOWPATH | CA_ACK.WIN_UPDATE);
     if (this.#ops.has('cong_control'))
@@ -164,6 +156,7 @@ export class Sender {
       forward: board.forward,
     };
     sock.set('tcp_mstamp', us);
+    sock.set('tcp_clock_cache', now);
     if (packet.ack < board.una) {
       this.#onOldAck(packet, now);
       return;
@@ -171,7 +164,8 @@ export class Sender {
     const advanced = packet.ack > board.una;
     const told = packet.sacks.length > 0 || packet.dsack !== undefined || packet.ece;
     const slow = told || packet.window !== sock.get('snd_wnd');
-    let flag = slow ? FLAG.SLOWPATH | (this.#options.noTimestamps === true ? 0 : this.#noteTimestamp(packet)) : 0;
+    let flag = slow ? FLAG.SLOWPATH | FLAG.UPDATE_TS_RECENT : 0;
+    if (this.#options.noTimestamps !== true && this.#progresses(packet)) flag |= FLAG.TS_PROGRESS;
     this.#output.echo = packet.sentAt;
     if (advanced) {
       flag |= FLAG.SND_UNA_ADVANCED;
@@ -291,10 +285,9 @@ export class Sender {
     return this.#options.noTimestamps === true ? undefined : packet.echo;
   }
 
-  /** tcp_replace_ts_recent, on the slow path. */
-  #noteTimestamp(packet: AckPacket): number {
-    const progress = Math.floor(packet.sentAt / 1e6) > Math.floor(this.#output.echo / 1e6);
-    return FLAG.UPDATE_TS_RECENT | (progress ? FLAG.TS_PROGRESS : 0);
+  /** The peer's timestamp, which counts milliseconds, is newer than the last one (__tcp_replace_ts_recent). */
+  #progresses(packet: AckPacket): boolean {
+    return Math.floor(packet.sentAt / 1e6) > Math.floor(this.#output.echo / 1e6);
   }
 
   /** tcp_ack_update_window. */

@@ -4,8 +4,8 @@ import type { Burst } from './writer.ts';
 
 /** How a connection is set up. */
 export interface SenderOptions extends OutputOptions {
-  /** Round-trip time of the handshake, nanoseconds. */
-  handshakeRtt: number;
+  /** Round-trip time of the handshake, nanoseconds; a function is asked when it is over. */
+  handshakeRtt: number | (() => number);
   /** What the application writes; without it, data without end. */
   source?: readonly Burst[];
   /** The window of the SYN-ACK, bytes. */

@@ -20,7 +20,7 @@ import { BPF_READ, BPF_WRITE } from './region.ts';
 import { checkConstString } from './strings.ts';
 
 /** Program types whose helpers may be given packet data. */
-const PACKET_TYPES: readonly number[] = [P.PROG_SCHED_CLS, P.PROG_SCHED_ACT, P.PROG_XDP, P.PROG_CGROUP_SKB];
+const PACKET_TYPES: readonly number[] = [...P.PACKET_WRITERS, ...P.PACKET_READERS];
 
 const ARRAYS: readonly number[] = [2, 6];
 

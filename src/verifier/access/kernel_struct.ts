@@ -1,3 +1,4 @@
+import type { Btf } from '../../btf/index.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegKnownZero, markRegUnknown } from '../core/regs.ts';
 import { type Env, type RegState, Reject, reject } from '../core/types.ts';
@@ -98,14 +99,17 @@ export function kernelStruct(at: Access): void {
   }
   if (local) checkObjectField(at);
   const found = btfStructAccess(env, reg.btf!, reg.btfId, off, at.size, local);
-  if (at.access !== BPF_READ || at.valueRegno < 0) return;
-  const dst = env.reg(at.valueRegno);
+  if (at.access === BPF_READ) setFromStruct(at, reg.btf!, found, found.btfId ? loadedFlag(env, reg, found) : 0);
+}
+
+/** What was loaded from a struct: a pointer with `flag`, or a number (`mark_btf_ld_reg`). */
+function setFromStruct({ env, valueRegno }: Access, btf: Btf, found: FieldAccess, flag: number): void {
+  if (valueRegno < 0) return;
+  const dst = env.reg(valueRegno);
   if (!found.btfId) {
     markRegUnknown(env, dst);
     return;
   }
-  const { btf } = reg;
-  const flag = loadedFlag(env, reg, found);
   markRegKnownZero(dst);
   dst.type = T.PTR_TO_BTF_ID | flag;
   dst.btf = btf;
@@ -130,15 +134,5 @@ export function mapStruct(at: Access): void {
   if (off < 0) reject(env, 'EACCES', `R${regno} is ${name} invalid negative access: off=${off}`);
   if (at.access !== BPF_READ) reject(env, 'EACCES', `only read from ${name} is supported`);
   const found = btfStructAccess(env, env.vmlinux, id, off, at.size, false);
-  if (at.valueRegno < 0) return;
-  const dst = env.reg(at.valueRegno);
-  if (!found.btfId) {
-    markRegUnknown(env, dst);
-    return;
-  }
-  markRegKnownZero(dst);
-  dst.type = T.PTR_TO_BTF_ID | found.flag;
-  dst.btf = env.vmlinux;
-  dst.btfId = found.btfId;
-  if (found.flag & T.PTR_MAYBE_NULL) dst.id = ++env.idGen;
+  setFromStruct(at, env.vmlinux, found, found.flag);
 }

@@ -147,13 +147,10 @@ function context(at: Access): void {
   }
 }
 
-/** Program types that may store to the packet (`may_access_direct_pkt_data`). */
-const PACKET_WRITERS: readonly number[] = [P.PROG_SCHED_CLS, P.PROG_SCHED_ACT, P.PROG_XDP];
-
 function packet(at: Access): void {
   const { env } = at;
   if (at.access === BPF_WRITE) {
-    if (!PACKET_WRITERS.includes(env.input.progType)) reject(env, 'EACCES', 'cannot write into packet');
+    if (!P.PACKET_WRITERS.includes(env.input.progType)) reject(env, 'EACCES', 'cannot write into packet');
     env.seenDirectWrite = true;
   }
   R.checkPacketAccess(env, at.regno, at.off, at.size, false);

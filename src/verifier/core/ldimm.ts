@@ -52,7 +52,7 @@ export function resolvePseudoLdImm64(env: VerifierEnv): void {
       /* resolved already by addSubprogs */
     } else if (insn.src !== 0) {
       if (insn.src > 6 || (insn.src === 1 && second.imm !== 0)) reject(env, 'EINVAL', 'unrecognized bpf_ld_imm64 insn');
-      const map = env.input.maps[insn.imm];
+      const map = env.input.looseMaps?.has(i) ? undefined : env.input.maps[insn.imm];
       if (!map) reject(env, 'EBADF', `fd ${insn.imm} is not pointing to valid bpf_map`);
       env.aux[i]!.mapIndex = insn.imm;
       env.ops.checkMapProgCompatibility(env, insn.imm);
