@@ -30,7 +30,7 @@ describe('the package', () => {
       ['--offline', 'trampet', 'run', 'node_modules/trampet/examples/reno.bpf.o', '--for', '1s'],
       folder,
     );
-    expect(demo.stdout).toMatch(/^fineibt +\d+ .* 0$/m);
+    expect(demo.stdout).toContain('0 CFI faults');
     const library = run(
       process.execPath,
       [

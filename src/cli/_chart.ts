@@ -40,8 +40,6 @@ interface Panel {
   dashed?: { label: string; of(sample: FlowSample): number | null };
   /** One line for all flows, filled to the ground. */
   shared?: true;
-  /** Where the scale ends at the latest: what arrives at once when a gap is filled is off it. */
-  most?(link: LinkSpec): number;
   /** A level of the link, drawn where it is in sight. */
   level?(link: LinkSpec): { value: number; label: string };
 }
@@ -62,10 +60,9 @@ const PANELS: readonly Panel[] = [
   },
   { title: 'In flight', unit: 'packets', of: ({ inFlight }) => inFlight },
   {
-    title: 'Goodput',
+    title: 'Rate',
     unit: 'Mbit/s',
     of: ({ rateBps }) => rateBps / 1e6,
-    most: ({ rateBps }) => (1.5 * rateBps) / 1e6,
     level: ({ rateBps }) => ({ value: rateBps / 1e6, label: 'link' }),
   },
   {
@@ -155,7 +152,6 @@ function drawPanel(panel: Panel, run: ChartRun, { left, plot }: Geometry, { y, h
   // The first ssthresh can be far above anything else: it does not set the scale unless cwnd gets there.
   let highest = 0;
   for (const { samples } of run.flows) for (const sample of samples) highest = Math.max(highest, of(sample));
-  highest = Math.min(highest, panel.most?.(run.link) ?? highest);
   const line = level?.(run.link);
   const inSight = line !== undefined && line.value <= 2 * highest;
   const steps = ticks(Math.max(highest, inSight ? line.value : 0), height > 120 ? 5 : 3);
@@ -173,8 +169,7 @@ function drawPanel(panel: Panel, run: ChartRun, { left, plot }: Geometry, { y, h
   const trace = (samples: readonly FlowSample[], value: (sample: FlowSample) => number | null) =>
     path(samples, (sample) => {
       const found = value(sample);
-      if (found === null || (found > most && panel.most === undefined)) return undefined;
-      return `${px(x(sample.t))} ${px(at(Math.min(found, most)))}`;
+      return found === null || found > most ? undefined : `${px(x(sample.t))} ${px(at(found))}`;
     });
   if (shared === true) {
     const samples = together(run.flows);

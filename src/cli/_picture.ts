@@ -36,21 +36,13 @@ interface Panel {
   of(sample: FlowSample): number;
   /** One line for all flows, as the queue is theirs together. */
   shared?: true;
-  /** Where the scale ends at the latest: what arrives at once when a gap is filled is off it. */
-  most?(link: LinkSpec): number;
 }
 
 const PANELS: readonly Panel[] = [
   { title: 'cwnd', unit: 'packets', rows: 8, of: ({ cwnd }) => cwnd, dotted: ({ ssthresh }) => ssthresh },
   { title: 'RTT', unit: 'ms', rows: 3, of: ({ srttMs }) => srttMs },
   { title: 'in flight', unit: 'packets', rows: 3, of: ({ inFlight }) => inFlight },
-  {
-    title: 'goodput',
-    unit: 'Mbit/s',
-    rows: 3,
-    of: ({ rateBps }) => rateBps / 1e6,
-    most: ({ rateBps }) => (1.5 * rateBps) / 1e6,
-  },
+  { title: 'rate', unit: 'Mbit/s', rows: 3, of: ({ rateBps }) => rateBps / 1e6 },
   { title: 'queue', unit: 'packets', rows: 3, of: ({ queuePackets }) => queuePackets, shared: true },
 ];
 
@@ -62,7 +54,7 @@ export const HEIGHT = 23;
 export const LEAST_HEIGHT = 2 * PANELS.length + 2;
 
 /**
- * Window, round-trip time, in flight, goodput and queue of the first flows over one time axis, in braille dots. `ssthresh` is
+ * Window, round-trip time, in flight, rate and queue of the first flows over one time axis, in braille dots. `ssthresh` is
  * the dotted line in the window's panel. Every line fits into `width` columns (41 at least).
  */
 export function picture(course: Course, { width, height }: PictureSize): string[] {
@@ -88,33 +80,34 @@ function shareRows(all: number): number[] {
   return rows;
 }
 
-const FINE = [1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9, 10];
-const COARSE = [1, 2, 5, 10];
+/** The least that an axis tells apart from nothing. */
+const LEAST = 0.01;
 
-/** A figure that is easy to read, and at least `value`; 1 for nothing. */
+/** Two figures that are easy to read, and at least `value`. */
 function roundUp(value: number): number {
-  if (!(value >= 1e-6)) return 1;
+  if (!(value > LEAST)) return value > 0 ? LEAST : 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  const factors = value < 0.01 ? COARSE : FINE;
-  const factor = factors.find((candidate) => candidate * power >= value * (1 - 1e-9))!;
+  const factor = [1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9, 10].find(
+    (candidate) => candidate * power >= value * (1 - 1e-9),
+  )!;
   return Number((factor * power).toPrecision(3));
 }
 
-/** A figure in five characters at most. */
-function figure(value: number): string {
-  if (value >= 1e6) return `${Number((value / 1e6).toPrecision(3))}M`;
-  if (value >= 1e4) return `${Number((value / 1e3).toPrecision(3))}k`;
-  return value < 0.01 ? value.toExponential(0) : `${value}`;
-}
+const figure = (value: number) =>
+  value >= 1e6
+    ? `${Number((value / 1e6).toPrecision(3))}M`
+    : value >= 1e4
+      ? `${Number((value / 1e3).toPrecision(3))}k`
+      : `${value}`;
 
-function drawPanel(panel: Panel, { flows, seconds, link }: Course, columns: number, rows: number): string[] {
-  const { title, unit, of, dotted, shared, most } = panel;
+function drawPanel(panel: Panel, { flows, seconds }: Course, columns: number, rows: number): string[] {
+  const { title, unit, of, dotted, shared } = panel;
   let highest = 0;
   for (const { samples } of flows) for (const sample of samples) highest = Math.max(highest, of(sample));
-  const top = roundUp(Math.min(highest, most?.(link) ?? highest));
+  const top = roundUp(highest);
   const canvas = new Canvas(columns, rows);
   const x = (t: number) => Math.min(2 * columns - 1, Math.floor((t / seconds) * 2 * columns));
-  const y = (value: number) => Math.round((Math.min(value, top) / top) * (4 * rows - 1));
+  const y = (value: number) => Math.round((value / top) * (4 * rows - 1));
   const drawn = shared === true ? [{ samples: together(flows) }] : flows;
   for (const [n, { samples }] of drawn.entries()) {
     trace(canvas, samples, x, (sample) => y(of(sample)), n, 1);

@@ -5,9 +5,13 @@
 // Leaves out: what docs/parity/verifier.md lists; loading a program checks its structure and does not ask for a verdict.
 export type { InsnAux, MapInfo, Verdict, VerifierInput } from './core/types.ts';
 export { VerifierError } from './error.ts';
+export { explainRefusal } from './explain/explain.ts';
+export { type InsnStates, type KnownState, recordStates } from './explain/states.ts';
+export type { Explanation, PathStep, Place } from './explain/types.ts';
 export { followTypes, MAX_BPF_STACK, type TypeFlow } from './flow.ts';
 export { mapInfos, verifierInput } from './input.ts';
 export { applyReplacements, type Replacement } from './patch.ts';
+export { type ConcreteState, ExploredPaths, RunFollower, TooManySteps } from './prove/paths.ts';
 export { type CallRewriter, type RewrittenFunction, rewriteAccepted } from './rewrite/index.ts';
 export { extendExchange, guardDivision, type InlineFacts, type InlineMap, inlineHelper } from './rewrite.ts';
 export { checkStructure, type FunctionRange, jumpDistance } from './structure.ts';

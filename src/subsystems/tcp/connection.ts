@@ -1,6 +1,7 @@
 import { errnoName } from '../../base/index.ts';
 import { type Kernel, KernelError } from '../../kernel/index.ts';
 import type { Simulator } from '../../net/index.ts';
+import { findCongestionControl } from './controls.ts';
 import type { FlowReport, FlowSample } from './flows.ts';
 import { type CcMember, CongestionOps } from './ops.ts';
 import { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
@@ -9,7 +10,6 @@ import { MSS } from './scoreboard.ts';
 import { Sender } from './sender.ts';
 import { CA, type CaState, TCP_INFINITE_SSTHRESH } from './sock.ts';
 import { forgetSocket, registerSocket, setCongestionControl } from './sockets.ts';
-import { findCongestionControl } from './tcp_ca.ts';
 import { traceCalls } from './trace_calls.ts';
 import type { Burst } from './writer.ts';
 
@@ -184,7 +184,7 @@ export class Connection {
     const { sock } = this.sender;
     const { now } = this.#simulator;
     const ssthresh = sock.get('snd_ssthresh');
-    const segments = this.receiver.delivered;
+    const segments = sock.get('delivered');
     const sample: FlowSample = {
       t: now / 1e9,
       cwnd: sock.get('snd_cwnd'),

@@ -87,10 +87,21 @@ export interface VerifierInput {
   funcInfo: readonly FuncInfo[];
   lineInfo: readonly LineInfo[];
   maps: readonly MapInfo[];
+  /** Instructions that name a map by a number of their own, which is none of {@link maps}. */
+  looseMaps?: ReadonlySet<number>;
   target: VerifierTarget;
   ops: VerifierOps;
   /** 0: none, 1: BPF_LOG_LEVEL1, 2: BPF_LOG_LEVEL2; 4 adds statistics (BPF_LOG_STATS). */
   logLevel: number;
+  observer?: VerifierObserver;
+  /** Walk every path to its end, even one that an explored state covers. Loops are unrolled. */
+  exploreAll?: boolean;
+}
+
+/** Watches a verification from outside; what it sees is the verifier's own and must not be changed. */
+export interface VerifierObserver {
+  /** Instruction `env.insnIdx` is reached in state `env.cur`: before it is compared with explored states and judged. */
+  step(env: Env): void;
 }
 
 /** The counters of `print_verification_stats`. */
@@ -155,6 +166,8 @@ export class InsnAux {
   argProg = 0;
   jmpPoint = false;
   prunePoint = false;
+  /** A jump or call leads here. */
+  jumpTarget = false;
   forceCheckpoint = false;
   callsCallback = false;
   /** Set of register numbers read later, bit n = rn (`live_regs_before`). */
