@@ -30,8 +30,8 @@ export function printRuns(documents: readonly RunDocument[], traced: boolean): v
   }
   for (const ops of shown.ops) printOps(ops, shown);
   out();
-  const head = ['cfi', 'calls', 'guest instructions', 'a call', 'MIPS', ''].map(dim);
-  for (const line of table([head, ...documents.map(machine)], [1, 2, 3, 4, 5])) out(line);
+  const head = ['cfi', 'calls', 'guest instructions', 'a call', ''].map(dim);
+  for (const line of table([head, ...documents.map(machine)], [1, 2, 3])) out(line);
   for (const { faults } of documents) for (const { lines } of faults) for (const line of lines) out(red(line));
   if (!traced) return;
   for (const line of shown.trace.slice(0, PRINTED)) out(dim(`bpf_trace_printk: ${line}`));
@@ -53,13 +53,12 @@ function printOps(ops: RunDocument['ops'][number], { cfi }: RunDocument): void {
 }
 
 /** What the machine did: a row a CFI mode. */
-function machine({ cfi, calls, instructions, mips, faults }: RunDocument): string[] {
+function machine({ cfi, calls, instructions, faults }: RunDocument): string[] {
   return [
     bold(cfi),
     `${calls}`,
     `${(instructions / 1e6).toFixed(1)} M`,
     calls === 0 ? '-' : `${Math.round(instructions / calls)}`,
-    `${mips}`,
     faults.length === 0 ? green('0 CFI faults') : red(`died: ${faults[0]!.kind}`),
   ];
 }

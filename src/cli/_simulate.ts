@@ -33,8 +33,6 @@ export interface RunDocument {
   calls: number;
   callsByMember: Record<string, number>;
   instructions: number;
-  /** Millions of guest instructions a second of real time: the one figure that differs from run to run. */
-  mips: number;
   faults: { kind: string; lines: string[] }[];
   kernelFaults: KernelFault[];
   /** Figures of the first flow; null if the guest died. */
@@ -84,7 +82,6 @@ export function simulate(plan: RunPlan, objects: Objects, choice: KernelChoice, 
     calls: 0,
     callsByMember: {},
     instructions: 0,
-    mips: 0,
     faults: [],
     kernelFaults: [...objects.values()].flatMap((resolved) => faultsForObject(kernel.target, resolved)),
     flow: null,
@@ -102,7 +99,6 @@ export function simulate(plan: RunPlan, objects: Objects, choice: KernelChoice, 
       Object.assign(document.ops[i]!, { refcnt: shown(refcount), state });
   };
   const before = kernel.machine.instructions;
-  const start = performance.now();
   try {
     const { flows, fairness } = runFlows(
       kernel,
@@ -131,7 +127,6 @@ export function simulate(plan: RunPlan, objects: Objects, choice: KernelChoice, 
     document.faults.push({ kind: error.report.kind, lines: error.report.lines });
   }
   document.instructions = kernel.machine.instructions - before;
-  document.mips = Math.round(document.instructions / (performance.now() - start) / 100) / 10;
   for (const [member, count] of kernel.calls) {
     document.callsByMember[member] = count;
     document.calls += count;
