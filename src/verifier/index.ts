@@ -8,7 +8,13 @@ export { VerifierError } from './error.ts';
 export { followTypes, MAX_BPF_STACK, type TypeFlow } from './flow.ts';
 export { mapInfos, verifierInput } from './input.ts';
 export { applyReplacements, type Replacement } from './patch.ts';
-export { type CallRewriter, type RewrittenFunction, rewriteAccepted } from './rewrite/index.ts';
+export {
+  type RewriteTarget,
+  type Rewritten,
+  type RewrittenFunction,
+  rewriteAccepted,
+  type TailCall,
+} from './rewrite/index.ts';
 export { extendExchange, guardDivision, type InlineFacts, type InlineMap, inlineHelper } from './rewrite.ts';
 export { checkStructure, type FunctionRange, jumpDistance } from './structure.ts';
 export type { ProgramContext, RegType } from './types.ts';

@@ -61,8 +61,8 @@ function skbPointer(off: number, meta: boolean): CtxAccess | null {
   return null;
 }
 
-/** Offsets of the members from mark to vlan that a classifier may store to. */
-const CLS_WRITABLE = [8, 44, 48, 52, 56, 60, 64, 72, 124, 152];
+/** Offsets of the members that a classifier may store to: mark, queue_mapping, priority, tc_index, tc_classid, tstamp. */
+const CLS_WRITABLE = [8, 12, 32, 44, 72, 152];
 
 const socketFilter: Rule = (_env, off, size, access) => {
   const { SKB } = P;

@@ -11,7 +11,7 @@ import { callForEach, callLoop, SYNC_CALLBACKS } from './callbacks.ts';
 import { releaseDynptr } from './dynptr.ts';
 import { checkArgument } from './helper_args.ts';
 import type { CallMeta } from './helper_memory.ts';
-import { helperProto, requireHelperProto } from './helper_proto.ts';
+import { helperProto, helperProtoName, requireHelperProto } from './helper_proto.ts';
 import { constOff } from './numbers.ts';
 import { clearAllPktPointers } from './pointers.ts';
 import { acquireReference, checkResourceLeak, releaseReference } from './references.ts';
@@ -162,6 +162,7 @@ export function checkHelperCall(env: Env, insn: Insn, insnIdx: number): void {
   const proto = requireHelperProto(env, func);
   const name = HELPER_NAMES[func]!;
   if (NOT_MODELLED.includes(name)) unsupported(env, `helper bpf_${name}`);
+  env.aux[insnIdx]!.helperProto = helperProtoName(env, func)!;
   const meta: CallMeta = {
     func,
     name,

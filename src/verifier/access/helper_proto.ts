@@ -19,6 +19,11 @@ function setOf(env: Env): string {
 
 /** The prototype of helper `func` for this program (`env->ops->get_func_proto`); null if its type may not call it. */
 export function helperProto(env: Env, func: number): HelperProto | null {
+  return HELPER_PROTOS[helperProtoName(env, func) ?? ''] ?? null;
+}
+
+/** The prototype's name without `_proto`. */
+export function helperProtoName(env: Env, func: number): string | null {
   const name = HELPER_NAMES[func];
   let set = setOf(env);
   if (
@@ -27,12 +32,11 @@ export function helperProto(env: Env, func: number): HelperProto | null {
   ) {
     return null;
   }
-  if (set === 'bpf_tcp_ca_get_func_proto' && TCP_CA_PROTOS[name]) return HELPER_PROTOS[TCP_CA_PROTOS[name]] ?? null;
+  if (set === 'bpf_tcp_ca_get_func_proto' && TCP_CA_PROTOS[name]) return TCP_CA_PROTOS[name];
   for (; set; set = HELPER_SETS[set]!.base) {
     const found = HELPER_SETS[set]!.protos[name];
     if (found === undefined) continue;
-    const proto = typeof found === 'string' ? found : found[env.input.sleepable ? 0 : 1];
-    return HELPER_PROTOS[proto] ?? null;
+    return typeof found === 'string' ? found : found[env.input.sleepable ? 0 : 1];
   }
   return null;
 }

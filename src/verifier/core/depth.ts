@@ -17,10 +17,9 @@ export function checkMaxStackDepth(env: Env): void {
   const priv = mayUsePrivateStack(env);
   let privSupported = priv;
   if (privSupported) for (let i = 0; i < env.subprogCnt; i++) if (env.subprogs[i]!.hasTailCall) privSupported = false;
-  env.subprogs[0]!.privStackMode = privSupported ? PRIV_STACK_ADAPTIVE : NO_PRIV_STACK;
   for (let i = 0; i < env.subprogCnt; i++) {
     const sub = env.subprogs[i]!;
-    if (i === 0 || sub.isAsyncCb) checkFrom(env, i, privSupported);
+    if (i === 0 || sub.isAsyncCb) checkFrom(env, i, privSupported && i === 0);
   }
   for (let i = 0; i < env.subprogCnt; i++) {
     const sub = env.subprogs[i]!;
@@ -35,9 +34,11 @@ function roundDepth(env: Env, depth: number): number {
 function checkFrom(env: Env, root: number, priv: boolean): void {
   const frames: { sub: number; next: number; depth: number; tail: boolean }[] = [];
   let depth = 0;
+  let tailCallSeen = false;
   const enter = (sub: number) => {
     const info = env.subprogs[sub]!;
-    if (frames.length >= 1 && depth >= 256 && frames.some((f) => env.subprogs[f.sub]!.hasTailCall))
+    if (!priv) info.privStackMode = NO_PRIV_STACK;
+    if (sub > 0 && depth >= 256 && info.hasTailCall)
       reject(
         env,
         'EACCES',
@@ -45,7 +46,7 @@ function checkFrom(env: Env, root: number, priv: boolean): void {
       );
     const own = roundDepth(env, info.stackDepth);
     if (priv && info.privStackMode === 0 && own >= MAX_PRIV_FRAME_MIN) info.privStackMode = PRIV_STACK_ADAPTIVE;
-    if (priv && info.privStackMode === PRIV_STACK_ADAPTIVE && info.stackDepth >= MAX_PRIV_FRAME_MIN) {
+    if (info.privStackMode === PRIV_STACK_ADAPTIVE) {
       if (own > 512) reject(env, 'EACCES', `stack size of subprog ${sub} is ${own}. Too large`);
       frames.push({ sub, next: info.start, depth: 0, tail: false });
       return;
@@ -67,18 +68,20 @@ function checkFrom(env: Env, root: number, priv: boolean): void {
       if (!isPseudoCall(insn) && !isPseudoFunc(insn)) continue;
       const sub = findSubprog(env, top.next + insn.imm + 1);
       if (sub < 0) continue;
-      if (isPseudoFunc(insn) && (env.subprogs[sub]!.isAsyncCb || !env.subprogs[sub]!.isCb)) continue;
+      if (isPseudoFunc(insn) && env.subprogs[sub]!.isAsyncCb) continue;
       callee = sub;
       top.next++;
       break;
     }
     if (callee >= 0) {
-      if (env.subprogs[callee]!.hasTailCall) for (const f of frames) env.subprogs[f.sub]!.tailCallReachable = true;
+      if (env.subprogs[callee]!.hasTailCall) tailCallSeen = true;
       if (frames.length >= 8) reject(env, 'E2BIG', `the call stack of ${frames.length + 1} frames is too deep !`);
       enter(callee);
       continue;
     }
     depth -= top.depth;
     frames.pop();
+    // The kernel marks whatever calls at the time, once it has met a tail call: those that reach none as well.
+    if (tailCallSeen) for (const f of frames) env.subprogs[f.sub]!.tailCallReachable = true;
   }
 }
