@@ -97,6 +97,8 @@ export interface GoldenCallSite {
   compiledHex: string;
   function?: string;
   op?: string;
+  /** Members at the offset that the site loads from, as `type.member`. */
+  opCandidates?: string[];
 }
 
 export const wide = (text: string): Wide => {

@@ -2,11 +2,12 @@ import { fromHex, Random } from '../base/index.ts';
 import { LD_IMM64, readInsns } from '../bpf/index.ts';
 import type { Btf } from '../btf/index.ts';
 import { type Argument, type GateCall, gateCall } from '../kernel/index.ts';
-import { type Access, GuestMemory, type GuestPtr, Machine, PAGE_SIZE } from '../machine/index.ts';
+import { type Access, type FaultInfo, GuestMemory, type GuestPtr, Machine, PAGE_SIZE } from '../machine/index.ts';
+import { cfiOffset } from '../target/index.ts';
 import { featuresOf, type Golden, type GoldenSubprogram, low } from './_golden.ts';
 import { UnsupportedReplay } from './error.ts';
-import { type ReplayHelper, replayHelpers } from './replay_helpers.ts';
-import { type KernelFunctions, playedFunctions } from './replay_kernel.ts';
+import { PACKET_SIZE, type ReplayHelper, replayHelpers } from './replay_helpers.ts';
+import type { KernelFunctions } from './replay_kernel.ts';
 
 // The recorded images, at the addresses that they had, executed: kernel functions that they call are gates, and what they
 // point to is mapped where their constants say.
@@ -20,11 +21,18 @@ const SCRATCH = 0xffff8880d0000000n;
 const SCRATCH_SIZE = 1 << 20;
 /** `vmcall ; ret`, and the thunks that take a branch for someone. */
 const GATE = [0x0f, 0x01, 0xc1, 0xc3];
+/** Where `struct bpf_array` is allocated: upper bits of the direct map, with four and five levels of paging. */
+const DIRECT_MAP = new Set([0xffff88n, 0xff1100n]);
 const RETURN = [0xc3, 0xcc];
 const JUMP_RCX = [0xff, 0xe1, 0xcc];
-const PACKET_SIZE = 64;
 const BUDGET = 10_000_000;
-const HIGH_HALF = 0xffff800000000000n;
+/** Where kernel addresses begin, with five levels of paging as with four; modules and their data lie behind the kernel. */
+const HIGH_HALF = 0xff00000000000000n;
+const MODULES = 0xffffffffa0000000n;
+/** Instructions that blinding makes of a 64-bit constant, by their opcode. */
+const AX = 11;
+const TAIL_CALL = 0xf5;
+const [MOV64_K, XOR64_K, LSH64_K, MOV32_K, XOR32_K] = [0xb7, 0xa7, 0x67, 0xb4, 0xa4];
 
 export interface ReplayOptions {
   golden: Golden;
@@ -32,8 +40,7 @@ export interface ReplayOptions {
   seed: number;
   /** The packet's bytes behind its first, which are not recorded. */
   filler: number;
-  /** Kernel text, where there is a vmlinux. */
-  kernel: KernelFunctions | undefined;
+  kernel: KernelFunctions;
 }
 
 /** What a recorded program needs of its surroundings. */
@@ -51,9 +58,10 @@ export class Replay {
   readonly call: GateCall;
   readonly #gates = new Map<GuestPtr, ReplayHelper>();
   #scratch: GuestPtr;
+  /** Program arrays whose slots are known. */
+  readonly #filled = new Set<GuestPtr>();
 
-  /** Lines that kernel functions printed. */
-  readonly printed: string[] = [];
+  readonly #kernel: KernelFunctions;
 
   /** @throws UnsupportedReplay where recorded addresses cannot be mapped together */
   constructor({ golden, btf, seed, filler, kernel }: ReplayOptions) {
@@ -65,9 +73,9 @@ export class Replay {
     const need = (address: bigint, length: number, access: Access) => {
       for (let page = address & -4096n; page < address + BigInt(length); page += 4096n) pages.set(page, access);
     };
-    const code = [...codeOf(golden), ...(kernel?.code ?? [])];
-    const played = (kernel?.played ?? []).map((name) => ({ name, address: kernel!.symbols.get(name)! }));
-    for (const { address } of played) code.push({ address, bytes: Uint8Array.from(GATE) });
+    this.#kernel = kernel;
+    const code = [...codeOf(golden), ...kernel.code];
+    for (const { address } of kernel.gates) code.push({ address, bytes: Uint8Array.from(GATE) });
     for (const { address, bytes } of code) need(address, bytes.length, 'rx');
     const data = pointedTo(golden).filter((address) => pages.get(address & -4096n) === undefined);
     for (const address of data) need(address, 2 * PAGE_SIZE, 'rw');
@@ -86,12 +94,11 @@ export class Replay {
       };
       this.#gates.set(low(address), helpers[name] ?? unknown);
     }
-    if (kernel !== undefined) {
-      const functions = playedFunctions(() => this, kernel, this.printed);
-      for (const { name, address } of played) this.#gates.set(Number(address & 0xffffffffn), functions[name]);
-    }
+    for (const { address, play } of kernel.gates)
+      this.#gates.set(Number(address & 0xffffffffn), (call) => play(this, call));
     this.call = gateCall(this.machine);
     this.machine.onHypercall = (_, address) => this.#gates.get(address)?.(this.call);
+    this.machine.onFault = (machine, fault) => this.#goesOn(machine, fault);
     this.machine.hostReturn = HOST_RETURN;
     this.machine.setStack(Number(STACK & 0xffffffffn) + STACK_SIZE - 64);
     this.task = this.alloc(btf.struct('task_struct').size);
@@ -122,11 +129,16 @@ export class Replay {
     return this.machine.resultLo >>> 0;
   }
 
-  /** Calls a kernel function of the recorded vmlinux; its return value's low half. */
-  callKernel(kernel: KernelFunctions, name: string, args: readonly Argument[]): number {
-    const { machine, memory } = this;
-    const address = kernel.symbols.get(name);
+  /** Calls a kernel function by its symbol; its return value's low half. */
+  callKernel(name: string, args: readonly Argument[]): number {
+    const address = this.#kernel.symbols.get(name);
     if (address === undefined) throw new UnsupportedReplay(`no kernel function '${name}'`);
+    return this.callAt(address, args);
+  }
+
+  /** Calls what stands at a full address. */
+  callAt(address: bigint, args: readonly Argument[]): number {
+    const { machine, memory } = this;
     const set = (value: Argument): [lo: number, hi: number] =>
       typeof value === 'number'
         ? [value | 0, Math.floor(value / 0x1_0000_0000) | 0]
@@ -160,6 +172,18 @@ export class Replay {
   /** The function of a recorded image that covers `address`. */
   functionAt(address: GuestPtr): GoldenSubprogram | undefined {
     return this.golden.programs?.flatMap(({ subprogs }) => subprogs).find((part) => covers(part, address));
+  }
+
+  /** cfi=warn (handle_cfi_failure, 6.18): after FineIBT's trap in a preamble the function is entered all the same. */
+  #goesOn(machine: Machine, fault: FaultInfo): boolean {
+    if (this.golden.features['cfiWarn'] !== true || fault.vector !== '#UD') return false;
+    const offset = cfiOffset(featuresOf(this.golden));
+    const image = this.golden.trampolines?.find(
+      ({ addr, kcoreMatches }) => kcoreMatches === true && fault.rip >= BigInt(addr) && fault.rip < BigInt(addr) + 32n,
+    );
+    if (image === undefined) return false;
+    machine.rip = low(image.addr) + offset;
+    return true;
   }
 
   #setPerCpu(): void {
@@ -198,12 +222,33 @@ export class Replay {
 
   /** Slots of program arrays, as the recorded pokes of direct tail calls tell them. */
   #fillTailCallMaps(): void {
+    for (const { map, key, bpfFunc } of tailCallSlots(this.golden)) this.#fillSlot(map, key, bpfFunc);
+  }
+
+  #fillSlot(map: GuestPtr, key: number, bpfFunc: GuestPtr): void {
     const offsets = this.golden.structOffsets as Record<string, number>;
-    for (const { map, key, bpfFunc } of tailCallSlots(this.golden)) {
-      const prog = this.alloc(256);
-      this.memory.setPtr(prog + offsets['off_bpf_func']!, bpfFunc);
-      this.memory.setU32(map + offsets['off_max_entries']!, 4);
-      this.memory.setPtr(map + offsets['off_ptrs']! + 8 * key, prog);
+    const prog = this.alloc(256);
+    this.memory.setPtr(prog + offsets['off_bpf_func']!, bpfFunc);
+    this.memory.setU32(map + offsets['off_max_entries']!, 4);
+    this.memory.setPtr(map + offsets['off_ptrs']! + 8 * key, prog);
+    this.#filled.add(map);
+  }
+
+  /** Puts programs by name into the slots of the program array at `map`. */
+  fillProgramArray(map: GuestPtr, slots: readonly { index: number; name: string }[]): void {
+    for (const { index, name } of slots) {
+      const main = this.golden.programs?.find((program) => program.name === name)?.subprogs[0];
+      if (main !== undefined) this.#fillSlot(map, index, entryOf(main));
+    }
+  }
+
+  /** @throws UnsupportedReplay if a program makes tail calls through an array whose slots are not known */
+  checkTailCalls(): void {
+    for (const part of this.golden.programs?.flatMap(({ subprogs }) => subprogs) ?? []) {
+      if (!readInsns(fromHex(part.jitInsnsHex)).some(({ code }) => code === TAIL_CALL)) continue;
+      const maps = constantsOf(part).filter((address) => DIRECT_MAP.has(address >> 40n));
+      if (maps.some((address) => !this.#filled.has(Number(address & 0xffffffffn))))
+        throw new UnsupportedReplay('the slots of a program array are not recorded');
     }
   }
 }
@@ -247,17 +292,24 @@ function pointedTo(golden: Golden): bigint[] {
   const found = new Set<bigint>();
   for (const part of (golden.programs ?? []).flatMap(({ subprogs }) => subprogs))
     for (const address of constantsOf(part)) found.add(address);
-  return [...found].filter((address) => address >= HIGH_HALF && address < 0xffffffff80000000n);
+  return [...found].filter((address) => address >= HIGH_HALF && address < MODULES);
 }
 
-/** The 64-bit constants of a function in order. */
+/** The 64-bit constants of a function in order; those that blinding took apart (bpf_jit_blind_insn) put together again. */
 export function constantsOf(part: GoldenSubprogram): bigint[] {
   const insns = readInsns(fromHex(part.jitInsnsHex));
-  return insns.flatMap((insn, i) =>
-    insn.code === LD_IMM64 && insns[i + 1] !== undefined
-      ? [(BigInt(insns[i + 1]!.imm >>> 0) << 32n) | BigInt(insn.imm >>> 0)]
-      : [],
-  );
+  const blinded = (i: number, move: number, xor: number) => {
+    const [first, second] = [insns[i], insns[i + 1]];
+    if (first?.code !== move || first.dst !== AX || second?.code !== xor || second.dst !== AX) return undefined;
+    return BigInt((first.imm ^ second.imm) >>> 0);
+  };
+  return insns.flatMap((insn, i) => {
+    if (insn.code === LD_IMM64 && insns[i + 1] !== undefined)
+      return [(BigInt(insns[i + 1]!.imm >>> 0) << 32n) | BigInt(insn.imm >>> 0)];
+    const high = insns[i + 2]?.code === LSH64_K ? blinded(i, MOV64_K, XOR64_K) : undefined;
+    const low = blinded(i + 4, MOV32_K, XOR32_K);
+    return high === undefined || low === undefined ? [] : [(high << 32n) | low];
+  });
 }
 
 function mapPages(pages: ReadonlyMap<bigint, Access>): GuestMemory {
@@ -290,7 +342,7 @@ function tailCallSlots(golden: Golden): Slot[] {
   const parts = (golden.programs ?? []).flatMap(({ subprogs }) => subprogs);
   const entries = parts.map(entryOf);
   return parts.flatMap((part) => {
-    const map = constantsOf(part).find((address) => address >> 40n === 0xffff88n);
+    const map = constantsOf(part).find((address) => DIRECT_MAP.has(address >> 40n));
     return (part.pokes ?? []).flatMap(({ tailcallTarget, key }) => {
       const to = targets.get(low(`0x${tailcallTarget}`));
       const bpfFunc = entries.find((entry) => to !== undefined && to > entry && to - entry <= 16);

@@ -1,6 +1,10 @@
 import type { GateCall } from '../kernel/index.ts';
 import type { GuestPtr } from '../machine/index.ts';
+import { UnsupportedReplay } from './error.ts';
 import type { Replay } from './replay.ts';
+
+/** Bytes of the recorder's packet. */
+export const PACKET_SIZE = 64;
 
 /** A kernel function as replays play it. */
 export type ReplayHelper = (call: GateCall) => void;
@@ -14,6 +18,14 @@ export function replayHelpers(replay: Replay): Readonly<Record<string, ReplayHel
   let timer: { callback: GuestPtr; map: GuestPtr; value: GuestPtr } | undefined;
   const enter: ReplayHelper = (call) => call.ret(1);
   const nothing: ReplayHelper = () => {};
+  /** Legacy packet loads: big-endian, or -EFAULT. */
+  const load =
+    (size: 1 | 2 | 4): ReplayHelper =>
+    (call) => {
+      const offset = call.lo(1);
+      if (offset < 0 || offset > PACKET_SIZE - size) call.ret(-14, -1);
+      else call.ret(memory.bytes(replay.packet + offset, size).reduce((value, byte) => (value << 8) | byte, 0));
+    };
   return {
     __bpf_prog_enter: enter,
     __bpf_prog_enter_recur: enter,
@@ -31,6 +43,14 @@ export function replayHelpers(replay: Replay): Readonly<Record<string, ReplayHel
     bpf_skb_store_bytes: (call) => {
       memory.bytes(replay.packet + call.lo(1), call.lo(3)).set(memory.bytes(call.ptr(2), call.lo(3)));
       call.ret(0);
+    },
+    bpf_skb_load_helper_8_no_cache: load(1),
+    bpf_skb_load_helper_16_no_cache: load(2),
+    bpf_skb_load_helper_32_no_cache: load(4),
+    bpf_get_current_pid_tgid: (call) => call.ret(1, 1),
+    bpf_ktime_get_ns: (call) => call.ret(1_000_000_000),
+    arch_bpf_timed_may_goto: () => {
+      throw new UnsupportedReplay('runs until a quarter of a second has passed');
     },
     bpf_ringbuf_reserve: (call) => call.retPtr(replay.alloc(call.lo(1))),
     bpf_ringbuf_submit: nothing,

@@ -12,10 +12,7 @@ import type { OracleDirectory, Outcome } from './types.ts';
 /** What the recorder did not write down, in the ways that it is tried: random numbers, and the packet behind its first byte. */
 const VARIANTS = [1, 2, 3, 4, 5, 6].map((seed) => ({ seed, filler: seed % 2 === 0 ? 0 : 0x5a }));
 const REPLAYED = new Set(['sched_cls', 'xdp', 'socket_filter']);
-const WHY_NOT = {
-  flow: 'a TCP flow in the real time of the machine that recorded it',
-  bodies: 'kernel functions that run here are not recorded: no vmlinux of this build',
-} as const;
+const FLOW = 'a TCP flow in the real time of the machine that recorded it';
 
 /** Executes the recorded images of an object, line by line as the recorder ran them. */
 export function* replayLines(
@@ -26,13 +23,13 @@ export function* replayLines(
   mode: string,
 ): Generator<Outcome> {
   const kernel = kernelFunctions(directory, mode, golden);
-  const refused = whyNot(golden, lines, kernel !== undefined);
+  const refused = whyNot(lines);
   const variants =
     refused === undefined ? VARIANTS.map((variant) => start(directory, golden, object, variant, kernel)) : [];
   let unplayed: string | undefined;
   for (const line of lines) {
     const name = line.split(' ').slice(0, 2).join(' ');
-    const why = line.startsWith('FLOW') ? WHY_NOT.flow : refused;
+    const why = line.startsWith('FLOW') ? FLOW : refused;
     if (why !== undefined) {
       unplayed ??= why;
       yield { name, status: 'unsupported', why };
@@ -53,26 +50,20 @@ export function* replayLines(
 }
 
 /** Why none of the object's lines can be replayed. */
-function whyNot(golden: Golden, lines: readonly string[], hasKernel: boolean): string | undefined {
-  if (BigInt(golden.structOffsets['taskSizeMax'] ?? 0) >= 1n << 48n)
-    return 'five levels of paging; the machine has four';
+function whyNot(lines: readonly string[]): string | undefined {
   if (lines.some((line) => line.startsWith('FLOW')))
     return 'follows a TCP flow in the real time of the machine that recorded it';
   if (lines.some((line) => /^RUN attach_filter/.test(line)))
     return 'says that a filter was attached; nothing was executed';
   if (lines.some((line) => line.startsWith('RUN skipped'))) return 'skipped by the recorder: the kernel would trap';
-  if (hasKernel) return undefined;
-  if ((golden.programs ?? []).some(({ type }) => type === 'struct_ops')) return WHY_NOT.bodies;
-  const ran = lines.flatMap((line) => /^RUN (\w+) err/.exec(line)?.[1] ?? []);
-  const types = ran.map((name) => golden.programs?.find((program) => program.name === name)?.type ?? '');
-  return types.length > 0 && types.every((type) => !REPLAYED.has(type)) ? WHY_NOT.bodies : undefined;
+  return undefined;
 }
 
 interface Variant {
   replay: Replay;
   /** Addresses of the global data by map name. */
   globals: ReadonlyMap<string, { address: GuestPtr; size: number }>;
-  kernel: KernelFunctions | undefined;
+  kernel: KernelFunctions;
 }
 
 function start(
@@ -80,7 +71,7 @@ function start(
   golden: Golden,
   object: string,
   { seed, filler }: (typeof VARIANTS)[number],
-  kernel: KernelFunctions | undefined,
+  kernel: KernelFunctions,
 ): Variant | string {
   try {
     const btf = btfOf(directory);
@@ -89,8 +80,9 @@ function start(
       btf,
       release: golden.version,
     });
-    const globals = placeGlobals(replay, resolved);
-    if (kernel !== undefined && golden.programs?.some(({ type }) => type === 'struct_ops')) callAllOps(replay, kernel);
+    const globals = placeMaps(replay, resolved);
+    replay.checkTailCalls();
+    if (golden.programs?.some(({ type }) => type === 'struct_ops')) callAllOps(replay, kernel, resolved);
     return { replay, globals, kernel };
   } catch (error) {
     if (error instanceof TrampetError && error.kind === 'unsupported') return error.message;
@@ -109,10 +101,10 @@ function btfOf(directory: OracleDirectory): Btf {
 }
 
 /**
- * Finds the global data: the constants of the final instructions stand in the order of the object's, where the same one
- * names the map. Data is filled in as the object has it.
+ * Finds the global data and program arrays: the constants of the final instructions stand in the order of the object's,
+ * where the same one names the map. Both are filled in as the object has them.
  */
-function placeGlobals(replay: Replay, resolved: ResolvedObject): Variant['globals'] {
+function placeMaps(replay: Replay, resolved: ResolvedObject): Variant['globals'] {
   const globals = new Map<string, { address: GuestPtr; size: number }>();
   for (const golden of replay.golden.programs ?? []) {
     const program = resolved.programs.find(({ name }) => name === golden.name);
@@ -122,6 +114,10 @@ function placeGlobals(replay: Replay, resolved: ResolvedObject): Variant['global
     if (slots.length !== constants.length) continue;
     slots.forEach((slot, i) => {
       const reference = program.references.find(({ insn }) => insn === slot);
+      if (reference?.kind === 'map') {
+        const { slots: filled, inner } = resolved.maps[reference.map]!;
+        if (inner === undefined) replay.fillProgramArray(Number(constants[i]! & 0xffffffffn), filled);
+      }
       if (reference?.kind !== 'map_value') return;
       const map = resolved.maps[reference.map]!;
       const address = Number((constants[i]! - BigInt(reference.offset)) & 0xffffffffn);
@@ -148,9 +144,7 @@ function play(variant: Variant | string, line: string): { text?: string; why?: s
 function playLine({ replay, globals, kernel }: Variant, line: string): { text?: string; why?: string } {
   const [kind, name = ''] = line.split(' ');
   if (kind === 'TRIG') {
-    if (kernel === undefined) return { why: WHY_NOT.bodies };
-    replay.callKernel(kernel, 'trig_read', [0, 0, 0, 0]);
-    return { text: replay.printed.pop() ?? '' };
+    return { text: kernel.trigger(replay) };
   }
   if (kind === 'GLOBALS') {
     const place = globals.get(name);
@@ -160,8 +154,8 @@ function playLine({ replay, globals, kernel }: Variant, line: string): { text?: 
   }
   const program = replay.golden.programs?.find((candidate) => candidate.name === name);
   const tracing = program?.type === 'tracing';
-  if (program === undefined || !(tracing || REPLAYED.has(program.type)) || (tracing && kernel === undefined))
-    return { why: WHY_NOT.bodies };
-  const result = tracing ? runTracing(replay, kernel!, program.expectedAttach ?? '') : replay.run(name);
+  if (program === undefined || !(tracing || REPLAYED.has(program.type)))
+    return { why: `test runs of ${program?.type ?? 'unknown'} programs are not replayed` };
+  const result = tracing ? runTracing(replay, program.expectedAttach ?? '') : replay.run(name);
   return { text: `RUN ${name} err=0 retval=${result}` };
 }
