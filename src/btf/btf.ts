@@ -17,6 +17,7 @@ export class Btf {
   readonly #firstId: number;
   readonly #cache: (BtfType | undefined)[] = [];
   #names: NameIndex | undefined;
+  #tags: Map<number, number[]> | undefined;
 
   constructor(table: TypeTable, base: Btf | undefined) {
     this.#table = table;
@@ -81,6 +82,22 @@ export class Btf {
       .map((slot) => slot + this.#firstId)
       .filter((id) => (kinds.length === 0 || kinds.includes(this.kind(id))) && this.name(id) === name);
     return this.#base === undefined ? own : [...this.#base.findAll(name, ...kinds), ...own];
+  }
+
+  /** Declaration tags of type `id` and of its members or parameters, by id. */
+  tagsOf(id: number): readonly number[] {
+    if (this.#tags === undefined) {
+      this.#tags = new Map();
+      for (let at = this.#firstId; at < this.typeCount; at++) {
+        if (this.kind(at) !== 'decl_tag') continue;
+        const { type } = this.type(at) as { type: number };
+        const known = this.#tags.get(type);
+        if (known === undefined) this.#tags.set(type, [at]);
+        else known.push(at);
+      }
+    }
+    const own = this.#tags.get(id) ?? [];
+    return this.#base === undefined ? own : [...this.#base.tagsOf(id), ...own];
   }
 
   /** Strips typedefs, qualifiers and type tags. */

@@ -1,11 +1,14 @@
 import { ATTACH_TYPES, PROG_TYPES } from '../bpf/index.ts';
-import type { BtfKind } from '../btf/index.ts';
+import type { Btf, BtfKind } from '../btf/index.ts';
 import { encodeForLoad, type MapBlueprint, type ResolvedObject, type ResolvedProgram } from '../object/index.ts';
+import { mapRecord } from './access/record.ts';
 import type { MapInfo, VerifierInput } from './core/types.ts';
 import { VerifierError } from './error.ts';
 
 const BPF_F_RDONLY_PROG = 1 << 7;
 const NAME_LENGTH = 15;
+/** Processors of the kernels that the goldens were recorded on, where nothing says otherwise. */
+export const DEFAULT_CPUS = 2;
 
 /** How the kernel names what a tracing program attaches to, by expected attach type: prefix and kind of BTF type. */
 const ATTACHED: Readonly<Record<string, readonly [prefix: string, kind: BtfKind]>> = {
@@ -53,6 +56,7 @@ export function verifierInput(
     target: {
       vmlinux: target.btf,
       hz: Number(target.kconfig?.get('CONFIG_HZ') ?? 0),
+      cpus: DEFAULT_CPUS,
       jitRequested: true,
       privateStack: true,
       era: target.release ?? '',
@@ -84,13 +88,20 @@ function attachment({ target }: ResolvedObject, program: ResolvedProgram): { exp
   return { btfId, expected };
 }
 
+/** BPF_MAP_TYPE_*: libbpf makes these without BTF. */
+const WITHOUT_BTF: readonly number[] = [4, 7, 8, 12, 13, 14, 15, 16, 17, 18, 25];
+
 /** The maps of an object as the verifier sees them, in the order of its map references. */
-export function mapInfos({ maps, file }: ResolvedObject): MapInfo[] {
-  return maps.map((map) => mapInfo(map, file.btf ?? null));
+export function mapInfos({ maps, file, target }: ResolvedObject): MapInfo[] {
+  return maps.map((map) => mapInfo(map, file.btf ?? null, target.btf));
 }
 
-function mapInfo(map: MapBlueprint, btf: MapInfo['btf']): MapInfo {
+function mapInfo(map: MapBlueprint, btf: Btf | null, vmlinux: Btf): MapInfo {
   const readonly = (map.flags & BPF_F_RDONLY_PROG) !== 0;
+  const plain = !btf || !map.valueTypeId || WITHOUT_BTF.includes(map.type);
+  const record = plain ? null : mapRecord(btf, vmlinux, map.valueTypeId, map);
+  // Where the kernel refuses the map, libbpf makes it once more without BTF.
+  const known = plain || record === false ? null : btf;
   return {
     name: map.name.slice(0, NAME_LENGTH),
     type: map.type,
@@ -98,11 +109,11 @@ function mapInfo(map: MapBlueprint, btf: MapInfo['btf']): MapInfo {
     valueSize: map.valueSize,
     maxEntries: map.maxEntries,
     flags: map.flags,
-    btf,
-    btfKeyTypeId: map.keyTypeId,
-    btfValueTypeId: map.valueTypeId,
-    record: null,
-    inner: map.inner === undefined ? null : mapInfo(map.inner, btf),
+    btf: known,
+    btfKeyTypeId: known ? map.keyTypeId : 0,
+    btfValueTypeId: known ? map.valueTypeId : 0,
+    record: record || null,
+    inner: map.inner === undefined ? null : { ...mapInfo(map.inner, btf, vmlinux), name: '' },
     frozen: readonly && map.readonly,
     ...(readonly && map.initial !== undefined ? { data: map.initial } : {}),
   };

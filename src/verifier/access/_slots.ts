@@ -26,12 +26,12 @@ export function objectSlot(env: Env, reg: RegState, kind: string, count: number)
     env.verbose(`cannot pass in ${kind} at an offset=${off}\n`);
     return BAD_SLOT;
   }
-  return spi - count + 1 >= 0 && spi < frameOf(env, reg).stack.length ? spi : NEW_SLOT;
+  return spi - count + 1 >= 0 && spi < frameOf(env, reg).depth ? spi : NEW_SLOT;
 }
 
 /** Slots of an object whose first is `spi`. */
 export function slotsOf(state: FuncState, spi: number, count: number): StackSlot[] {
-  return Array.from({ length: count }, (_, i) => state.stack[spi - i]!);
+  return Array.from({ length: count }, (_, i) => state.slot(spi - i));
 }
 
 export const allBytes = (slot: StackSlot, kind: number): boolean => slot.slotType.every((byte) => byte === kind);
@@ -39,7 +39,7 @@ export const allBytes = (slot: StackSlot, kind: number): boolean => slot.slotTyp
 /** The object is gone: its slots hold nothing. */
 export function clearSlots(env: Env, state: FuncState, spi: number, count: number): void {
   for (let i = 0; i < count; i++) {
-    const slot = state.stack[spi - i]!;
+    const slot = state.slot(spi - i);
     markRegNotInit(env, slot.spilled);
     slot.slotType.fill(T.STACK_INVALID);
     markSlotWritten(env, state.frameno, spi - i);
@@ -70,12 +70,14 @@ export const isRefcountedDynptr = (type: number): boolean => type === DYNPTR_RIN
 
 /** Overwriting a dynptr destroys it with its slices; data of a ring buffer would be lost (`destroy_if_dynptr_stack_slot`). */
 export function destroyDynptrAt(env: Env, state: FuncState, at: number): void {
-  if (state.stack[at]!.slotType[0] !== T.STACK_DYNPTR) return;
-  const spi = state.stack[at]!.spilled.dynptrFirstSlot ? at : at + 1;
-  const { dynptrType, id } = state.stack[spi]!.spilled;
+  if (state.peekSlot(at)!.slotType[0] !== T.STACK_DYNPTR) return;
+  const spi = state.peekSlot(at)!.spilled.dynptrFirstSlot ? at : at + 1;
+  const { dynptrType, id } = state.peekSlot(spi)!.spilled;
   if (isRefcountedDynptr(dynptrType)) reject(env, 'EINVAL', 'cannot overwrite referenced dynptr');
   clearSlots(env, state, spi, DYNPTR_SLOTS);
-  forEachReg(env.cur, (reg) => {
-    if ((reg.type & ~T.PTR_MAYBE_NULL) === T.PTR_TO_MEM && reg.dynptrId === id) markRegUnknown(env, reg);
-  });
+  forEachReg(
+    env.cur,
+    (reg) => markRegUnknown(env, reg),
+    (reg) => (reg.type & ~T.PTR_MAYBE_NULL) === T.PTR_TO_MEM && reg.dynptrId === id,
+  );
 }

@@ -19,27 +19,55 @@ function waitsFor(callee: FuncState): void {
 
 /** `callback(u64 index, void *ctx)` of `bpf_loop` (`set_loop_callback_state`). */
 const setLoop: SetCalleeState = (env, caller, callee) => {
-  markRegUnknown(env, callee.regs[1]!);
-  copyReg(callee.regs[2]!, caller.regs[3]!);
+  markRegUnknown(env, callee.reg(1));
+  copyReg(callee.reg(2), caller.peek(3));
   waitsFor(callee);
 };
 
 /** `callback(map, key, value, ctx)` of `bpf_for_each_map_elem` (`map_set_for_each_callback_args`). */
 const setForEach: SetCalleeState = (_env, caller, callee) => {
-  const { map } = caller.regs[1]!;
-  copyReg(callee.regs[1]!, caller.regs[1]!);
+  const { map } = caller.peek(1);
+  copyReg(callee.reg(1), caller.peek(1));
   for (const [regno, type] of [
     [2, T.PTR_TO_MAP_KEY],
     [3, T.PTR_TO_MAP_VALUE],
   ] as const) {
-    const reg = callee.regs[regno]!;
+    const reg = callee.reg(regno);
     markRegKnownZero(reg);
     reg.type = type;
     reg.map = map;
   }
-  copyReg(callee.regs[4]!, caller.regs[3]!);
+  copyReg(callee.reg(4), caller.peek(3));
   waitsFor(callee);
 };
+
+/** `callback(map, key, value)` of a timer, a work queue or a task's work, which runs later (`set_timer_callback_state`). */
+const setAsync =
+  (mapReg: number): SetCalleeState =>
+  (_env, caller, callee) => {
+    const { map } = caller.peek(mapReg);
+    const types = [T.CONST_PTR_TO_MAP, T.PTR_TO_MAP_KEY, T.PTR_TO_MAP_VALUE];
+    for (const [i, type] of types.entries()) {
+      const reg = callee.reg(i + 1);
+      reg.type = type;
+      markRegKnownZero(reg);
+      reg.map = map;
+    }
+    callee.inAsyncCallbackFn = true;
+    callee.callbackRetRange = { minval: 0, maxval: 0 };
+  };
+
+/** Leaves the function that will run on its own, with nothing of this state, to be walked; `mapReg`: R1 or R2 has the map. */
+export function callAsync(
+  env: Env,
+  insn: Insn,
+  insnIdx: number,
+  subprogno: number,
+  mapReg: number,
+  sleepable: boolean,
+): void {
+  pushCallbackCall(env, insn, insnIdx, subprogno, setAsync(mapReg), true, sleepable);
+}
 
 /** `bpf_for_each_map_elem`: walks the function once more, and on behind the call. */
 export function callForEach(env: Env, insn: Insn, insnIdx: number, meta: CallMeta): void {

@@ -6,11 +6,14 @@ import { type Env, type RegState, reject } from '../core/types.ts';
 import { isConst } from '../domain/index.ts';
 import * as A from '../tables/arg_types.table.ts';
 import * as P from '../tables/contexts.table.ts';
+import { BPF_TIMER } from '../tables/special_fields.table.ts';
 import { checkArgOffset } from './arg_offset.ts';
+import { checkFieldPointer } from './async.ts';
 import { checkDynptrArg, requireOwnedDynptr } from './dynptr.ts';
 import { type CallMeta, checkHelperMemory, checkSizeArgument } from './helper_memory.ts';
 import { constOff } from './numbers.ts';
 import { BPF_READ, BPF_WRITE } from './region.ts';
+import { checkConstString } from './strings.ts';
 import { structIdsMatch } from './struct_match.ts';
 import { unsupported } from './unsupported.ts';
 
@@ -35,13 +38,14 @@ const COMPATIBLE: Readonly<Record<number, readonly number[]>> = {
   [A.ARG_CONST_SIZE]: SCALAR,
   [A.ARG_CONST_SIZE_OR_ZERO]: SCALAR,
   [A.ARG_CONST_ALLOC_SIZE_OR_ZERO]: SCALAR,
-  [A.ARG_SCALAR]: SCALAR,
   [A.ARG_CONST_MAP_PTR]: [T.CONST_PTR_TO_MAP],
   [A.ARG_PTR_TO_CTX]: [T.PTR_TO_CTX],
   [A.ARG_PTR_TO_BTF_ID]: [T.PTR_TO_BTF_ID, T.PTR_TO_BTF_ID | T.PTR_TRUSTED, T.PTR_TO_BTF_ID | T.MEM_RCU],
   [A.ARG_PTR_TO_RINGBUF_MEM]: [T.PTR_TO_MEM | T.MEM_RINGBUF],
   [A.ARG_PTR_TO_FUNC]: [T.PTR_TO_FUNC],
   [A.ARG_PTR_TO_STACK]: [T.PTR_TO_STACK],
+  [A.ARG_PTR_TO_TIMER]: [T.PTR_TO_MAP_VALUE],
+  [A.ARG_PTR_TO_CONST_STR]: [T.PTR_TO_MAP_VALUE],
 };
 
 const DYNPTR: readonly number[] = [T.PTR_TO_STACK, T.CONST_PTR_TO_DYNPTR];
@@ -89,7 +93,7 @@ const ARRAYS: readonly number[] = [2, 6];
 function constantKey(env: Env, reg: RegState, keySize: number): number {
   if (reg.type !== T.PTR_TO_STACK || !isConst(reg)) return -1;
   const slotOff = -(reg.off + constOff(reg)) - 1;
-  const slot = env.cur.frame[reg.frameno]!.stack[slotOff >> 3]!;
+  const slot = env.cur.frame[reg.frameno]!.peekSlot(slotOff >> 3)!;
   const off = slotOff & 7;
   const run = (type: number): number => {
     let n = 0;
@@ -136,6 +140,10 @@ function checkByArgument(env: Env, regno: number, reg: RegState, argType: number
   const access = argType & T.MEM_WRITE ? BPF_WRITE : BPF_READ;
   switch (base) {
     case A.ARG_CONST_MAP_PTR:
+      if (meta.map && (meta.map !== reg.map || meta.mapUid !== reg.mapUid)) {
+        const uids = `in R1 map_uid=${meta.mapUid} doesn't match map pointer in R2 map_uid=${reg.mapUid}`;
+        reject(env, 'EINVAL', `timer pointer ${uids}`);
+      }
       meta.map = reg.map;
       meta.mapUid = reg.mapUid;
       return;
@@ -153,6 +161,9 @@ function checkByArgument(env: Env, regno: number, reg: RegState, argType: number
     case A.ARG_PTR_TO_DYNPTR:
       checkDynptrArg(env, regno, env.insnIdx, argType & ~T.BASE_TYPE_MASK, 0);
       return;
+    case A.ARG_PTR_TO_TIMER:
+      checkFieldPointer(env, regno, BPF_TIMER, meta);
+      return;
     case A.ARG_PTR_TO_FUNC:
       meta.subprogno = reg.subprogno;
       return;
@@ -169,6 +180,9 @@ function checkByArgument(env: Env, regno: number, reg: RegState, argType: number
       checkSizeArgument(env, regno, how, base === A.ARG_CONST_SIZE_OR_ZERO, meta);
       return;
     }
+    case A.ARG_PTR_TO_CONST_STR:
+      checkConstString(env, regno);
+      return;
     case A.ARG_CONST_ALLOC_SIZE_OR_ZERO:
       if (!isConst(reg)) reject(env, 'EACCES', `R${regno} is not a known constant'`);
       meta.memSize = constOff(reg);

@@ -7,20 +7,24 @@ import { boundsSync } from '../domain/index.ts';
 import * as A from '../tables/arg_types.table.ts';
 import { HELPER_NAMES } from '../tables/helper_sets.table.ts';
 import * as M from '../tables/map_helpers.table.ts';
-import { callForEach, callLoop, SYNC_CALLBACKS } from './callbacks.ts';
+import * as F from '../tables/special_fields.table.ts';
+import { callAsync, callForEach, callLoop, SYNC_CALLBACKS } from './callbacks.ts';
 import { releaseDynptr } from './dynptr.ts';
 import { checkArgument } from './helper_args.ts';
 import type { CallMeta } from './helper_memory.ts';
 import { helperProto, helperProtoName, requireHelperProto } from './helper_proto.ts';
 import { constOff } from './numbers.ts';
 import { clearAllPktPointers } from './pointers.ts';
+import { hasField } from './record.ts';
 import { acquireReference, checkResourceLeak, releaseReference } from './references.ts';
 import { BPF_WRITE } from './region.ts';
+import { checkFormat } from './strings.ts';
 import { unsupported } from './unsupported.ts';
 
 const BPF_B = 0x10;
 const BPF_F_RDONLY_PROG = 1 << 7;
 const MAX_ERRNO = 4095;
+const LOCKS = F.BPF_SPIN_LOCK | F.BPF_RES_SPIN_LOCK;
 
 /** Helpers whose rules beyond their arguments are not modelled. */
 const NOT_MODELLED: readonly string[] = [
@@ -29,7 +33,6 @@ const NOT_MODELLED: readonly string[] = [
   'get_local_storage',
   'set_retval',
   'kptr_xchg',
-  'snprintf',
   'per_cpu_ptr',
   'this_cpu_ptr',
   'sk_release',
@@ -115,7 +118,7 @@ function setReturn(env: Env, insnIdx: number, meta: CallMeta): void {
       r0.map = map;
       r0.mapUid = meta.mapUid;
       r0.type = T.PTR_TO_MAP_VALUE | (found ? flags & ~T.PTR_MAYBE_NULL : flags);
-      if (found && (map.record?.fieldMask ?? 0) & 1) r0.id = ++env.idGen;
+      if (found && hasField(map.record, LOCKS)) r0.id = ++env.idGen;
       break;
     }
     case A.RET_PTR_TO_MEM:
@@ -147,9 +150,7 @@ function refine(env: Env, meta: CallMeta): void {
     Object.assign(r0, { smaxLo: lo, smaxHi: hi, s32max: s32, sminLo: -MAX_ERRNO, sminHi: -1, s32min: -MAX_ERRNO });
     boundsSync(r0);
   } else if (meta.name === 'get_smp_processor_id') {
-    const cpus = env.input.target.cpus;
-    if (cpus === undefined) throw unsupported(env, 'the number of processors');
-    const max = cpus - 1;
+    const max = env.input.target.cpus - 1;
     Object.assign(r0, { umaxLo: max, umaxHi: 0, u32max: max, smaxLo: max, smaxHi: 0, s32max: max });
     Object.assign(r0, { uminLo: 0, uminHi: 0, u32min: 0, sminLo: 0, sminHi: 0, s32min: 0 });
     boundsSync(r0);
@@ -191,6 +192,8 @@ export function checkHelperCall(env: Env, insn: Insn, insnIdx: number): void {
   if (name === 'tail_call') checkResourceLeak(env, false, true, 'tail_call');
   else if (name === 'for_each_map_elem') callForEach(env, insn, insnIdx, meta);
   else if (name === 'loop') callLoop(env, insn, insnIdx, meta);
+  else if (name === 'timer_set_callback') callAsync(env, insn, insnIdx, meta.subprogno, 1, false);
+  else if (name === 'snprintf') checkFormat(env);
   clearCallerSaved(env, env.func().regs);
   setReturn(env, insnIdx, meta);
   checkMap(env, meta);

@@ -7,6 +7,7 @@ import { copyReg, type Env, type MapInfo, RegState, reject, type StackSlot } fro
 import { isConst, tnumText } from '../domain/index.ts';
 import type { HelperProto } from '../tables/helpers.table.ts';
 import { constOff, smax, smin, umax } from './numbers.ts';
+import { markNotNull } from './pointers.ts';
 import * as R from './region.ts';
 import { checkStackBounds, frameOf } from './stack.ts';
 import { unsupported } from './unsupported.ts';
@@ -55,7 +56,7 @@ function checkStackRange(
   const frame = frameOf(env, reg);
   if (meta?.raw && fixed) {
     for (let at = from; at < end; at++) {
-      if (frame.stack[(-at - 1) >> 3]?.slotType[(-at - 1) & 7] === T.STACK_DYNPTR) {
+      if (frame.peekSlot((-at - 1) >> 3)?.slotType[(-at - 1) & 7] === T.STACK_DYNPTR) {
         reject(env, 'EACCES', `potential write to dynptr at off=${at} disallowed`);
       }
     }
@@ -64,7 +65,7 @@ function checkStackRange(
     return;
   }
   for (let at = from; at < end; at++) {
-    const slot = frame.stack[(-at - 1) >> 3]!;
+    const slot = frame.slot((-at - 1) >> 3);
     const byte = (-at - 1) & 7;
     const type = slot.slotType[byte]!;
     (env as VerifierEnv).live.markRead(env, frame.frameno, env.insnIdx, (-at - 1) >> 3);
@@ -151,8 +152,7 @@ export function checkMemoryArgument(env: Env, regno: number, size: number): void
   const saved = new RegState();
   copyReg(saved, reg);
   const mayBeNull = (reg.type & T.PTR_MAYBE_NULL) !== 0;
-  if (mayBeNull && reg.map?.inner) unsupported(env, 'an inner map as a memory argument');
-  reg.type &= ~T.PTR_MAYBE_NULL;
+  if (mayBeNull) markNotNull(reg);
   checkHelperMemory(env, regno, size, R.BPF_READ, true, null);
   checkHelperMemory(env, regno, size, R.BPF_WRITE, true, null);
   if (mayBeNull) copyReg(reg, saved);

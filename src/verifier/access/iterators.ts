@@ -124,13 +124,13 @@ export function checkIteratorArg(env: Env, meta: KfuncMeta, regno: number, insnI
 /** After {@link checkIteratorArg} of a destructor: the iterator is gone (`unmark_stack_slots_iter`). */
 export function destroyIterator(env: Env, meta: KfuncMeta, place: IteratorPlace): void {
   const state = env.cur.frame[place.frameno]!;
-  releaseReference(env, state.stack[place.spi]!.spilled.refObjId);
+  releaseReference(env, state.peekSlot(place.spi)!.spilled.refObjId);
   clearSlots(env, state, place.spi, iteratorType(env, meta, 0).slots);
 }
 
 /** The main slot of the iterator at `place` of a state. */
 export const iteratorIn = (state: VerifierState, place: IteratorPlace): RegState =>
-  state.frame[place.frameno]!.stack[place.spi]!.spilled;
+  state.frame[place.frameno]!.slot(place.spi).spilled;
 
 /**
  * The two outcomes of an iterator's next (`process_iter_next_call`): here it has ended and R0 is NULL; an element is
@@ -147,7 +147,7 @@ export function branchOnNext(env: Env, insnIdx: number, place: IteratorPlace): v
     const queued = pushStack(env, insnIdx + 1, insnIdx, false);
     iteratorIn(queued, place).iterDepth++;
     if (previous) widenImprecise(env, previous, queued);
-    queued.frame[queued.curframe]!.regs[0]!.type &= ~T.PTR_MAYBE_NULL;
+    queued.frame[queued.curframe]!.reg(0).type &= ~T.PTR_MAYBE_NULL;
   }
   iterator.iterState = T.BPF_ITER_STATE_DRAINED;
   const r0 = env.reg(0);

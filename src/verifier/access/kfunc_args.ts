@@ -131,7 +131,7 @@ function checkPointer(env: Env, meta: KfuncMeta, arg: number, insnIdx: number, s
     case 'iterator':
       seen.iterator = checkIteratorArg(env, meta, regno, insnIdx);
       if (!seen.iterator) break;
-      seen.refObjId = env.cur.frame[seen.iterator.frameno]!.stack[seen.iterator.spi]!.spilled.refObjId;
+      seen.refObjId = env.cur.frame[seen.iterator.frameno]!.peekSlot(seen.iterator.spi)!.spilled.refObjId;
       if (meta.flags & K.KF_ITER_DESTROY) destroyIterator(env, meta, seen.iterator);
       break;
     case 'map':

@@ -1,54 +1,34 @@
-import type { Btf } from '../../btf/index.ts';
 import { type Env, type MapInfo, reject } from '../core/types.ts';
-import { isStruct, skipModifiers } from './btf_walk.ts';
-import { unsupported } from './unsupported.ts';
+import { PROG_SOCKET_FILTER } from '../tables/contexts.table.ts';
+import * as F from '../tables/special_fields.table.ts';
+import { hasField } from './record.ts';
 
 const STRUCT_OPS_MAP = 26;
 
 /** Maps that sleepable programs may use (`check_map_prog_compatibility`): BPF_MAP_TYPE_*. */
 const SLEEPABLE_MAPS: readonly number[] = [1, 2, 5, 6, 9, 10, 12, 13, 22, 23, 24, 27, 28, 29, 31, 32, 33];
 
-/** Structs that the kernel gives a meaning in map values. */
-const SPECIAL: readonly string[] = [
-  'bpf_spin_lock',
-  'bpf_res_spin_lock',
-  'bpf_timer',
-  'bpf_wq',
-  'bpf_task_work',
-  'bpf_list_head',
-  'bpf_list_node',
-  'bpf_rb_root',
-  'bpf_rb_node',
-  'bpf_refcount',
-];
-const KPTR_TAGS: readonly string[] = ['kptr', 'kptr_untrusted', 'percpu_kptr', 'uptr'];
+/** BPF_PROG_TYPE_*: kprobe, tracepoint, perf_event, raw_tracepoint, raw_tracepoint_writable (`is_tracing_prog_type`). */
+const TRACING: readonly number[] = [2, 5, 7, 17, 24];
 
-/** Whether a value of type `id` has a field that is more than bytes. */
-function hasSpecialField(btf: Btf, id: number): boolean {
-  const { type } = skipModifiers(btf, id);
-  if (type.kind === 'array') return hasSpecialField(btf, type.element);
-  if (type.kind === 'ptr') {
-    const target = btf.type(type.type);
-    return target.kind === 'type_tag' && KPTR_TAGS.includes(target.name);
+function checkFields(env: Env, { record }: MapInfo): void {
+  const { progType } = env.input;
+  const tracing = TRACING.includes(progType);
+  const refuse = (types: string, what: string): never => reject(env, 'EINVAL', `${types} progs cannot use ${what} yet`);
+  if (tracing && hasField(record, F.BPF_GRAPH_ROOT)) refuse('tracing', 'bpf_{list_head,rb_root}');
+  if (hasField(record, F.BPF_SPIN_LOCK | F.BPF_RES_SPIN_LOCK)) {
+    if (progType === PROG_SOCKET_FILTER) refuse('socket filter', 'bpf_spin_lock');
+    if (tracing) refuse('tracing', 'bpf_spin_lock');
   }
-  if (type.kind === 'datasec') return type.entries.some((entry) => isSpecialVariable(btf, entry.type));
-  if (!isStruct(type)) return false;
-  return SPECIAL.includes(type.name) || type.members.some((member) => hasSpecialField(btf, member.type));
-}
-
-function isSpecialVariable(btf: Btf, id: number): boolean {
-  const type = btf.type(id);
-  return type.kind === 'var' && hasSpecialField(btf, type.type);
+  if (tracing && hasField(record, F.BPF_TIMER)) refuse('tracing', 'bpf_timer');
+  if (tracing && hasField(record, F.BPF_WORKQUEUE)) refuse('tracing', 'bpf_wq');
 }
 
 function checkMap(env: Env, map: MapInfo): void {
+  checkFields(env, map);
   if (map.type === STRUCT_OPS_MAP) reject(env, 'EINVAL', 'bpf_struct_ops map cannot be used in prog');
   if (env.input.sleepable && !SLEEPABLE_MAPS.includes(map.type)) {
     reject(env, 'EINVAL', 'Sleepable programs can only use array, hash, ringbuf and local storage maps');
-  }
-  if (map.inner) unsupported(env, 'maps of maps');
-  if (!map.record && map.btf && map.btfValueTypeId && hasSpecialField(map.btf, map.btfValueTypeId)) {
-    unsupported(env, `the special fields of map '${map.name}'`);
   }
 }
 

@@ -1,7 +1,10 @@
 import * as T from '../core/reg_types.table.ts';
 import { markRegKnownZero, markRegUnknown } from '../core/regs.ts';
-import { type Env, type RegState, reject, type VerifierState } from '../core/types.ts';
+import { type Env, type RegState, type RegView, reject, type VerifierState } from '../core/types.ts';
+import * as M from '../tables/map_helpers.table.ts';
+import * as F from '../tables/special_fields.table.ts';
 import { umax } from './numbers.ts';
+import { hasField, recordOf } from './record.ts';
 import { forEachReg, forgetReference } from './references.ts';
 
 const MAX_PACKET_OFF = 0xffff;
@@ -10,37 +13,65 @@ const isPacket = (type: number): boolean => type === T.PTR_TO_PACKET || type ===
 
 /** After a helper that may move the packet: no pointer into it is good any more (`clear_all_pkt_pointers`). */
 export function clearAllPktPointers(env: Env): void {
-  forEachReg(env.cur, (reg) => {
-    if (isPacket(reg.type) || reg.type === T.PTR_TO_PACKET_END) markRegUnknown(env, reg);
-  });
+  forEachReg(
+    env.cur,
+    (reg) => markRegUnknown(env, reg),
+    (reg) => isPacket(reg.type) || reg.type === T.PTR_TO_PACKET_END,
+  );
 }
 
 /** A comparison with the packet's end shows how much `dst`'s relatives may read (`find_good_pkt_pointers`). */
-export function findGoodPktPointers(state: VerifierState, dst: RegState, type: number, rangeRightOpen: boolean): void {
+export function findGoodPktPointers(state: VerifierState, dst: RegView, type: number, rangeRightOpen: boolean): void {
   if (dst.off < 0 || (dst.off === 0 && rangeRightOpen)) return;
   if (umax(dst) > MAX_PACKET_OFF || umax(dst) + dst.off > MAX_PACKET_OFF) return;
   const range = dst.off + (rangeRightOpen ? -1 : 0);
   const { id } = dst;
-  forEachReg(state, (reg) => {
-    if (reg.type === type && reg.id === id) reg.pktRange = Math.max(reg.pktRange, range);
-  });
+  forEachReg(
+    state,
+    (reg) => {
+      reg.pktRange = Math.max(reg.pktRange, range);
+    },
+    (reg) => reg.type === type && reg.id === id,
+  );
+}
+
+const LOCKS = F.BPF_SPIN_LOCK | F.BPF_RES_SPIN_LOCK;
+/** Fields of inner maps that a call must name together with their own map. */
+const ASYNC = F.BPF_TIMER | F.BPF_WORKQUEUE | F.BPF_TASK_WORK;
+const XSKMAP = 17;
+
+/** The type that a pointer has once it is known not to be null (`mark_ptr_not_null_reg`). */
+export function markNotNull(reg: RegState): void {
+  if ((reg.type & T.BASE_TYPE_MASK) !== T.PTR_TO_MAP_VALUE) {
+    reg.type &= ~T.PTR_MAYBE_NULL;
+    return;
+  }
+  const { inner, type } = reg.map!;
+  if (inner) {
+    reg.type = T.CONST_PTR_TO_MAP;
+    reg.map = inner;
+    if (hasField(inner.record, ASYNC)) reg.mapUid = reg.id;
+  } else if (type === XSKMAP) reg.type = T.PTR_TO_XDP_SOCK;
+  else reg.type = M.SOCK_MAPS.includes(type) ? T.PTR_TO_SOCKET : T.PTR_TO_MAP_VALUE;
 }
 
 /** After a null check of R`regno`: all that share its id are null, or certainly not (`mark_ptr_or_null_regs`). */
-export function markPtrOrNullRegs(_env: Env, state: VerifierState, regno: number, isNull: boolean): void {
-  const { id, refObjId } = state.frame[state.curframe]!.regs[regno]!;
+export function markPtrOrNullRegs(env: Env, state: VerifierState, regno: number, isNull: boolean): void {
+  const { id, refObjId } = state.frame[state.curframe]!.peek(regno);
   if (refObjId && refObjId === id && isNull) forgetReference(state, id);
-  forEachReg(state, (reg) => {
-    if ((reg.type & T.PTR_MAYBE_NULL) === 0 || reg.id !== id) return;
-    if (isNull) {
-      reg.type = T.SCALAR_VALUE;
-      markRegKnownZero(reg);
-      return;
-    }
-    reg.type &= ~T.PTR_MAYBE_NULL;
-    const holdsLock = (reg.map?.record?.fieldMask ?? 0) & 1;
-    if (!holdsLock) reg.id = 0;
-  });
+  forEachReg(
+    state,
+    (reg) => {
+      if (isNull) {
+        reg.type = T.SCALAR_VALUE;
+        markRegKnownZero(reg);
+        return;
+      }
+      markNotNull(reg);
+      if (!hasField(recordOf(env, reg), LOCKS)) reg.id = 0;
+    },
+    (reg) => (reg.type & T.PTR_MAYBE_NULL) !== 0 && reg.id === id,
+  );
 }
 
 /** The pointer type that this load or store always meets (`save_aux_ptr_type`). */

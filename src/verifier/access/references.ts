@@ -1,13 +1,20 @@
 import * as T from '../core/reg_types.table.ts';
 import { markRegUnknown } from '../core/regs.ts';
-import { type Env, type Reference, type RegState, reject, type VerifierState } from '../core/types.ts';
+import { type Env, type Reference, type RegState, type RegView, reject, type VerifierState } from '../core/types.ts';
 import { PROG_STRUCT_OPS } from '../tables/contexts.table.ts';
 
-/** Every register of every frame, and every register spilled to the stack. */
-export function forEachReg(state: VerifierState, visit: (reg: RegState) => void): void {
+/** Every register of every frame and every register spilled to the stack that `where` holds for, to be changed. */
+export function forEachReg(
+  state: VerifierState,
+  visit: (reg: RegState) => void,
+  where: (reg: RegView) => boolean = () => true,
+): void {
   for (const frame of state.frame) {
-    for (const reg of frame.regs) visit(reg);
-    for (const slot of frame.stack) if (slot.slotType[7] === T.STACK_SPILL) visit(slot.spilled);
+    for (let i = 0; i < T.MAX_BPF_REG; i++) if (where(frame.peek(i))) visit(frame.reg(i));
+    for (let i = 0; i < frame.depth; i++) {
+      const { slotType, spilled } = frame.peekSlot(i)!;
+      if (slotType[7] === T.STACK_SPILL && where(spilled)) visit(frame.slot(i).spilled);
+    }
   }
 }
 
@@ -33,9 +40,11 @@ export function forgetReference(state: VerifierState, id: number): boolean {
 /** Forgets a reference and every register that holds it (`release_reference`); false if there is none. */
 export function releaseReference(env: Env, id: number): boolean {
   if (!forgetReference(env.cur, id)) return false;
-  forEachReg(env.cur, (reg) => {
-    if (reg.refObjId === id) markRegUnknown(env, reg);
-  });
+  forEachReg(
+    env.cur,
+    (reg) => markRegUnknown(env, reg),
+    (reg) => reg.refObjId === id,
+  );
   return true;
 }
 

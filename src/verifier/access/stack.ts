@@ -5,7 +5,16 @@ import { printLinfo } from '../core/log.ts';
 import { insnStackAccessFlags, markChainPrecision, pushInsnHistory } from '../core/precise.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegKnown, markRegUnknown, registerIsNull } from '../core/regs.ts';
-import { copyReg, type Env, type FuncState, RegState, reject, StackSlot } from '../core/types.ts';
+import {
+  copyReg,
+  type Env,
+  type FuncState,
+  RegState,
+  type RegView,
+  reject,
+  type SlotView,
+  type StackSlot,
+} from '../core/types.ts';
 import { isConst, setConst, tnumText } from '../domain/index.ts';
 import { destroyDynptrAt } from './_slots.ts';
 import { constOff, smax, smin, umax } from './numbers.ts';
@@ -18,10 +27,10 @@ const spiOf = (off: number): number => (-off - 1) >> 3;
 /** Index in `slotType` of the byte at `off`. */
 const byteOf = (off: number): number => (-off - 1) & 7;
 
-const isSpilled = (slot: StackSlot): boolean => slot.slotType[7] === T.STACK_SPILL;
-const isZeroConst = (reg: RegState): boolean => isConst(reg) && (reg.varLo | reg.varHi) === 0;
+const isSpilled = (slot: SlotView): boolean => slot.slotType[7] === T.STACK_SPILL;
+const isZeroConst = (reg: RegView): boolean => isConst(reg) && (reg.varLo | reg.varHi) === 0;
 const isZeroStore = (insn: Insn): boolean => (insn.code & 7) === BPF_ST && insn.imm === 0;
-const widthOf = (reg: RegState): number => bitLength(umax(reg));
+const widthOf = (reg: RegView): number => bitLength(umax(reg));
 const bitLength = (n: number): number => (n < 1 ? 0 : Math.min(64, Math.floor(Math.log2(n)) + 1));
 
 /** The frame that R`regno` points into. */
@@ -32,7 +41,7 @@ export function frameOf(env: Env, reg: RegState): FuncState {
 /** Makes the frame's stack at least `size` bytes deep (`grow_stack_state`). */
 function grow(env: Env, state: FuncState, size: number): void {
   const slots = (size + REG_SIZE - 1) >> 3;
-  while (state.stack.length < slots) state.stack.push(new StackSlot());
+  state.grow(slots);
   const info = env.subprogs[state.subprogno]!;
   if (info.stackDepth < slots * REG_SIZE) info.stackDepth = slots * REG_SIZE;
 }
@@ -92,7 +101,7 @@ function isSpillable(type: number): boolean {
 function writeFixed(env: Env, state: FuncState, off: number, size: number, valueRegno: number, insnIdx: number): void {
   const insn = env.insns[insnIdx]!;
   const spi = spiOf(off);
-  const slot = state.stack[spi]!;
+  const slot = state.slot(spi);
   const reg = valueRegno >= 0 ? env.reg(valueRegno) : null;
   const aligned = off % REG_SIZE === 0;
   destroyDynptrAt(env, state, spi);
@@ -132,7 +141,7 @@ function writeVariable(env: Env, ptr: RegState, off: number, size: number, value
   let zeroUsed = false;
   for (let at = smin(ptr) + off; at < end; at++) {
     const spi = spiOf(at);
-    const slot = state.stack[spi]!;
+    const slot = state.slot(spi);
     destroyDynptrAt(env, state, spi);
     markStackSlotScratched(env, spi);
     const byte = byteOf(at);
@@ -163,20 +172,20 @@ function readBytes(env: Env, state: FuncState, from: number, to: number, dst: Re
   let zeros = true;
   for (let at = from; zeros && at < to; at++) {
     markStackSlotScratched(env, spiOf(at));
-    zeros = state.stack[spiOf(at)]!.slotType[byteOf(at)] === T.STACK_ZERO;
+    zeros = state.peekSlot(spiOf(at))!.slotType[byteOf(at)] === T.STACK_ZERO;
   }
   if (zeros) setZero(dst);
   else markRegUnknown(env, dst);
 }
 
-function spillSize(slot: StackSlot): number {
+function spillSize(slot: SlotView): number {
   let size = 1;
   while (size < REG_SIZE && slot.slotType[REG_SIZE - 1 - size] === T.STACK_SPILL) size++;
   return size;
 }
 
 /** A part of a spilled scalar; tells whether the register's state was restored. */
-function readPart(env: Env, slot: StackSlot, off: number, size: number, dst: RegState): boolean {
+function readPart(env: Env, slot: SlotView, off: number, size: number, dst: RegState): boolean {
   const spilled = slot.spilled;
   if (size <= spillSize(slot) && off % REG_SIZE === 0) {
     const { subregDef } = dst;
@@ -203,7 +212,7 @@ function readPart(env: Env, slot: StackSlot, off: number, size: number, dst: Reg
 
 function readFixed(env: Env, state: FuncState, off: number, size: number, dstRegno: number): void {
   const spi = spiOf(off);
-  const slot = state.stack[spi]!;
+  const slot = state.peekSlot(spi)!;
   const dst = dstRegno >= 0 ? env.reg(dstRegno) : null;
   markStackSlotScratched(env, spi);
   (env as VerifierEnv).live.markRead(env, state.frameno, env.insnIdx, spi);
@@ -251,7 +260,7 @@ export function accessStack(
   }
   const end = smax(reg) + off + size;
   for (let at = smin(reg) + off; at < end; at++) {
-    if (state.stack[spiOf(at)]!.slotType[byteOf(at)]! <= T.STACK_ZERO) continue;
+    if (state.peekSlot(spiOf(at))!.slotType[byteOf(at)]! <= T.STACK_ZERO) continue;
     const where = `${tnumText(reg)}+${at - smin(reg) - off} size ${size}`;
     reject(env, 'EACCES', `invalid read from stack R${regno} var_off ${where}`);
   }

@@ -21,14 +21,10 @@ const isInteger = (kind: string): boolean => kind === 'int' || kind === 'enum' |
 
 /** `arg:` tags of argument `i` of the function. */
 function tagsOf(btf: Btf, func: number, i: number): string[] {
-  const tags: string[] = [];
-  for (let id = 1; id < btf.typeCount; id++) {
-    const tag = btf.type(id);
-    if (tag.kind === 'decl_tag' && tag.type === func && tag.component === i && tag.name.startsWith('arg:')) {
-      tags.push(tag.name.slice(4));
-    }
-  }
-  return tags;
+  const tags = btf.tagsOf(func).map((id) => btf.type(id));
+  return tags.flatMap((tag) =>
+    tag.kind === 'decl_tag' && tag.component === i && tag.name.startsWith('arg:') ? [tag.name.slice(4)] : [],
+  );
 }
 
 /** A pointer that a function takes; null: a static function's, of which nothing is known. */

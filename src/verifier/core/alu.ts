@@ -96,7 +96,7 @@ function forkSigns(env: Env, insn: Insn, dst: RegState): void {
   const wide = dst.sminLo === -1 && dst.sminHi === -1 && (dst.smaxLo | dst.smaxHi) === 0;
   if (!wide && (dst.s32min !== -1 || dst.s32max !== 0)) return;
   const state = pushStack(env, env.insnIdx, env.insnIdx, false);
-  const other = state.frame[state.curframe]!.regs[insn.dst]!;
+  const other = state.frame[state.curframe]!.reg(insn.dst);
   setKnown(other, 0, wide);
   setKnown(dst, -1, wide);
 }

@@ -1,13 +1,13 @@
 import type { Insn } from '../../bpf/index.ts';
 import { enforceReturnRange } from '../access/return_code.ts';
-import { pushStack } from './branch.ts';
+import { MAX_JMP_SEQ, pushStack } from './branch.ts';
 import { findSubprog } from './cfg.ts';
 import { scratchAll, type VerifierEnv } from './env.ts';
 import type { SetCalleeState } from './hooks.ts';
 import { printVerifierState } from './log.ts';
 import * as T from './reg_types.table.ts';
 import { clearCallerSaved, markRegNotInit, markRegUnknown } from './regs.ts';
-import { copyReg, type Env, FuncState, reject, type VerifierState } from './types.ts';
+import { copyReg, type Env, FuncState, reject, VerifierState } from './types.ts';
 import { findPrevEntry, widenImprecise } from './widen.ts';
 
 /** A frame for `subprog` in `state` (`setup_func_entry`); `setCallee` fills R1–R5. */
@@ -38,7 +38,7 @@ export function initFrameRegs(env: VerifierEnv, func: FuncState): void {
     markRegNotInit(env, reg);
     reg.subregDef = T.DEF_NOT_SUBREG;
   }
-  const fp = func.regs[10]!;
+  const fp = func.reg(10);
   markRegUnknown(env, fp);
   fp.varLo = fp.varHi = fp.maskLo = fp.maskHi = 0;
   fp.sminLo = fp.sminHi = fp.smaxLo = fp.smaxHi = fp.uminLo = fp.uminHi = fp.umaxLo = fp.umaxHi = 0;
@@ -48,7 +48,7 @@ export function initFrameRegs(env: VerifierEnv, func: FuncState): void {
 }
 
 const copyArguments: SetCalleeState = (_env, caller, callee) => {
-  for (let i = 1; i <= 5; i++) copyReg(callee.regs[i]!, caller.regs[i]!);
+  for (let i = 1; i <= 5; i++) copyReg(callee.reg(i), caller.peek(i));
 };
 
 const name = (env: Env, subprog: number) => env.subprogs[subprog]!.name;
@@ -82,8 +82,8 @@ export function checkFuncCall(env: VerifierEnv, insn: Insn): void {
     if (info.changesPktData) env.ops.clearAllPktPointers(env);
     info.called = true;
     clearCallerSaved(env, caller.regs);
-    markRegUnknown(env, caller.regs[0]!);
-    caller.regs[0]!.subregDef = T.DEF_NOT_SUBREG;
+    markRegUnknown(env, caller.reg(0));
+    caller.reg(0).subregDef = T.DEF_NOT_SUBREG;
     env.scratchedRegs |= 1;
     return;
   }
@@ -130,26 +130,25 @@ export function pushCallbackCall(
   env.func().callbackDepth = 0;
 }
 
+/** The function starts with a stack of its own and nothing of the caller's state (`push_async_cb`). */
 function pushAsync(
   env: VerifierEnv,
   insnIdx: number,
-  prev: number,
+  prevInsnIdx: number,
   subprog: number,
   sleepable: boolean,
 ): VerifierState {
-  const state = pushStack(env, insnIdx, prev, false);
   const func = new FuncState();
   func.subprogno = subprog;
   func.callsite = -1;
   initFrameRegs(env, func);
+  const state = new VerifierState();
   state.frame = [func];
-  state.curframe = 0;
-  state.refs = [];
   state.inSleepable = sleepable;
-  if (state.parent) state.parent.branches--;
   state.branches = 1;
-  state.parent = null;
-  state.jmpHistory = [];
+  env.branches.push({ state, insnIdx, prevInsnIdx, logLength: env.logLength });
+  if (env.branches.length > MAX_JMP_SEQ)
+    reject(env, 'E2BIG', `The sequence of ${env.branches.length} jumps is too complex for async cb.`);
   return state;
 }
 
@@ -158,7 +157,7 @@ export function prepareFuncExit(env: VerifierEnv): void {
   env.live.update(env);
   const state = env.cur;
   const callee = env.func();
-  const r0 = callee.regs[0]!;
+  const r0 = callee.reg(0);
   if (r0.type === T.PTR_TO_STACK) reject(env, 'EINVAL', 'cannot return stack pointer to the caller');
   const caller = state.frame[state.curframe - 1]!;
   let inCallback = false;
@@ -167,7 +166,7 @@ export function prepareFuncExit(env: VerifierEnv): void {
     enforceReturnRange(env, 'At callback return', 0, 'R0', r0, callee.callbackRetRange);
     inCallback = env.aux[callee.callsite]!.callsCallback;
   } else {
-    copyReg(caller.regs[0]!, r0);
+    copyReg(caller.reg(0), r0);
   }
   env.insnIdx = inCallback ? callee.callsite : callee.callsite + 1;
   if (env.input.logLevel) {

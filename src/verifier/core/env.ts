@@ -124,7 +124,7 @@ export class VerifierEnv implements Env {
   }
 
   reg(regno: number): RegState {
-    return this.func().regs[regno]!;
+    return this.func().reg(regno);
   }
 }
 

@@ -1,6 +1,6 @@
-import { rangeWithin, tnumIn } from '../domain/index.ts';
+import { rangeWithin, sameRange, tnumIn } from '../domain/index.ts';
 import * as T from './reg_types.table.ts';
-import type { Env, FuncState, RegState, VerifierState } from './types.ts';
+import type { Env, FuncState, RegView, VerifierState } from './types.ts';
 
 /** How closely states must agree (`enum exact_level`). */
 export const NOT_EXACT = 0;
@@ -24,34 +24,16 @@ export class IdMap {
     return true;
   }
 
-  /** A scalar that the old state linked with no other may be linked now (`check_scalar_ids`). */
+  /** A scalar that is linked with no other is the only one of its link (`check_scalar_ids`). */
   sameScalar(old: number, cur: number): boolean {
-    return old === 0 || this.same(old, cur || this.next++);
+    return this.same(old, cur || this.next++);
   }
 }
 
-const RANGE_FIELDS = [
-  'varLo',
-  'varHi',
-  'maskLo',
-  'maskHi',
-  'sminLo',
-  'sminHi',
-  'smaxLo',
-  'smaxHi',
-  'uminLo',
-  'uminHi',
-  'umaxLo',
-  'umaxHi',
-  's32min',
-  's32max',
-  'u32min',
-  'u32max',
-] as const;
-
-function sameFields(old: RegState, cur: RegState): boolean {
-  for (const field of RANGE_FIELDS) if (old[field] !== cur[field]) return false;
+function sameFields(old: RegView, cur: RegView): boolean {
+  if (old === cur) return true;
   return (
+    sameRange(old, cur) &&
     old.type === cur.type &&
     old.off === cur.off &&
     old.pktRange === cur.pktRange &&
@@ -67,12 +49,20 @@ function sameFields(old: RegState, cur: RegState): boolean {
 }
 
 /** Equal but for ids, which must pair (`regs_exact`). */
-export function regsExact(old: RegState, cur: RegState, ids: IdMap): boolean {
+export function regsExact(old: RegView, cur: RegView, ids: IdMap): boolean {
   return sameFields(old, cur) && ids.same(old.id, cur.id) && ids.same(old.refObjId, cur.refObjId);
 }
 
+/** A scalar that the old state linked with no other may be linked now, at any distance. */
+function sameLinks(old: RegView, cur: RegView, ids: IdMap): boolean {
+  if (old.id === 0) return true;
+  if ((old.id & T.BPF_ADD_CONST) !== (cur.id & T.BPF_ADD_CONST)) return false;
+  if (old.id & T.BPF_ADD_CONST && old.off !== cur.off) return false;
+  return ids.sameScalar(old.id, cur.id);
+}
+
 /** Whether what held for `old` holds for `cur` (`regsafe`). */
-function regSafe(old: RegState, cur: RegState, ids: IdMap, exact: number): boolean {
+function regSafe(old: RegView, cur: RegView, ids: IdMap, exact: number): boolean {
   if (exact === EXACT) return regsExact(old, cur, ids);
   if (old.type === T.NOT_INIT) return true;
   if (old.type !== cur.type) return false;
@@ -80,9 +70,7 @@ function regSafe(old: RegState, cur: RegState, ids: IdMap, exact: number): boole
   switch (old.type & T.BASE_TYPE_MASK) {
     case T.SCALAR_VALUE:
       if (!old.precise && exact === NOT_EXACT) return true;
-      if ((old.id & T.BPF_ADD_CONST) !== (cur.id & T.BPF_ADD_CONST)) return false;
-      if (old.id & T.BPF_ADD_CONST && old.off !== cur.off) return false;
-      return within() && ids.sameScalar(old.id, cur.id);
+      return within() && sameLinks(old, cur, ids);
     case T.PTR_TO_MAP_KEY:
     case T.PTR_TO_MAP_VALUE:
     case T.PTR_TO_MEM:
@@ -91,6 +79,7 @@ function regSafe(old: RegState, cur: RegState, ids: IdMap, exact: number): boole
       return (
         old.off === cur.off &&
         old.map === cur.map &&
+        old.mapUid === cur.mapUid &&
         old.memSize === cur.memSize &&
         old.dynptrId === cur.dynptrId &&
         within() &&
@@ -114,9 +103,9 @@ function regSafe(old: RegState, cur: RegState, ids: IdMap, exact: number): boole
 
 /** `stacksafe`: every byte that the old state knew is known as well or better. */
 function stackSafe(old: FuncState, cur: FuncState, ids: IdMap, exact: number): boolean {
-  for (let i = 0; i < old.stack.length; i++) {
-    const a = old.stack[i]!;
-    const b = cur.stack[i];
+  for (let i = 0; i < old.depth; i++) {
+    const a = old.peekSlot(i)!;
+    const b = cur.peekSlot(i);
     for (let j = 0; j < 8; j++) {
       const kind = a.slotType[j]!;
       const now = b ? b.slotType[j]! : T.STACK_INVALID;
@@ -172,9 +161,9 @@ export function sameCallsites(a: VerifierState, b: VerifierState): boolean {
 /** Registers are alike as far as a loop without end would have it (`states_maybe_looping`). */
 export function statesMaybeLooping(old: VerifierState, cur: VerifierState): boolean {
   if (old.curframe !== cur.curframe) return false;
-  const a = old.frame[old.curframe]!.regs;
-  const b = cur.frame[cur.curframe]!.regs;
-  for (let i = 0; i < T.MAX_BPF_REG; i++) if (!sameFields(a[i]!, b[i]!)) return false;
+  const a = old.frame[old.curframe]!;
+  const b = cur.frame[cur.curframe]!;
+  for (let i = 0; i < T.MAX_BPF_REG; i++) if (!sameFields(a.peek(i), b.peek(i))) return false;
   return true;
 }
 
@@ -192,7 +181,7 @@ export function statesEqual(env: Env, old: VerifierState, cur: VerifierState, ex
     const live = env.aux[at]!.liveRegsBefore;
     for (let i = 0; i < T.MAX_BPF_REG; i++) {
       const wanted = exact !== NOT_EXACT || i === 10 || live & (1 << i);
-      if (wanted && !regSafe(a.regs[i]!, b.regs[i]!, ids, exact)) return false;
+      if (wanted && !regSafe(a.peek(i), b.peek(i), ids, exact)) return false;
     }
     if (!stackSafe(a, b, ids, exact)) return false;
   }

@@ -1,6 +1,6 @@
 import type { Insn } from '../../bpf/index.ts';
 import type { Btf } from '../../btf/index.ts';
-import type { Env, FuncState, RegState, VerifierState } from './types.ts';
+import type { Env, FuncState, RegState, RegView, VerifierState } from './types.ts';
 
 /**
  * What src/verifier/access provides to the main loop. Every function writes its words with `env.verbose` and throws
@@ -42,7 +42,7 @@ export interface VerifierOps {
   /** `mark_ptr_or_null_regs`: after a null check of R`regno` in `state`. */
   markPtrOrNullRegs(env: Env, state: VerifierState, regno: number, isNull: boolean): void;
   /** `find_good_pkt_pointers`. */
-  findGoodPktPointers(state: VerifierState, dst: RegState, type: number, rangeRightOpen: boolean): void;
+  findGoodPktPointers(state: VerifierState, dst: RegView, type: number, rangeRightOpen: boolean): void;
   /** `check_resource_leak` at an exit or tail call: `exceptionExit`, `checkLock`, prefix of the message. */
   checkResourceLeak(env: Env, exceptionExit: boolean, checkLock: boolean, prefix: string): void;
   /** `clear_all_pkt_pointers`. */

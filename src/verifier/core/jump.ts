@@ -7,7 +7,7 @@ import { printInsnState } from './log.ts';
 import { collectLinkedRegs, markChainPrecision, pushInsnHistory, syncLinkedRegs } from './precise.ts';
 import * as T from './reg_types.table.ts';
 import { checkRegArg } from './regs.ts';
-import { RegState as Register, type RegState, reject, type VerifierState } from './types.ts';
+import { RegState, type RegView, reject, type VerifierState } from './types.ts';
 import { findPrevEntry, widenImprecise } from './widen.ts';
 
 const JEQ = 0x10;
@@ -17,10 +17,10 @@ const JNE = 0x50;
 const JLT = 0xa0;
 const JLE = 0xb0;
 
-const isPacket = (reg: RegState) => reg.type === T.PTR_TO_PACKET || reg.type === T.PTR_TO_PACKET_META;
+const isPacket = (reg: RegView) => reg.type === T.PTR_TO_PACKET || reg.type === T.PTR_TO_PACKET_META;
 
 /** A pointer that cannot be NULL (`reg_not_null`). */
-function regNotNull(reg: RegState): boolean {
+function regNotNull(reg: RegView): boolean {
   if (reg.type & (T.PTR_MAYBE_NULL | T.PTR_UNTRUSTED)) return false;
   switch (reg.type & T.BASE_TYPE_MASK) {
     case T.PTR_TO_SOCKET:
@@ -38,10 +38,17 @@ function regNotNull(reg: RegState): boolean {
   }
 }
 
-const isPointer = (reg: RegState) => reg.type !== T.SCALAR_VALUE && reg.type !== T.NOT_INIT;
+const isPointer = (reg: RegView) => reg.type !== T.SCALAR_VALUE && reg.type !== T.NOT_INIT;
+
+function immediate(imm: number): RegState {
+  const reg = new RegState();
+  reg.type = T.SCALAR_VALUE;
+  setConst(reg, imm, imm >> 31);
+  return reg;
+}
 
 /** 1, 0 or -1 (unknown), pointers included (`is_branch_taken`). */
-function branchTaken(a: RegState, b: RegState, op: number, jmp32: boolean): number {
+function branchTaken(a: RegView, b: RegView, op: number, jmp32: boolean): number {
   if (isPointer(b) && isPointer(a) && !jmp32) return packetBranchTaken(a, b, op);
   if (isPointer(a) || isPointer(b)) {
     if (jmp32) return -1;
@@ -54,7 +61,7 @@ function branchTaken(a: RegState, b: RegState, op: number, jmp32: boolean): numb
   return isBranchTaken(op, a, b, jmp32);
 }
 
-function packetBranchTaken(a: RegState, b: RegState, op: number): number {
+function packetBranchTaken(a: RegView, b: RegView, op: number): number {
   let pkt = a;
   let flipped = op;
   if (b.type === T.PTR_TO_PACKET_END && isPacket(a)) pkt = a;
@@ -75,14 +82,14 @@ function packetBranchTaken(a: RegState, b: RegState, op: number): number {
 function matchPacket(
   env: VerifierEnv,
   insn: Insn,
-  dst: RegState,
-  src: RegState,
+  dst: RegView,
+  src: RegView,
   here: VerifierState,
   there: VerifierState,
 ): boolean {
   if ((insn.code & 8) === 0 || (insn.code & 7) === 6) return false;
   const op = insn.code & 0xf0;
-  const ends = (end: RegState, pkt: RegState) =>
+  const ends = (end: RegView, pkt: RegView) =>
     (end.type === T.PTR_TO_PACKET_END && isPacket(pkt)) ||
     (pkt.type === T.PTR_TO_PACKET_META &&
       end.type === T.PTR_TO_PACKET &&
@@ -101,7 +108,7 @@ function matchPacket(
   else return false;
   env.ops.findGoodPktPointers(stateWithRange, pkt, pkt.type, open);
   const other = stateWithRange === here ? there : here;
-  const reg = other.frame[other.curframe]!.regs[regno]!;
+  const reg = other.frame[other.curframe]!.reg(regno);
   if (reg.type === T.PTR_TO_PACKET) reg.pktRange = normal === JGT || normal === JLE ? -2 : -1;
   return true;
 }
@@ -122,42 +129,33 @@ export function checkCondJump(env: VerifierEnv, insn: Insn): void {
     return;
   }
   if (op > 0xd0 || op === 0) reject(env, 'EINVAL', `invalid BPF_JMP/JMP32 opcode ${op.toString(16)}`);
-  const regs = env.func().regs;
-  const dst = regs[insn.dst]!;
-  let src: RegState;
-  if (insn.code & 8) {
+  const func = env.func();
+  const bySrc = (insn.code & 8) !== 0;
+  if (bySrc) {
     if (insn.imm !== 0) reject(env, 'EINVAL', 'BPF_JMP/JMP32 uses reserved fields');
     checkRegArg(env, insn.src, 'src');
-    src = regs[insn.src]!;
-  } else {
-    if (insn.src !== 0) reject(env, 'EINVAL', 'BPF_JMP/JMP32 uses reserved fields');
-    src = new Register();
-    src.type = T.SCALAR_VALUE;
-    setConst(src, insn.imm, insn.imm >> 31);
-  }
+  } else if (insn.src !== 0) reject(env, 'EINVAL', 'BPF_JMP/JMP32 uses reserved fields');
   checkRegArg(env, insn.dst, 'src');
-  const taken = branchTaken(dst, src, op, jmp32);
+  const left = func.peek(insn.dst);
+  const right = bySrc ? func.peek(insn.src) : immediate(insn.imm);
+  const taken = branchTaken(left, right, op, jmp32);
   if (taken >= 0) {
-    if (!isPointer(dst)) markChainPrecision(env, insn.dst);
-    if (insn.code & 8 && !isPointer(src)) markChainPrecision(env, insn.src);
+    if (!isPointer(left)) markChainPrecision(env, insn.dst);
+    if (bySrc && !isPointer(right)) markChainPrecision(env, insn.src);
     if (env.input.logLevel) printInsnState(env, here, here.curframe);
     env.insnIdx = taken === 1 ? at + insn.off + 1 : at + 1;
     return;
   }
   const linked = collectLinkedRegs(env, here, insn);
   if (linked.length > 1) pushInsnHistory(env, 0, linked);
-  const there = pushStack(env, at + insn.off + 1, at, false);
-  const otherRegs = there.frame[there.curframe]!.regs;
-  const otherDst = otherRegs[insn.dst]!;
-  let otherSrc: RegState;
-  if (insn.code & 8) otherSrc = otherRegs[insn.src]!;
-  else {
-    otherSrc = new Register();
-    otherSrc.type = T.SCALAR_VALUE;
-    setConst(otherSrc, insn.imm, insn.imm >> 31);
-  }
+  const there = pushStack(env, at + insn.off + 1, at, false, false);
+  const other = there.frame[there.curframe]!;
+  const dst = func.reg(insn.dst);
+  const src = bySrc ? func.reg(insn.src) : immediate(insn.imm);
+  const otherDst = other.reg(insn.dst);
+  const otherSrc = bySrc ? other.reg(insn.src) : immediate(insn.imm);
   if (dst.type === T.SCALAR_VALUE && src.type === T.SCALAR_VALUE) refineBranch(otherDst, otherSrc, dst, src, op, jmp32);
-  if (insn.code & 8 && src.type === T.SCALAR_VALUE && src.id && linked.length > 1) {
+  if (bySrc && src.type === T.SCALAR_VALUE && src.id && linked.length > 1) {
     syncLinkedRegs(env, here, src, linked);
     syncLinkedRegs(env, there, otherSrc, linked);
   }
@@ -166,7 +164,7 @@ export function checkCondJump(env: VerifierEnv, insn: Insn): void {
     syncLinkedRegs(env, there, otherDst, linked);
   }
   const equal = op === JEQ || op === JNE;
-  if (!jmp32 && insn.code & 8 && equal && isPointer(src) && isPointer(dst)) {
+  if (!jmp32 && bySrc && equal && isPointer(src) && isPointer(dst)) {
     const srcNull = (src.type & T.PTR_MAYBE_NULL) !== 0;
     const dstNull = (dst.type & T.PTR_MAYBE_NULL) !== 0;
     const btf = (reg: RegState) => (reg.type & T.BASE_TYPE_MASK) === T.PTR_TO_BTF_ID;
@@ -175,7 +173,7 @@ export function checkCondJump(env: VerifierEnv, insn: Insn): void {
       env.ops.markPtrOrNullRegs(env, eq, srcNull ? insn.src : insn.dst, false);
     }
   }
-  if (!jmp32 && (insn.code & 8) === 0 && insn.imm === 0 && equal && dst.type & T.PTR_MAYBE_NULL) {
+  if (!jmp32 && !bySrc && insn.imm === 0 && equal && dst.type & T.PTR_MAYBE_NULL) {
     env.ops.markPtrOrNullRegs(env, here, insn.dst, op === JNE);
     env.ops.markPtrOrNullRegs(env, there, insn.dst, op === JEQ);
   } else matchPacket(env, insn, dst, src, here, there);

@@ -1,10 +1,12 @@
 import type { Insn } from '../../bpf/index.ts';
+import { BPF_RES_SPIN_LOCK, BPF_SPIN_LOCK } from '../tables/special_fields.table.ts';
 import { findSubprog } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
 import * as T from './reg_types.table.ts';
 import { checkRegArg, markRegKnown, markRegKnownZero } from './regs.ts';
 import { reject } from './types.ts';
 
+const LOCKS = BPF_SPIN_LOCK | BPF_RES_SPIN_LOCK;
 const ATOMIC_SIZES = new Set([0xc3, 0xcb, 0xd3, 0xdb]);
 
 /** Whether opcode `code` exists (`bpf_opcode_in_insntable`). */
@@ -104,6 +106,6 @@ export function checkLdImm(env: VerifierEnv, insn: Insn): void {
     }
     dst.type = T.PTR_TO_MAP_VALUE;
     dst.off = aux.mapOff;
-    if (map.record && map.record.fieldMask & 1) dst.id = ++env.idGen;
+    if (map.record && map.record.fieldMask & LOCKS) dst.id = ++env.idGen;
   } else dst.type = T.CONST_PTR_TO_MAP;
 }

@@ -2,7 +2,7 @@ import { printRange } from '../domain/index.ts';
 import type { VerifierEnv } from './env.ts';
 import { insnText } from './liveregs.ts';
 import * as T from './reg_types.table.ts';
-import type { Env, FuncState, RegState, VerifierState } from './types.ts';
+import type { Env, FuncState, RegView, SlotView, VerifierState } from './types.ts';
 
 const NAMES: Record<number, string> = {
   [T.NOT_INIT]: '?',
@@ -59,10 +59,10 @@ export function snum(lo: number, hi: number): string {
 const unum = (value: number): string =>
   value < 0 ? `0xffffffff${(value >>> 0).toString(16)}` : value <= 65535 ? String(value) : snum(value | 0, 0);
 
-const isConst = (reg: RegState): boolean => (reg.maskLo | reg.maskHi) === 0;
+const isConst = (reg: RegView): boolean => (reg.maskLo | reg.maskHi) === 0;
 
 /** `print_reg_state`. */
-export function regText(env: Env, frameno: number, reg: RegState): string {
+export function regText(env: Env, frameno: number, reg: RegView): string {
   const type = reg.type;
   const base = type & T.BASE_TYPE_MASK;
   if (type === T.SCALAR_VALUE) {
@@ -103,20 +103,26 @@ export function regText(env: Env, frameno: number, reg: RegState): string {
   return `${text}(${parts.join(',')})`;
 }
 
+function kindsText({ slotType }: SlotView): string {
+  let text = '';
+  for (let i = 0; i < 8; i++) text += SLOT_CHARS[slotType[i]!];
+  return text;
+}
+
 function stackText(env: VerifierEnv, func: FuncState, all: boolean): string {
   let text = '';
-  for (let i = 0; i < func.stack.length; i++) {
+  for (let i = 0; i < func.depth; i++) {
     if (!all && !env.scratchedSlots[i]) continue;
-    let slot = func.stack[i]!;
-    if (slot.slotType.every((kind) => kind === T.STACK_INVALID)) continue;
-    const kinds = Array.from(slot.slotType, (kind) => SLOT_CHARS[kind]).join('');
+    let slot = func.peekSlot(i)!;
+    const kinds = kindsText(slot);
+    if (kinds === '????????') continue;
     switch (slot.slotType[7]) {
       case T.STACK_SPILL:
         text += ` fp${(-i - 1) * 8}=${kinds.slice(0, slot.slotType.indexOf(T.STACK_SPILL))}${regText(env, func.frameno, slot.spilled)}`;
         break;
       case T.STACK_DYNPTR: {
         i++;
-        slot = func.stack[i]!;
+        slot = func.peekSlot(i)!;
         const parts = [];
         if (slot.spilled.id) parts.push(`id=${slot.spilled.id}`);
         if (slot.spilled.refObjId) parts.push(`ref_id=${slot.spilled.refObjId}`);
@@ -144,7 +150,7 @@ export function printVerifierState(e: Env, state: VerifierState, frameno: number
   const func = state.frame[frameno]!;
   let text = func.frameno ? ` frame${func.frameno}:` : '';
   for (let i = 0; i < T.MAX_BPF_REG; i++) {
-    const reg = func.regs[i]!;
+    const reg = func.peek(i);
     if (reg.type === T.NOT_INIT || (!all && !(env.scratchedRegs & (1 << i)))) continue;
     text += ` R${i}=${regText(env, func.frameno, reg)}`;
   }

@@ -10,8 +10,9 @@ import {
   type FuncState,
   type LinkedReg,
   RegState,
+  type RegView,
   reject,
-  type StackSlot,
+  type SlotView,
   type VerifierState,
 } from './types.ts';
 
@@ -43,35 +44,41 @@ export function pushInsnHistory(env: Env, flags: number, linkedRegs: readonly Li
 
 /** Registers that are still read and spills of the same id as an operand of `insn` (`collect_linked_regs`), at most six. */
 export function collectLinkedRegs(env: Env, state: VerifierState, insn: Insn): LinkedReg[] {
-  const { regs } = state.frame[state.curframe]!;
+  const func = state.frame[state.curframe]!;
   const linked: LinkedReg[] = [];
-  if (insn.code & 8) collectLinked(env, state, regs[insn.src]!, linked);
-  collectLinked(env, state, regs[insn.dst]!, linked);
+  if (insn.code & 8) collectLinked(env, state, func.peek(insn.src), linked);
+  collectLinked(env, state, func.peek(insn.dst), linked);
   return linked;
 }
 
-function collectLinked(env: Env, state: VerifierState, operand: RegState, linked: LinkedReg[]): void {
+function collectLinked(env: Env, state: VerifierState, operand: RegView, linked: LinkedReg[]): void {
   if (operand.type !== T.SCALAR_VALUE || operand.id === 0) return;
   const id = operand.id & ~T.BPF_ADD_CONST;
-  const take = (reg: RegState, frameno: number, isReg: boolean, at: number) => {
-    if (reg.type !== T.SCALAR_VALUE || (reg.id & ~T.BPF_ADD_CONST) !== id) return;
+  const is = (reg: RegView) => reg.type === T.SCALAR_VALUE && (reg.id & ~T.BPF_ADD_CONST) === id;
+  const take = (frameno: number, isReg: boolean, at: number) => {
     if (linked.length < MAX_LINKED) linked.push({ frameno, isReg, at });
-    else reg.id = 0;
+    else linkedReg(state, { frameno, isReg, at }).id = 0;
   };
   for (let f = state.curframe; f >= 0; f--) {
     const func = state.frame[f]!;
     const live = env.aux[f === state.curframe ? env.insnIdx : state.frame[f + 1]!.callsite]!.liveRegsBefore;
-    for (let i = 0; i < 10; i++) if (live & (1 << i)) take(func.regs[i]!, f, true, i);
-    for (let i = 0; i < func.stack.length; i++)
-      if (func.stack[i]!.slotType[7] === T.STACK_SPILL) take(func.stack[i]!.spilled, f, false, i);
+    for (let i = 0; i < 10; i++) if (live & (1 << i) && is(func.peek(i))) take(f, true, i);
+    for (let i = 0; i < func.depth; i++) {
+      const { slotType, spilled } = func.peekSlot(i)!;
+      if (slotType[7] === T.STACK_SPILL && is(spilled)) take(f, false, i);
+    }
   }
+}
+
+function linkedReg(state: VerifierState, { frameno, isReg, at }: LinkedReg): RegState {
+  const func = state.frame[frameno]!;
+  return isReg ? func.reg(at) : func.slot(at).spilled;
 }
 
 /** Gives every linked register what is known now of `known` (`sync_linked_regs`). */
 export function syncLinkedRegs(_env: Env, state: VerifierState, known: RegState, linked: readonly LinkedReg[]): void {
-  for (const { frameno, isReg, at } of linked) {
-    const func = state.frame[frameno]!;
-    const reg = isReg ? func.regs[at]! : func.stack[at]!.spilled;
+  for (const link of linked) {
+    const reg = linkedReg(state, link);
     if (reg.type !== T.SCALAR_VALUE || reg === known) continue;
     if ((reg.id & ~T.BPF_ADD_CONST) !== (known.id & ~T.BPF_ADD_CONST)) continue;
     // A 32-bit and a 64-bit distance do not add up.
@@ -121,22 +128,23 @@ export function propagatePrecision(env: VerifierEnv, old: VerifierState, cur: Ve
     const func = old.frame[f]!;
     const names: string[] = [];
     for (let i = 0; i < 10; i++) {
-      const reg = func.regs[i]!;
+      const reg = func.peek(i);
       if (reg.type !== T.SCALAR_VALUE || !reg.precise) continue;
       names.push(`r${i}`);
       bt.setReg(i, f);
     }
-    func.stack.forEach((slot, i) => {
-      if (!isSpilledScalar(slot) || !slot.spilled.precise) return;
+    for (let i = 0; i < func.depth; i++) {
+      const slot = func.peekSlot(i)!;
+      if (!isSpilledScalar(slot) || !slot.spilled.precise) continue;
       names.push(`fp${(-i - 1) * 8}`);
       bt.slots[f]!.add(i);
-    });
+    }
     if (names.length > 0 && env.input.logLevel & 2) env.verbose(`frame ${f}: propagating ${names.join(',')}\n`);
   }
   return backtrack(env, bt, cur);
 }
 
-const isSpilledScalar = (slot: StackSlot): boolean =>
+const isSpilledScalar = (slot: SlotView): boolean =>
   slot.slotType[7] === T.STACK_SPILL && slot.spilled.type === T.SCALAR_VALUE;
 
 /** Marks what is asked for in one frame of an ancestor; what is marked already need not be followed further. */
@@ -144,14 +152,14 @@ function markFrame(func: FuncState, bt: Backtrack, f: number): boolean {
   let changed = false;
   for (let i = 0; i < 10; i++) {
     if (!(bt.regs[f]! & (1 << i))) continue;
-    const reg = func.regs[i]!;
+    const reg = func.peek(i);
     if (reg.type !== T.SCALAR_VALUE || reg.precise) bt.clearReg(i, f);
-    else reg.precise = changed = true;
+    else func.reg(i).precise = changed = true;
   }
   for (const i of [...bt.slots[f]!]) {
-    const slot = func.stack[i];
+    const slot = func.peekSlot(i);
     if (!slot || !isSpilledScalar(slot) || slot.spilled.precise) bt.slots[f]!.delete(i);
-    else slot.spilled.precise = changed = true;
+    else func.slot(i).spilled.precise = changed = true;
   }
   return changed;
 }
@@ -164,8 +172,8 @@ function markArguments(env: VerifierEnv, state: VerifierState, bt: Backtrack): b
     reject(env, 'EFAULT', 'verifier bug: backtracking func entry');
   let changed = false;
   for (let i = 1; i <= 5; i++) {
-    if (!(bt.regs[0]! & (1 << i)) || func.regs[i]!.type !== T.SCALAR_VALUE) continue;
-    func.regs[i]!.precise = changed = true;
+    if (!(bt.regs[0]! & (1 << i)) || func.peek(i).type !== T.SCALAR_VALUE) continue;
+    func.reg(i).precise = changed = true;
   }
   return changed;
 }
@@ -221,8 +229,8 @@ export function markAllScalarsPrecise(env: VerifierEnv, start: VerifierState): v
     env.verbose(`mark_precise: frame${start.curframe}: falling back to forcing all scalars precise\n`);
   for (let state = start.parent; state; state = state.parent) {
     for (const func of state.frame) {
-      for (let i = 0; i < 10; i++) if (func.regs[i]!.type === T.SCALAR_VALUE) func.regs[i]!.precise = true;
-      for (const slot of func.stack) if (isSpilledScalar(slot)) slot.spilled.precise = true;
+      for (let i = 0; i < 10; i++) if (func.peek(i).type === T.SCALAR_VALUE) func.reg(i).precise = true;
+      for (let i = 0; i < func.depth; i++) if (isSpilledScalar(func.peekSlot(i)!)) func.slot(i).spilled.precise = true;
     }
   }
 }

@@ -3,7 +3,7 @@ import { setConst, setUnknown } from '../domain/index.ts';
 import { markRegScratched } from './env.ts';
 import { typeStr } from './log.ts';
 import * as T from './reg_types.table.ts';
-import { type Env, RegState, reject } from './types.ts';
+import { copyReg, type Env, RegState, type RegView, reject } from './types.ts';
 
 export { typeStr };
 
@@ -12,7 +12,7 @@ const PRISTINE = new RegState();
 /** An unknown scalar (`mark_reg_unknown`); the subregister's definition stays. */
 export function markRegUnknown(_env: Env, reg: RegState): void {
   const { subregDef } = reg;
-  Object.assign(reg, PRISTINE);
+  copyReg(reg, PRISTINE);
   reg.type = T.SCALAR_VALUE;
   reg.subregDef = subregDef;
   setUnknown(reg);
@@ -26,7 +26,7 @@ export function markRegNotInit(env: Env, reg: RegState): void {
 /** Known value; the type is the caller's, everything else of a pointer is cleared (`__mark_reg_known`). */
 export function markRegKnown(reg: RegState, lo: number, hi: number): void {
   const { type, subregDef, frameno, precise } = reg;
-  Object.assign(reg, PRISTINE);
+  copyReg(reg, PRISTINE);
   reg.type = type;
   reg.subregDef = subregDef;
   reg.frameno = frameno;
@@ -39,11 +39,11 @@ export function markRegKnownZero(reg: RegState): void {
   markRegKnown(reg, 0, 0);
 }
 
-export function registerIsNull(reg: RegState): boolean {
+export function registerIsNull(reg: RegView): boolean {
   return reg.type === T.SCALAR_VALUE && (reg.maskLo | reg.maskHi | reg.varLo | reg.varHi) === 0;
 }
 
-export function isScalarConst(reg: RegState): boolean {
+export function isScalarConst(reg: RegView): boolean {
   return reg.type === T.SCALAR_VALUE && (reg.maskLo | reg.maskHi) === 0;
 }
 
@@ -57,7 +57,7 @@ export function clearCallerSaved(env: Env, regs: RegState[]): void {
 }
 
 /** Whether `insn` uses all 64 bits of R`regno` as the source or sets them as the destination (`is_reg64`). */
-function isReg64(insn: Insn, regno: number, reg: RegState, src: boolean): boolean {
+function isReg64(insn: Insn, regno: number, reg: RegView, src: boolean): boolean {
   const { code } = insn;
   const cls = code & 7;
   const op = code & 0xf0;
@@ -85,14 +85,15 @@ function isReg64(insn: Insn, regno: number, reg: RegState, src: boolean): boolea
 export function checkRegArg(env: Env, regno: number, kind: 'src' | 'dst' | 'dst_no_mark'): void {
   if (regno >= T.MAX_BPF_REG) reject(env, 'EINVAL', `R${regno} is invalid`);
   markRegScratched(env, regno);
-  const reg = env.reg(regno);
-  const wide = isReg64(env.insns[env.insnIdx]!, regno, reg, kind === 'src');
+  const old = env.func().peek(regno);
+  const wide = isReg64(env.insns[env.insnIdx]!, regno, old, kind === 'src');
   if (kind === 'src') {
-    if (reg.type === T.NOT_INIT) reject(env, 'EACCES', `R${regno} !read_ok`);
-    if (regno !== 10 && wide) markInsnZext(env, reg);
+    if (old.type === T.NOT_INIT) reject(env, 'EACCES', `R${regno} !read_ok`);
+    if (regno !== 10 && wide && old.subregDef !== T.DEF_NOT_SUBREG) markInsnZext(env, env.reg(regno));
     return;
   }
   if (regno === 10) reject(env, 'EACCES', 'frame pointer is read only');
+  const reg = env.reg(regno);
   reg.subregDef = wide ? T.DEF_NOT_SUBREG : env.insnIdx + 1;
   if (kind === 'dst') markRegUnknown(env, reg);
 }

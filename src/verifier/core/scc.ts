@@ -1,4 +1,3 @@
-import { copyState } from './branch.ts';
 import type { VerifierEnv } from './env.ts';
 import { markAllScalarsPrecise, propagatePrecision } from './precise.ts';
 import type { VerifierState } from './types.ts';
@@ -71,7 +70,7 @@ export function addBackedge(env: VerifierEnv, old: VerifierState, at: number): v
   const chain = sccChain(env, old);
   const visit = chain ? env.sccVisits.get(chain) : undefined;
   if (!visit) return;
-  const edge = copyState(env.cur);
+  const edge = env.cur.copy(false);
   edge.equalState = old;
   edge.insnIdx = at;
   if (env.input.logLevel & 2) env.verbose(`SCC backedge ${chain}\n`);

@@ -1,4 +1,3 @@
-import { copyState } from './branch.ts';
 import { isMayGoto } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
 import { EXACT, NOT_EXACT, RANGE_WITHIN, sameCallsites, statesEqual, statesMaybeLooping } from './equal.ts';
@@ -20,19 +19,22 @@ export function updateBranchCounts(env: VerifierEnv, state: VerifierState): void
 
 /** The iterator that R1 points to goes on (`BPF_ITER_STATE_ACTIVE`). */
 function iterActive(state: VerifierState): boolean {
-  const pointer = state.frame[state.curframe]!.regs[1]!;
-  const slot = state.frame[pointer.frameno]!.stack[(-(pointer.off + pointer.varLo) - 1) >> 3];
+  const pointer = state.frame[state.curframe]!.peek(1);
+  const slot = state.frame[pointer.frameno]!.peekSlot((-(pointer.off + pointer.varLo) - 1) >> 3);
   return slot !== undefined && slot.spilled.iterState === T.BPF_ITER_STATE_ACTIVE;
 }
 
 /** Depths of iterators differ: no endless loop, the iterator goes on (`iter_active_depths_differ`). */
 function iterDepthsDiffer(old: VerifierState, cur: VerifierState): boolean {
-  return old.frame.some((func, f) =>
-    func.stack.some((slot, i) => {
-      if (slot.slotType[0] !== T.STACK_ITER || slot.spilled.iterState !== T.BPF_ITER_STATE_ACTIVE) return false;
-      return slot.spilled.iterDepth !== cur.frame[f]?.stack[i]?.spilled.iterDepth;
-    }),
-  );
+  for (let f = 0; f <= old.curframe; f++) {
+    const func = old.frame[f]!;
+    for (let i = 0; i < func.depth; i++) {
+      const { slotType, spilled } = func.peekSlot(i)!;
+      if (slotType[0] !== T.STACK_ITER || spilled.iterState !== T.BPF_ITER_STATE_ACTIVE) continue;
+      if (spilled.iterDepth !== cur.frame[f]?.peekSlot(i)?.spilled.iterDepth) return true;
+    }
+  }
+  return false;
 }
 
 /** Whether `cur` went around a loop from `old`, whose paths are not all explored, and came back with nothing new. */
@@ -75,11 +77,13 @@ function cleanState(env: VerifierEnv, state: VerifierState): void {
     const func = state.frame[f]!;
     const at = f === state.curframe ? state.insnIdx : state.frame[f + 1]!.callsite;
     const live = env.aux[at]!.liveRegsBefore;
-    for (let i = 0; i < 10; i++) if (!(live & (1 << i))) markRegNotInit(env, func.regs[i]!);
-    for (let i = 0; i < func.stack.length; i++) {
+    for (let i = 0; i < 10; i++)
+      if (!(live & (1 << i)) && func.peek(i).type !== T.NOT_INIT) markRegNotInit(env, func.reg(i));
+    for (let i = 0; i < func.depth; i++) {
       if (env.live.alive(env, f, i)) continue;
-      markRegNotInit(env, func.stack[i]!.spilled);
-      func.stack[i]!.slotType.fill(T.STACK_INVALID);
+      const slot = func.slot(i);
+      markRegNotInit(env, slot.spilled);
+      slot.slotType.fill(T.STACK_INVALID);
     }
   }
 }
@@ -147,10 +151,10 @@ function checkpoint(env: VerifierEnv, at: number, states: VerifierState[]): void
   env.prevJmpsProcessed = env.jmpsProcessed;
   env.prevInsnProcessed = env.insnProcessed;
   for (const func of cur.frame) {
-    for (const reg of func.regs) reg.precise = false;
-    for (const slot of func.stack) slot.spilled.precise = false;
+    for (let i = 0; i < 10; i++) if (func.peek(i).precise) func.reg(i).precise = false;
+    for (let i = 0; i < func.depth; i++) if (func.peekSlot(i)!.spilled.precise) func.slot(i).spilled.precise = false;
   }
-  const saved = copyState(cur);
+  const saved = cur.copy(false);
   saved.insnIdx = at;
   enterScc(env, saved);
   cur.parent = saved;

@@ -1,8 +1,9 @@
 import type { Insn } from '../../bpf/index.ts';
 import type { Btf, FuncInfo, LineInfo } from '../../btf/index.ts';
-import { ScalarRange } from '../domain/index.ts';
 import type { VerifierOps } from './hooks.ts';
-import { DEF_NOT_SUBREG, MAX_BPF_REG, NOT_INIT } from './reg_types.table.ts';
+import type { FuncState, RegState, VerifierState } from './state.ts';
+
+export * from './state.ts';
 
 /** A special field of a map value or of an allocated object (`struct btf_field`). Offsets and sizes are bytes. */
 export interface RecordField {
@@ -53,8 +54,8 @@ export interface VerifierTarget {
   vmlinux: Btf;
   /** CONFIG_HZ. */
   hz: number;
-  /** `nr_cpu_ids`, if known. */
-  cpus?: number;
+  /** `nr_cpu_ids`: what bpf_get_smp_processor_id returns is below it. */
+  cpus: number;
   /** The JIT is on and will compile this program (`prog->jit_requested`). */
   jitRequested: boolean;
   /** `bpf_jit_supports_private_stack()`. */
@@ -115,128 +116,6 @@ export interface Verdict {
   seenDirectWrite: boolean;
   seenException: boolean;
   exceptionCallback: number;
-}
-
-/** A register or a spilled one (`struct bpf_reg_state`); its value range is inherited. */
-export class RegState extends ScalarRange {
-  /** Base type | flags, see reg_types.table.ts. */
-  type = NOT_INIT;
-  /** Fixed part of a pointer's offset; with BPF_ADD_CONST the distance from the linked registers. */
-  off = 0;
-  /** Packet pointers: bytes known to be readable; AT_PKT_END = -1, BEYOND_PKT_END = -2. */
-  pktRange = 0;
-  map: MapInfo | null = null;
-  mapUid = 0;
-  btf: Btf | null = null;
-  btfId = 0;
-  memSize = 0;
-  dynptrType = 0;
-  dynptrFirstSlot = false;
-  /** A slice of a dynptr's data: the id of the dynptr. */
-  dynptrId = 0;
-  iterBtf: Btf | null = null;
-  iterBtfId = 0;
-  iterState = 0;
-  iterDepth = 0;
-  irqKfuncClass = 0;
-  subprogno = 0;
-  id = 0;
-  refObjId = 0;
-  frameno = 0;
-  subregDef = DEF_NOT_SUBREG;
-  precise = false;
-}
-
-/** Copies every field of `src` (`struct bpf_reg_state` assignment). */
-export function copyReg(dst: RegState, src: RegState): void {
-  Object.assign(dst, src);
-}
-
-/** Eight bytes of stack: `spilled` means something if slot bytes say STACK_SPILL, DYNPTR, ITER or IRQ_FLAG. */
-export class StackSlot {
-  readonly spilled = new RegState();
-  /** One STACK_* per byte; byte 0 is the lowest address... as the kernel's `slot_type`, index 7 = highest stack index. */
-  readonly slotType = new Uint8Array(8);
-}
-
-/** `struct bpf_reference_state`. */
-export interface Reference {
-  type: number;
-  id: number;
-  insnIdx: number;
-  /** REF_TYPE_LOCK: the map or BTF that holds the lock. */
-  ptr: object | null;
-}
-
-/** Inclusive range that a return value must be in (`struct bpf_retval_range`). */
-export interface RetvalRange {
-  minval: number;
-  maxval: number;
-}
-
-/** One frame of the call stack (`struct bpf_func_state`). */
-export class FuncState {
-  readonly regs: RegState[] = Array.from({ length: MAX_BPF_REG }, () => new RegState());
-  callsite = 0;
-  frameno = 0;
-  subprogno = 0;
-  asyncEntryCnt = 0;
-  inCallbackFn = false;
-  callbackRetRange: RetvalRange = { minval: 0, maxval: 0 };
-  inAsyncCallbackFn = false;
-  inExceptionCallbackFn = false;
-  callbackDepth = 0;
-  /** `stack[i]` covers fp-8(i+1) … fp-8i-1; its length × 8 is `allocated_stack`. */
-  stack: StackSlot[] = [];
-}
-
-/** An entry of the jump history (`struct bpf_jmp_history_entry`). */
-export interface JmpHistoryEntry {
-  idx: number;
-  prevIdx: number;
-  /** INSN_F_* flags: frame number and slot of a stack access. */
-  flags: number;
-  /** Up to six registers linked at a conditional jump, as push_insn_history packs them; [] without. */
-  linkedRegs: readonly LinkedReg[];
-}
-
-export interface LinkedReg {
-  frameno: number;
-  isReg: boolean;
-  /** Register or stack slot index. */
-  at: number;
-}
-
-/** `struct bpf_verifier_state`. */
-export class VerifierState {
-  frame: FuncState[] = [];
-  parent: VerifierState | null = null;
-  refs: Reference[] = [];
-  branches = 0;
-  insnIdx = 0;
-  curframe = 0;
-  activeLocks = 0;
-  activePreemptLocks = 0;
-  activeIrqId = 0;
-  activeLockId = 0;
-  activeLockPtr: object | null = null;
-  activeRcuLock = 0;
-  speculative = false;
-  inSleepable = false;
-  cleaned = false;
-  firstInsnIdx = 0;
-  lastInsnIdx = 0;
-  jmpHistory: JmpHistoryEntry[] = [];
-  dfsDepth = 0;
-  callbackUnrollDepth = 0;
-  mayGotoDepth = 0;
-  /** The state that equals this one (backedges). */
-  equalState: VerifierState | null = null;
-  /** Times that the checkpoint covered another state, and that it did not. */
-  hitCnt = 0;
-  missCnt = 0;
-  /** No longer looked at by new paths, but still an ancestor of some (`in_free_list`). */
-  evicted = false;
 }
 
 /** `struct bpf_map_ptr_state` and `bpf_insn_aux_data.map_key_state`. */

@@ -2,7 +2,7 @@ import type { VerifierEnv } from './env.ts';
 import { IdMap, regsExact, sameCallsites } from './equal.ts';
 import * as T from './reg_types.table.ts';
 import { markRegUnknown } from './regs.ts';
-import type { Env, RegState, VerifierState } from './types.ts';
+import type { Env, RegView, VerifierState } from './types.ts';
 
 /** The newest checkpoint of instruction `at` that the current path went through, before `from` (`find_prev_entry`). */
 export function findPrevEntry(env: VerifierEnv, from: VerifierState | null, at: number): VerifierState | null {
@@ -12,10 +12,10 @@ export function findPrevEntry(env: VerifierEnv, from: VerifierState | null, at: 
   return null;
 }
 
-function widen(env: Env, old: RegState, cur: RegState, ids: IdMap): void {
-  if (old.type !== T.SCALAR_VALUE || cur.type !== T.SCALAR_VALUE) return;
-  if (old.precise || cur.precise || regsExact(old, cur, ids)) return;
-  markRegUnknown(env, cur);
+/** Imprecise scalars that differ (`maybe_widen_reg`). */
+function changed(old: RegView, cur: RegView, ids: IdMap): boolean {
+  if (old.type !== T.SCALAR_VALUE || cur.type !== T.SCALAR_VALUE) return false;
+  return !old.precise && !cur.precise && !regsExact(old, cur, ids);
 }
 
 /** Scalars that changed around a loop and are not needed precisely are forgotten in `cur` (`widen_imprecise_scalars`). */
@@ -24,11 +24,12 @@ export function widenImprecise(env: Env, old: VerifierState, cur: VerifierState)
   for (let f = old.curframe; f >= 0; f--) {
     const was = old.frame[f]!;
     const now = cur.frame[f]!;
-    for (let i = 0; i < T.MAX_BPF_REG; i++) widen(env, was.regs[i]!, now.regs[i]!, ids);
-    for (let i = 0; i < was.stack.length; i++) {
-      const slot = now.stack[i];
-      if (slot && was.stack[i]!.slotType[7] === T.STACK_SPILL && slot.slotType[7] === T.STACK_SPILL)
-        widen(env, was.stack[i]!.spilled, slot.spilled, ids);
+    for (let i = 0; i < T.MAX_BPF_REG; i++) if (changed(was.peek(i), now.peek(i), ids)) markRegUnknown(env, now.reg(i));
+    for (let i = 0; i < was.depth; i++) {
+      const a = was.peekSlot(i)!;
+      const b = now.peekSlot(i);
+      if (!b || a.slotType[7] !== T.STACK_SPILL || b.slotType[7] !== T.STACK_SPILL) continue;
+      if (changed(a.spilled, b.spilled, ids)) markRegUnknown(env, now.slot(i).spilled);
     }
   }
 }

@@ -8,5 +8,5 @@ export { boundsSync, boundsViolation } from './bounds.ts';
 export { isBranchTaken, refineBranch } from './branch.ts';
 export { bswap, coerceToSize, coerceToSizeSx, coerceToSizeSx32, zext32 } from './cast.ts';
 export { printRange, snumText, tnumText, unumText } from './print.ts';
-export { copyRange, isConst, ScalarRange, setConst, setUnknown } from './range.ts';
+export { copyRange, isConst, ScalarRange, sameRange, setConst, setUnknown } from './range.ts';
 export { rangeWithin, tnumIn, tnumIsAligned } from './within.ts';

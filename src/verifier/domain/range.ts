@@ -61,6 +61,28 @@ export function setConst(r: ScalarRange, lo: number, hi: number): void {
   r.u32min = r.u32max = lo >>> 0;
 }
 
+/** Whether both say the same of a scalar. */
+export function sameRange(a: ScalarRange, b: ScalarRange): boolean {
+  return (
+    a.varLo === b.varLo &&
+    a.maskLo === b.maskLo &&
+    a.uminLo === b.uminLo &&
+    a.umaxLo === b.umaxLo &&
+    a.varHi === b.varHi &&
+    a.maskHi === b.maskHi &&
+    a.uminHi === b.uminHi &&
+    a.umaxHi === b.umaxHi &&
+    a.sminLo === b.sminLo &&
+    a.sminHi === b.sminHi &&
+    a.smaxLo === b.smaxLo &&
+    a.smaxHi === b.smaxHi &&
+    a.s32min === b.s32min &&
+    a.s32max === b.s32max &&
+    a.u32min === b.u32min &&
+    a.u32max === b.u32max
+  );
+}
+
 /** Copies the scalar part only. */
 export function copyRange(d: ScalarRange, s: ScalarRange): void {
   d.varLo = s.varLo;

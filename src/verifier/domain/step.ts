@@ -4,9 +4,13 @@ import { type ScalarRange, setConst } from './range.ts';
 /** Bits above bit `d` of one half; `d` below 0 means all, 31 and more none. */
 const above = (d: number): number => (d < 0 ? -1 : d >= 31 ? 0 : -1 << (d + 1));
 
-/** The smallest number above lo:hi whose bits agree with what is known of `r` (`tnum_step`); there must be one. */
+/**
+ * The smallest number above lo:hi whose bits agree with what is known of `r`, or the largest of them if none is
+ * (`tnum_step`). lo:hi is not below the smallest.
+ */
 function nextMember(r: ScalarRange, lo: number, hi: number): [lo: number, hi: number] {
   const { varLo, varHi, maskLo, maskHi } = r;
+  if (!ult(lo, hi, varLo | maskLo, varHi | maskHi)) return [varLo | maskLo, varHi | maskHi];
   const xLo = (lo + 1) | 0;
   const xHi = (hi + (xLo === 0 ? 1 : 0)) | 0;
   const wrongLo = (xLo ^ varLo) & ~maskLo;
@@ -22,20 +26,23 @@ function nextMember(r: ScalarRange, lo: number, hi: number): [lo: number, hi: nu
   return [(upLo & maskLo & aboveLo) | varLo, (upHi & maskHi & aboveHi) | varHi];
 }
 
-/** Where the unsigned range and the known bits share one number only, that is it (end of `__update_reg64_bounds`). */
+/**
+ * Where the unsigned range and the known bits share one number only, that is it; where they share none, the largest
+ * that the bits allow is taken (end of `__update_reg64_bounds`).
+ */
 export function settleSingle(r: ScalarRange): void {
   const { varLo, varHi, maskLo, maskHi, uminLo, uminHi, umaxLo, umaxHi } = r;
-  if ((maskLo | maskHi) === 0 || (maskLo & maskHi) === -1) return;
-  const topLo = varLo | maskLo;
-  const topHi = varHi | maskHi;
-  if (!ult(uminLo, uminHi, topLo, topHi) || ult(uminLo, uminHi, varLo, varHi)) return;
+  if ((maskLo & maskHi) === -1) {
+    if (uminLo === umaxLo && uminHi === umaxHi && (uminLo & uminHi) !== -1) setConst(r, uminLo, uminHi);
+    return;
+  }
   const [lo, hi] = nextMember(r, uminLo, uminHi);
   const isMember = (uminLo & ~maskLo) === varLo && (uminHi & ~maskHi) === varHi;
   if (isMember) {
     if (ult(umaxLo, umaxHi, lo, hi)) setConst(r, uminLo, uminHi);
     return;
   }
-  if (lo === topLo && hi === topHi) {
+  if (lo === (varLo | maskLo) && hi === (varHi | maskHi)) {
     setConst(r, lo, hi);
     return;
   }

@@ -727,7 +727,7 @@ export const HELPER_PROTOS: Readonly<Record<string, HelperProto>> = {
   },
   bpf_loop: {
     ret: A.RET_INTEGER,
-    args: [A.ARG_SCALAR, A.ARG_PTR_TO_FUNC, T.PTR_MAYBE_NULL | A.ARG_PTR_TO_STACK, A.ARG_ANYTHING],
+    args: [A.ARG_ANYTHING, A.ARG_PTR_TO_FUNC, T.PTR_MAYBE_NULL | A.ARG_PTR_TO_STACK, A.ARG_ANYTHING],
   },
   bpf_strncmp: {
     ret: A.RET_INTEGER,

@@ -1,0 +1,118 @@
+import { TrampetError } from '../base/index.ts';
+import {
+  type ObjectFile,
+  openObject,
+  type ResolvedObject,
+  type ResolveTarget,
+  resolveObject,
+} from '../object/index.ts';
+import { mapInfos, type Verdict, verifierInput, verifyProgram } from '../verifier/index.ts';
+import { firstMissing, type SelftestSpec, selftestSpec } from './selftest_spec.ts';
+
+/** What became of one annotated program. */
+export interface SelftestOutcome {
+  /** Object without `.bpf.o`. */
+  file: string;
+  program: string;
+  status: 'passed' | 'failed' | 'unsupported';
+  /** Failed: what the annotations want, and what we say. Unsupported: what is not modelled. */
+  want?: string;
+  got?: string;
+  why?: string;
+  log?: string;
+}
+
+const ARCH = 'X86_64';
+const SLEEPABLE = 1 << 4;
+
+/**
+ * Every program of an object with expectations of a privileged load, through our verifier. As the loader of the
+ * selftests does, each is loaded as if it were alone in the object.
+ */
+export function* runSelftests(
+  bytes: Uint8Array,
+  name: string,
+  target: ResolveTarget,
+  only?: string,
+): Generator<SelftestOutcome> {
+  let file: ObjectFile;
+  try {
+    file = openObject(bytes, `${name}.bpf.o`);
+  } catch (error) {
+    if (!(error instanceof TrampetError)) throw error;
+    yield { file: name, program: '(object)', status: 'unsupported', why: `not opened: ${error.message}` };
+    return;
+  }
+  if (file.btf === undefined) return;
+  for (const { name: program } of file.programs) {
+    if (only !== undefined && program !== only) continue;
+    const spec = selftestSpec(file.btf, program);
+    if (spec === null || spec.auxiliary || !spec.privileged) continue;
+    if (spec.archs.length > 0 && !spec.archs.includes(ARCH)) continue;
+    yield { file: name, program, ...judge(file, spec, target) };
+  }
+}
+
+type Judged = Omit<SelftestOutcome, 'file' | 'program'>;
+
+function judge(file: ObjectFile, spec: SelftestSpec, target: ResolveTarget): Judged {
+  let verdict: Verdict;
+  try {
+    verdict = verdictOf(file, spec, target);
+  } catch (error) {
+    if (!(error instanceof TrampetError))
+      return { status: 'failed', want: expectation(spec), got: `internal error: ${(error as Error).stack}` };
+    const why = error.message.replace(/^program '[^']*': /, '');
+    return { status: 'unsupported', why: error.kind === 'unsupported' ? why : `not loaded: ${why}` };
+  }
+  const { ok, errno, log } = verdict;
+  if (ok === spec.failure)
+    return {
+      status: 'failed',
+      want: expectation(spec),
+      got: ok ? 'accepted' : `-${errno}: ${lastLine(log)}`,
+      log,
+    };
+  const missing = firstMissing(log, spec.messages);
+  if (missing !== null)
+    return {
+      status: 'failed',
+      want: `${missing.absent ? 'no ' : ''}message: ${missing.text}`,
+      got: ok ? `accepted with${missing.absent ? '' : 'out'} it` : `-${errno}: ${lastLine(log)}`,
+      log,
+    };
+  if (spec.xlated.length > 0) return { status: 'unsupported', why: 'expected rewritten instructions' };
+  if (spec.jited.length > 0) return { status: 'unsupported', why: 'expected assembly' };
+  return { status: 'passed' };
+}
+
+const expectation = ({ failure, messages: [first] }: SelftestSpec) =>
+  failure ? `refused${first === undefined ? '' : `: ${first.text}`}` : 'accepted';
+
+function verdictOf(file: ObjectFile, spec: SelftestSpec, target: ResolveTarget): Verdict {
+  const resolved = resolveAlone(file, spec.name, target);
+  const program = resolved.programs.find(({ name }) => name === spec.name)!;
+  const maps = mapInfos(resolved);
+  const at = (logLevel: number) => {
+    const input = verifierInput(resolved, program, maps, logLevel);
+    const sleepable = input.sleepable || (spec.flags & SLEEPABLE) !== 0;
+    return verifyProgram({ ...input, progFlags: spec.flags, sleepable });
+  };
+  const verdict = at(spec.logLevel);
+  // Without a level libbpf asks for the log once the kernel has refused.
+  return verdict.ok || spec.logLevel > 0 ? verdict : at(1);
+}
+
+/** Programs of ops tables need the tables, and these their other programs. */
+function resolveAlone(file: ObjectFile, name: string, target: ResolveTarget): ResolvedObject {
+  if (file.structOps.length > 0) return resolveObject(file, target);
+  return resolveObject({ ...file, programs: file.programs.filter((program) => program.name === name) }, target);
+}
+
+/** The last line that is no statistic. */
+const lastLine = (log: string): string =>
+  log
+    .trimEnd()
+    .split('\n')
+    .filter((line) => !/^(processed \d+ insns|verification time|stack depth)/.test(line))
+    .at(-1) ?? '';

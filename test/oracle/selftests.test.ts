@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import { firstMissing, type Pattern, patternRegex } from '../../src/oracle/selftest_spec.ts';
+import { runSelftests } from '../../src/oracle/selftests.ts';
+import { btf, file } from '../support.ts';
+
+const outcomes = [
+  ...runSelftests(file('test/objects/annotated.bpf.o'), 'annotated', { btf: btf('6.18'), release: '6.18' }),
+];
+const outcome = (name: string) => outcomes.find(({ program }) => program === name);
+
+describe('annotated programs', () => {
+  it('what is said is compared with what happens', () => {
+    expect(outcome('as_said')).toMatchObject({ status: 'passed' });
+    expect(outcome('refused_as_said')).toMatchObject({ status: 'passed' });
+    expect(outcome('accepted_against_word')).toMatchObject({ status: 'failed', want: 'refused', got: 'accepted' });
+    expect(outcome('refused_against_word')).toMatchObject({
+      status: 'failed',
+      want: 'accepted',
+      got: '-EACCES: invalid bpf_context access off=4096 size=8',
+    });
+  });
+
+  it('messages are verbatim outside of {{}}', () => {
+    expect(outcome('refused_in_other_words')).toMatchObject({
+      status: 'failed',
+      want: 'message: invalid bpf_context access off=[0-9]+ size=8',
+    });
+    expect(outcome('unwanted_words')).toMatchObject({ status: 'failed', want: 'no message: exit' });
+  });
+
+  it('rewritten instructions are told as not compared', () => {
+    expect(outcome('rewritten')).toMatchObject({ status: 'unsupported' });
+  });
+
+  it('programs of other machines, without privileges or for others are left out', () => {
+    for (const name of ['elsewhere', 'unprivileged', 'helping']) expect(outcome(name)).toBeUndefined();
+  });
+});
+
+describe('patterns', () => {
+  const pattern = (text: string, nextLine = false): Pattern => ({
+    text,
+    regex: patternRegex(text),
+    nextLine,
+    absent: false,
+  });
+
+  it('match in order', () => {
+    const log = 'one\ntwo\nthree\n';
+    expect(firstMissing(log, [pattern('one'), pattern('three')])).toBeNull();
+    expect(firstMissing(log, [pattern('three'), pattern('one')])?.text).toBe('one');
+  });
+
+  it('of before 6.18 have marks of liveness', () => {
+    expect(firstMissing('R1=scalar() R10=fp0 fp-8=P1\n', [pattern('R1_rw=scalar() R10=fp0 fp-8_w=P1')])).toBeNull();
+  });
+
+  it('that belong together match on neighbouring lines', () => {
+    const log = 'one\ntwo\nthree\n';
+    expect(firstMissing(log, [pattern('one', true), pattern('{{^t.o$}}', true)])).toBeNull();
+    expect(firstMissing(log, [pattern('one', true), pattern('three', true)])?.text).toBe('three');
+  });
+});
