@@ -1,6 +1,7 @@
 import { isPseudoCall } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
 import { insnText } from './liveregs.ts';
+import * as T from './reg_types.table.ts';
 import type { JmpHistoryEntry } from './types.ts';
 
 const STACK_ACCESS = 1 << 9;
@@ -8,13 +9,13 @@ const STACK_ACCESS = 1 << 9;
 /** Registers and stack slots that must be precise, per frame (`struct backtrack_state`). */
 export class Backtrack {
   frame: number;
-  readonly regs: number[];
-  readonly slots: Set<number>[];
+  /** Bit n = rn. */
+  readonly regs = new Uint16Array(T.MAX_CALL_FRAMES);
+  /** Two words of slots a frame: bit n of the first is slot n. */
+  private readonly slots = new Int32Array(2 * T.MAX_CALL_FRAMES);
 
   constructor(frame: number) {
     this.frame = frame;
-    this.regs = new Array(8).fill(0);
-    this.slots = Array.from({ length: 8 }, () => new Set<number>());
   }
 
   setReg(reg: number, frame = this.frame): void {
@@ -29,8 +30,24 @@ export class Backtrack {
     return (this.regs[this.frame]! & (1 << reg)) !== 0;
   }
 
+  setSlot(spi: number, frame: number): void {
+    this.slots[2 * frame + (spi >> 5)]! |= 1 << (spi & 31);
+  }
+
+  clearSlot(spi: number, frame: number): void {
+    this.slots[2 * frame + (spi >> 5)]! &= ~(1 << (spi & 31));
+  }
+
+  hasSlot(spi: number, frame: number): boolean {
+    return (this.slots[2 * frame + (spi >> 5)]! & (1 << (spi & 31))) !== 0;
+  }
+
+  hasSlots(frame: number): boolean {
+    return (this.slots[2 * frame]! | this.slots[2 * frame + 1]!) !== 0;
+  }
+
   empty(): boolean {
-    for (let f = 0; f <= this.frame; f++) if (this.regs[f] || this.slots[f]!.size) return false;
+    for (let f = 0; f <= this.frame; f++) if (this.regs[f] || this.hasSlots(f)) return false;
     return true;
   }
 
@@ -42,21 +59,21 @@ export class Backtrack {
   }
 
   slotsText(frame = this.frame): string {
-    return [...this.slots[frame]!]
-      .sort((a, b) => a - b)
-      .map((slot) => `${(-slot - 1) * 8}`)
-      .join(',');
+    if (!this.hasSlots(frame)) return '';
+    const names = [];
+    for (let i = 0; i < 64; i++) if (this.hasSlot(i, frame)) names.push(`${(-i - 1) * 8}`);
+    return names.join(',');
   }
 
   private syncLinked(entry: JmpHistoryEntry | undefined): void {
     if (!entry || entry.linkedRegs.length === 0) return;
     const has = entry.linkedRegs.some(({ frameno, isReg, at }) =>
-      isReg ? (this.regs[frameno]! & (1 << at)) !== 0 : this.slots[frameno]!.has(at),
+      isReg ? (this.regs[frameno]! & (1 << at)) !== 0 : this.hasSlot(at, frameno),
     );
     if (!has) return;
     for (const { frameno, isReg, at } of entry.linkedRegs) {
       if (isReg) this.setReg(at, frameno);
-      else this.slots[frameno]!.add(at);
+      else this.setSlot(at, frameno);
     }
   }
 
@@ -92,15 +109,16 @@ export class Backtrack {
       case 1:
         if (!this.hasReg(dst)) return true;
         this.clearReg(dst);
-        if (flags & STACK_ACCESS) this.slots[flags & 7]!.add((flags >> 3) & 63);
+        if (flags & STACK_ACCESS) this.setSlot((flags >> 3) & 63, flags & 7);
         return true;
       case 2:
       case 3: {
         if ((code & 0xe0) === 0xc0 && this.hasReg(dst)) return false;
         if (this.hasReg(dst)) return false;
         if (!(flags & STACK_ACCESS)) return true;
-        const slots = this.slots[flags & 7]!;
-        if (!slots.delete((flags >> 3) & 63)) return true;
+        const [spi, frame] = [(flags >> 3) & 63, flags & 7];
+        if (!this.hasSlot(spi, frame)) return true;
+        this.clearSlot(spi, frame);
         if ((code & 7) === 3) this.setReg(src);
         return true;
       }
@@ -132,7 +150,7 @@ export class Backtrack {
             this.clearReg(i);
             this.setReg(i, this.frame - 1);
           }
-        if (this.slots[this.frame]!.size) return false;
+        if (this.hasSlots(this.frame)) return false;
         this.frame--;
         return true;
       }

@@ -2,6 +2,7 @@ import type { Insn } from '../../bpf/index.ts';
 import type { Btf } from '../../btf/index.ts';
 import type { VerifierOps } from './hooks.ts';
 import { StackLiveness } from './live.ts';
+import { LogBuffer } from './log_buffer.ts';
 import type { SccVisit } from './scc.ts';
 import {
   type Env,
@@ -59,7 +60,6 @@ export class VerifierEnv implements Env {
   historyAt = -1;
   prevLogPos = -1;
   prevInsnPrintLen = 0;
-  logLength = 0;
   readonly branches: StackElem[] = [];
   /** Checkpoints (`explored_states`), newest first, in the buckets that the kernel's hash makes. */
   readonly explored = new Map<number, VerifierState[]>();
@@ -76,7 +76,9 @@ export class VerifierEnv implements Env {
   prevInsnProcessed = 0;
   jmpsProcessed = 0;
   prevJmpsProcessed = 0;
-  private readonly parts: string[] = [];
+  /** Instructions as the log prints them. */
+  readonly insnTexts: string[] = [];
+  private readonly text = new LogBuffer();
 
   constructor(input: VerifierInput) {
     this.input = input;
@@ -90,28 +92,21 @@ export class VerifierEnv implements Env {
 
   verbose(text: string): void {
     if (this.input.logLevel === 0) return;
-    this.parts.push(text);
-    this.logLength += text.length;
+    this.text.add(text);
   }
 
-  /** Takes back the newline that the log ends with. */
-  trimNewline(): void {
-    const last = this.parts.pop()!;
-    this.parts.push(last.slice(0, -1));
-    this.logLength--;
+  /** Characters of the log so far. */
+  get logLength(): number {
+    return this.text.length;
   }
 
   /** Drops what was written after `length` (`bpf_vlog_reset`). */
   resetLog(length: number): void {
-    while (this.logLength > length) {
-      const last = this.parts.pop()!;
-      this.logLength -= last.length;
-      if (this.logLength < length) this.verbose(last.slice(0, length - this.logLength));
-    }
+    this.text.reset(length);
   }
 
   get log(): string {
-    return this.parts.join('');
+    return this.text.toString();
   }
 
   /** `update_peak_states`. */

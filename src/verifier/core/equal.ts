@@ -7,20 +7,21 @@ export const NOT_EXACT = 0;
 export const EXACT = 1;
 export const RANGE_WITHIN = 2;
 
-/** Ids of the old state against those of the new one; each pairs with one other. */
+/** Ids of the old state against those of the new one; each pairs with one other. There are few, so they are searched. */
 export class IdMap {
-  private readonly forth = new Map<number, number>();
-  private readonly back = new Map<number, number>();
+  private readonly old: number[] = [];
+  private readonly cur: number[] = [];
   private next = 0x20000000;
 
   same(old: number, cur: number): boolean {
     if ((old === 0) !== (cur === 0)) return false;
     if (old === 0) return true;
-    const known = this.forth.get(old);
-    if (known !== undefined) return known === cur;
-    if (this.back.has(cur)) return false;
-    this.forth.set(old, cur);
-    this.back.set(cur, old);
+    for (let i = 0; i < this.old.length; i++) {
+      if (this.old[i] === old) return this.cur[i] === cur;
+      if (this.cur[i] === cur) return false;
+    }
+    this.old.push(old);
+    this.cur.push(cur);
     return true;
   }
 

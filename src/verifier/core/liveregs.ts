@@ -1,5 +1,6 @@
 import { disassemble, type Insn } from '../../bpf/index.ts';
 import { isKfuncCall, isPseudoCall, successors } from './cfg.ts';
+import type { VerifierEnv } from './env.ts';
 import type { Env } from './types.ts';
 
 const CALLER_SAVED = 0x3f;
@@ -75,8 +76,14 @@ export function computeLiveRegisters(env: Env, postorder: Int32Array): void {
   if (env.input.logLevel & 2) logLiveRegisters(env);
 }
 
-/** The instruction as the log prints it: `(opcode) text`. */
-export function insnText(env: Env, at: number): string {
+/** The instruction as the log prints it: `(opcode) text`. To be asked for when operands are resolved. */
+export function insnText(e: Env, at: number): string {
+  const env = e as VerifierEnv;
+  env.insnTexts[at] ??= makeText(env, at);
+  return env.insnTexts[at];
+}
+
+function makeText(env: VerifierEnv, at: number): string {
   const insn = env.insns[at]!;
   const text = disassemble(env.insns, at, {
     call: (call) => {

@@ -168,7 +168,7 @@ export function printVerifierState(e: Env, state: VerifierState, frameno: number
 /** State behind the instruction just printed, or on a line of its own (`print_insn_state`). */
 export function printInsnState(env: VerifierEnv, state: VerifierState, frameno: number): void {
   if (env.prevLogPos !== -1 && env.prevLogPos === env.logLength) {
-    env.trimNewline();
+    env.resetLog(env.logLength - 1);
     const at = env.prevInsnPrintLen;
     const width = Math.ceil(Math.max(at + 4, 40) / 8) * 8 - at - 1;
     env.verbose(`${' '.repeat(Math.max(width, 1))};`);

@@ -114,7 +114,7 @@ export function markChainPrecision(env: Env, regno: number): void {
 /** Marks the scalar spilled to slot `spi` of frame `frameno` as precise, like {@link markChainPrecision}. */
 export function markSlotPrecision(env: Env, frameno: number, spi: number): void {
   const bt = new Backtrack(env.cur.curframe);
-  bt.slots[frameno]!.add(spi);
+  bt.setSlot(spi, frameno);
   backtrack(env as VerifierEnv, bt, env.cur);
 }
 
@@ -137,7 +137,7 @@ export function propagatePrecision(env: VerifierEnv, old: VerifierState, cur: Ve
       const slot = func.peekSlot(i)!;
       if (!isSpilledScalar(slot) || !slot.spilled.precise) continue;
       names.push(`fp${(-i - 1) * 8}`);
-      bt.slots[f]!.add(i);
+      bt.setSlot(i, f);
     }
     if (names.length > 0 && env.input.logLevel & 2) env.verbose(`frame ${f}: propagating ${names.join(',')}\n`);
   }
@@ -156,9 +156,10 @@ function markFrame(func: FuncState, bt: Backtrack, f: number): boolean {
     if (reg.type !== T.SCALAR_VALUE || reg.precise) bt.clearReg(i, f);
     else func.reg(i).precise = changed = true;
   }
-  for (const i of [...bt.slots[f]!]) {
+  for (let i = 0; bt.hasSlots(f) && i < 64; i++) {
+    if (!bt.hasSlot(i, f)) continue;
     const slot = func.peekSlot(i);
-    if (!slot || !isSpilledScalar(slot) || slot.spilled.precise) bt.slots[f]!.delete(i);
+    if (!slot || !isSpilledScalar(slot) || slot.spilled.precise) bt.clearSlot(i, f);
     else func.slot(i).spilled.precise = changed = true;
   }
   return changed;
@@ -168,7 +169,7 @@ function markFrame(func: FuncState, bt: Backtrack, f: number): boolean {
 function markArguments(env: VerifierEnv, state: VerifierState, bt: Backtrack): boolean {
   const func = state.frame[0]!;
   const isEntry = state.curframe === 0 && func.subprogno > 0 && func.callsite === -1;
-  if (!isEntry || bt.slots[0]!.size > 0 || bt.regs[0]! & ~ARGUMENTS)
+  if (!isEntry || bt.hasSlots(0) || bt.regs[0]! & ~ARGUMENTS)
     reject(env, 'EFAULT', 'verifier bug: backtracking func entry');
   let changed = false;
   for (let i = 1; i <= 5; i++) {
