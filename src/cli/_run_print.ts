@@ -1,9 +1,9 @@
 import { formatLink } from '../net/index.ts';
 import type { FlowSample } from '../subsystems/index.ts';
 import type { RunDocument } from './_simulate.ts';
+import { verificationLines } from './_verified.ts';
 import { printMismatches } from './faults.ts';
 import { bold, cyan, dim, green, out, plot, red, table, yellow } from './print.ts';
-import { NOT_VERIFIED } from './session.ts';
 
 /** Flows that are drawn in the terminal; the table has all. */
 const PLOTS = 4;
@@ -14,7 +14,7 @@ export function printRuns(documents: readonly RunDocument[]): void {
   out(
     `${bold(first.object)}  Linux ${first.kernel}  ${dim(formatLink(first.link))}  ${dim(`${first.seconds} s, seed ${first.seed}`)}`,
   );
-  out(dim(NOT_VERIFIED));
+  for (const line of verificationLines(first)) out(line);
   const shown = documents.at(-1)!;
   for (const ops of shown.ops) {
     out(`\n${bold(ops.name)}  struct ${ops.type}  ${dim(`cfi ${shown.cfi}`)}`);

@@ -1,9 +1,10 @@
 import { hex32, hex64 } from '../base/index.ts';
-import { type Kernel, KernelOops, type StructOpsMap } from '../kernel/index.ts';
+import { type Kernel, KernelOops, type LoadedProgram, type StructOpsMap } from '../kernel/index.ts';
 import type { LinkSpec } from '../net/index.ts';
 import type { ResolvedObject } from '../object/index.ts';
 import { type FlowReport, type FlowSample, type FlowSpec, type OpCall, runFlows } from '../subsystems/index.ts';
 import type { CfiMode, KernelFault } from '../target/index.ts';
+import { type Verification, verificationOf } from './_verified.ts';
 import { CliError } from './error.ts';
 import { faultsForObject } from './faults.ts';
 import { type KernelChoice, loadMore, pickTable, registerTables, startSession } from './session.ts';
@@ -11,14 +12,13 @@ import { type KernelChoice, loadMore, pickTable, registerTables, startSession } 
 const TCP = 'tcp_congestion_ops';
 
 /** What a run gives, as --json prints it. */
-export interface RunDocument {
+export interface RunDocument extends Verification {
   schema: 1;
   object: string;
   kernel: string;
   cfi: CfiMode;
   seed: number;
   hashSeed: number;
-  verified: false;
   link: LinkSpec;
   seconds: number;
   ops: {
@@ -70,6 +70,7 @@ export function simulate(
   const { kernel } = session;
   const maps: StructOpsMap[] = [];
   const controls: string[] = [];
+  const loaded: LoadedProgram[] = [];
   objects.forEach((resolved, i) => {
     if (!resolved.structOps.some(({ type }) => type === TCP))
       throw new CliError(
@@ -77,7 +78,9 @@ export function simulate(
         'refused',
         "bpf_dummy_ops are run by 'trampet test'",
       );
-    const own = registerTables(i === 0 ? session : loadMore(session, resolved));
+    const one = i === 0 ? session : loadMore(session, resolved);
+    const own = registerTables(one);
+    loaded.push(...one.loaded.programs);
     maps.push(...own);
     const tables = own.filter(({ type }) => type === TCP);
     controls.push(nameOf(kernel, pickTable(tables, options.table)));
@@ -89,7 +92,7 @@ export function simulate(
     cfi,
     seed: choice.seed,
     hashSeed: kernel.target.hashSeed,
-    verified: false,
+    ...verificationOf(loaded),
     link,
     seconds,
     ops: maps.map((map) => describeTable(kernel, map)),

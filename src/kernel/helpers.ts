@@ -1,5 +1,5 @@
-import { helperName } from '../bpf/index.ts';
 import type { GuestPtr } from '../machine/index.ts';
+import { MAP_OPS } from '../verifier/index.ts';
 import type { Kernel } from './kernel.ts';
 import { type BpfMap, MAP_TYPE, RingbufMap } from './maps.ts';
 import { formatPrintk, readString } from './printk.ts';
@@ -10,27 +10,14 @@ const EFAULT = -14;
 const E2BIG = -7;
 const ENOENT = -2;
 
-/** Symbols behind helper ids whose function is not called after the helper. */
-const OTHER_SYMBOLS: Record<number, string> = { 7: 'bpf_user_rnd_u32' };
-
-/** Symbol of a helper's function. */
-export const helperSymbol = (id: number): string => OTHER_SYMBOLS[id] ?? helperName(id);
-
-const MAP_OPERATIONS: Record<number, string> = { 1: 'lookup_elem', 2: 'update_elem', 3: 'delete_elem' };
-const OPERATION_PREFIX: Record<number, string> = {
-  [MAP_TYPE.ARRAY]: 'array_map_',
-  [MAP_TYPE.PERCPU_ARRAY]: 'percpu_array_map_',
-  [MAP_TYPE.HASH]: 'htab_map_',
-  [MAP_TYPE.PERCPU_HASH]: 'htab_percpu_map_',
-  [MAP_TYPE.LRU_HASH]: 'htab_lru_map_',
-};
-
-/** The map's own function, which the kernel calls instead of bpf_map_{lookup,update,delete}_elem when it knows the map. */
-export function mapOperation(id: number, type: number): string | undefined {
-  const operation = MAP_OPERATIONS[id];
-  const prefix = OPERATION_PREFIX[type];
-  return operation === undefined || prefix === undefined ? undefined : prefix + operation;
-}
+/** Types of the maps that are modelled with their functions. */
+const MAP_TYPES: readonly number[] = [
+  MAP_TYPE.HASH,
+  MAP_TYPE.ARRAY,
+  MAP_TYPE.PERCPU_HASH,
+  MAP_TYPE.PERCPU_ARRAY,
+  MAP_TYPE.LRU_HASH,
+];
 
 /** The functions behind the helpers that are modelled, and those that rewritten programs call. */
 export function helperGates(kernel: () => Kernel): GateDef[] {
@@ -58,14 +45,15 @@ export function helperGates(kernel: () => Kernel): GateDef[] {
     const key = found === undefined ? undefined : bytes(k, call.ptr(1), found.blueprint.keySize);
     call.retNumber(found === undefined || key === undefined ? EFAULT : found.delete(key));
   };
-  for (const [id, handler] of [
-    [1, lookup],
-    [2, update],
-    [3, remove],
-  ] as const) {
-    gate(helperName(id), handler);
-    for (const type of Object.keys(OPERATION_PREFIX)) gate(mapOperation(id, Number(type))!, handler);
+  gate('bpf_map_lookup_elem', lookup);
+  gate('bpf_map_update_elem', update);
+  gate('bpf_map_delete_elem', remove);
+  const operations = new Map<string, (k: Kernel, call: GateCall) => void>();
+  for (const type of MAP_TYPES) {
+    const own = MAP_OPS[type]!;
+    operations.set(own.lookup!, lookup).set(own.update!, update).set(own.delete!, remove);
   }
+  for (const [name, handler] of operations) gate(name, handler);
   gate('__htab_map_lookup_elem', (k, call) => {
     const found = map(k, call);
     const key = found === undefined ? undefined : bytes(k, call.ptr(1), found.blueprint.keySize);
@@ -165,7 +153,7 @@ export function helperGates(kernel: () => Kernel): GateDef[] {
     }
     call.ret(done);
   });
-  gate('bpf_for_each_map_elem', (k, call) => {
+  const forEach = (k: Kernel, call: GateCall) => {
     const found = map(k, call);
     const [callback, context] = [call.ptr(1), { lo: call.lo(2), hi: call.hi(2) }];
     if (found === undefined) return call.retNumber(EINVAL);
@@ -179,7 +167,9 @@ export function helperGates(kernel: () => Kernel): GateDef[] {
     }
     k.heap.free(scratch);
     call.ret(done);
-  });
+  };
+  for (const name of new Set(['bpf_for_each_map_elem', ...MAP_TYPES.map((type) => MAP_OPS[type]!.forEach!)]))
+    gate(name, forEach);
   return gates;
 }
 

@@ -61,6 +61,9 @@ const V6_12: Era = {
   lacks: [],
   tailCallByPointer: true,
   faults: [STACK_ARGUMENTS],
+  timedMayGoto: false,
+  cpuNumberMove: 32,
+  privateStacks: false,
   cfiWarn: false,
   oopsWords: 'PREEMPT SMP NOPTI',
   bootLine: {
@@ -117,6 +120,9 @@ const V6_18: Era = {
   bareBranch: { call: [0x2e, 0x2e, 0x2e, 0x41, 0xff, 0xd3], jump: [0x41, 0xff, 0xe3, 0xcc, 0xcc, 0xcc] },
   faults: [STUB_HASH, PARANOID_ITS, STACK_ARGUMENTS],
   fineibtStubReadOffset: 7,
+  timedMayGoto: true,
+  cpuNumberMove: 64,
+  privateStacks: true,
   cfiWarn: true,
   oopsWords: 'SMP NOPTI',
   bootLine: {

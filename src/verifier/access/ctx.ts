@@ -179,6 +179,9 @@ function argIndex(btf: Btf, proto: BtfFuncProto, off: number): number {
   return off < end + 8 ? proto.params.length : proto.params.length + 1;
 }
 
+/** fexit and fmod_ret: what the function returns stands behind its arguments. */
+const AFTER_RETURN: readonly number[] = [25, 26];
+
 const KIND_WORDS: Readonly<Record<string, string>> = { func_proto: 'FUNC_PROTO' };
 
 /** Type of a traced function's argument (`btf_ctx_access`); null after the reason was written. */
@@ -192,10 +195,11 @@ function btfCtxAccess(env: Env, off: number, size: number): CtxAccess | null {
   const traced = env.input.progType === P.PROG_TRACING && env.input.expectedAttachType === 23;
   const params = traced ? proto.params.slice(1) : proto.params;
   const arg = argIndex(btf, { ...proto, params }, off);
-  if (arg >= params.length) return said(env, `${name} doesn't have ${arg + 1}-th argument`);
+  const returned = arg === params.length && AFTER_RETURN.includes(env.input.expectedAttachType);
+  if (arg >= params.length && !returned) return said(env, `${name} doesn't have ${arg + 1}-th argument`);
   if (traced && RAW_TP_NULL_ARGS[env.attachFuncName]?.includes(arg))
     unsupported(env, `argument ${arg} of tracepoint ${env.attachFuncName}, which may be null`);
-  const { type } = skipModifiers(btf, params[arg]!.type);
+  const { type } = skipModifiers(btf, returned ? proto.returns : params[arg]!.type);
   if (type.kind === 'int' || type.kind === 'enum' || type.kind === 'enum64' || isStruct(type)) return scalar();
   if (type.kind !== 'ptr') {
     const kind = KIND_WORDS[type.kind] ?? type.kind.toUpperCase();
@@ -209,7 +213,7 @@ function btfCtxAccess(env: Env, off: number, size: number): CtxAccess | null {
   if (stubParam(env, arg).endsWith('__nullable')) {
     return { type: T.PTR_TO_BTF_ID | T.PTR_TRUSTED | T.PTR_MAYBE_NULL, btf, btfId: target.id, fieldSize: 0 };
   }
-  const nullable = params[arg]!.name.endsWith('__nullable') ? T.PTR_MAYBE_NULL : 0;
+  const nullable = params[arg]?.name.endsWith('__nullable') ? T.PTR_MAYBE_NULL : 0;
   env.verbose(`${name} arg${arg} has btf_id ${target.id} type ${kind} '${target.type.name}'\n`);
   return {
     type: T.PTR_TO_BTF_ID | T.PTR_TRUSTED | nullable | tagFlag(btf, type.type),

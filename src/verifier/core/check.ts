@@ -153,12 +153,13 @@ function logStep(env: VerifierEnv, fromBranch: boolean): void {
 export function doCheck(env: VerifierEnv): void {
   const { insns } = env;
   let fromBranch = false;
+  const { maxInsns = MAX_INSNS } = env.input;
   let prev = -1;
   for (;;) {
     env.prevInsnIdx = prev;
     if (env.insnIdx >= insns.length) reject(env, 'EFAULT', `invalid insn idx ${env.insnIdx} insn_cnt ${insns.length}`);
     const insn = insns[env.insnIdx]!;
-    if (++env.insnProcessed > MAX_INSNS)
+    if (++env.insnProcessed > maxInsns)
       reject(env, 'E2BIG', `BPF program is too large. Processed ${env.insnProcessed} insn`);
     env.cur.lastInsnIdx = env.prevInsnIdx;
     env.cur.insnIdx = env.insnIdx;

@@ -91,6 +91,8 @@ export interface VerifierInput {
   ops: VerifierOps;
   /** 0: none, 1: BPF_LOG_LEVEL1, 2: BPF_LOG_LEVEL2; 4 adds statistics (BPF_LOG_STATS). */
   logLevel: number;
+  /** Instructions processed after which verification gives up with E2BIG; BPF_COMPLEXITY_LIMIT_INSNS without. */
+  maxInsns?: number;
 }
 
 /** The counters of `print_verification_stats`. */
