@@ -2,7 +2,7 @@
 //   node dist/cli/main.js run examples/cubic.bpf.o --all-cfi --color | node scripts/terminal-svg.mjs > docs/img/run.svg
 import { readFileSync } from 'node:fs';
 
-const COLORS = { 31: '#f47067', 32: '#8ddb8c', 33: '#f0c674', 36: '#6cb6ff' };
+const COLORS = { 31: '#f47067', 32: '#8ddb8c', 33: '#f0c674', 34: '#7aa2f7', 35: '#d699f0', 36: '#6cb6ff' };
 const [WIDTH, HEIGHT, LEFT, TOP] = [7.83, 17, 16, 28];
 const quote = (text) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
 const ESCAPE = `${String.fromCharCode(27)}\\[(\\d+)m`;

@@ -18,6 +18,7 @@ export const ERRNO = {
   ESPIPE: 29,
   EDOM: 33,
   ERANGE: 34,
+  EDEADLK: 35,
   ENAMETOOLONG: 36,
   EOPNOTSUPP: 95,
   ENOTSUPP: 524,

@@ -1,53 +1,28 @@
 import { formatLink } from '../net/index.ts';
+import type { FlowReport } from '../subsystems/index.ts';
+import type { Verdict } from './_asserts.ts';
+import { chart, escaped, flowVariable, type Geometry, NARROW, STYLE, WIDE } from './_chart.ts';
+import { lossOf } from './_figures.ts';
+import { PAGE_SCRIPT, PAGE_STYLE } from './_html_parts.ts';
 import type { RunDocument } from './_simulate.ts';
-import { chart, drawn, escaped, LEFT, PLOT, STYLE } from './_svg.ts';
+import { drawn } from './_svg.ts';
 
-const PAGE_STYLE = `${STYLE}
-*{box-sizing:border-box}
-body{margin:0;background:var(--back);color:var(--ink);font:15px/1.5 system-ui,"Segoe UI",Roboto,sans-serif}
-main{max-width:1040px;margin:0 auto;padding:32px 24px 64px}
-h1{font-size:26px;margin:0 0 4px}h2{font-size:16px;margin:36px 0 10px}
-p{margin:0;color:var(--soft)}
-figure{margin:22px 0 0;padding:8px 8px 4px;border:1px solid var(--grid);border-radius:12px;position:relative}
-figure svg{display:block;width:100%;height:auto}
-.scroll{overflow-x:auto;border:1px solid var(--grid);border-radius:12px}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{padding:8px 14px;text-align:right;white-space:nowrap}
-th{font-weight:500;color:var(--soft);background:var(--card)}
-th:first-child,td:first-child,td.text,th.text{text-align:left}
-tr+tr td{border-top:1px solid var(--grid)}
-code{font:13px ui-monospace,"Cascadia Mono",Menlo,monospace}
-.good{color:var(--c2)}.bad{color:var(--c1)}
-pre{overflow-x:auto;background:var(--card);padding:14px;border-radius:12px;font:13px ui-monospace,Menlo,monospace}
-.dot{display:inline-block;width:10px;height:10px;border-radius:50%;margin-right:8px}
-#tip{position:absolute;top:44px;pointer-events:none;background:var(--card);border:1px solid var(--grid);border-radius:8px;padding:6px 10px;font-size:13px;white-space:pre;display:none}`;
-
-/** Follows the pointer over the chart: a line in all panels, and the figures of the nearest sample. */
-const SCRIPT = `const run=JSON.parse(document.getElementById('run').textContent);
-const chart=document.querySelector('figure svg'),tip=document.getElementById('tip'),line=document.getElementById('line');
-chart.addEventListener('pointerleave',()=>{tip.style.display='none';line.setAttribute('visibility','hidden')});
-chart.addEventListener('pointermove',(event)=>{
-const box=chart.getBoundingClientRect(),scale=box.width/chart.viewBox.baseVal.width;
-const x=(event.clientX-box.left)/scale,share=(x-run.left)/run.plot;
-if(share<0||share>1||run.flows.length===0)return;
-const count=run.flows[0].samples.length,i=Math.max(0,Math.min(count-1,Math.round(share*count)-1));
-const at=run.left+run.flows[0].samples[i][0]/run.seconds*run.plot;
-line.setAttribute('x1',at);line.setAttribute('x2',at);line.setAttribute('visibility','visible');
-tip.textContent=run.flows.map(({name,samples})=>{const [t,cwnd,ssthresh,rtt,flight,rate,queue]=samples[i];
-return name+'  '+t.toFixed(2)+' s\\ncwnd '+cwnd+'  ssthresh '+(ssthresh??'∞')+'  in flight '+flight+'\\nsrtt '+rtt.toFixed(1)+' ms  '+(rate/1e6).toFixed(2)+' Mbit/s  queue '+queue}).join('\\n');
-tip.style.display='block';
-const left=at*scale+20;tip.style.left=(left+tip.offsetWidth>box.width?at*scale-tip.offsetWidth-4:left)+'px'});`;
+const STATES = ['Open', 'Disorder', 'CWR', 'Recovery', 'Loss'] as const;
 
 const number = (value: number) => value.toLocaleString('en-US', { maximumFractionDigits: 0 });
+const percent = (share: number) => (share === 0 ? '0' : `${Number((share * 100).toPrecision(2))} %`);
+const mbit = (bps: number) => `${(bps / 1e6).toFixed(2)} Mbit/s`;
+/** A table; the first `texts` of its columns are text. */
+const table = (head: readonly string[], rows: readonly string[], texts = 1) =>
+  `<div class="scroll"><table>\n<thead><tr>${head.map((text, i) => `<th scope="col"${i < texts ? ' class="text"' : ''}>${text}</th>`).join('')}</tr></thead>\n<tbody>\n${rows.join('\n')}\n</tbody>\n</table></div>`;
+/** A row; cells that are text stand before the figures. */
+const row = (first: string, figures: readonly string[], texts: readonly string[] = []) =>
+  `<tr><th scope="row">${first}</th>${texts.map((cell) => `<td class="text">${cell}</td>`).join('')}${figures.map((cell) => `<td>${cell}</td>`).join('')}</tr>`;
 
-/** A report in one file that needs no network: the chart, a table of figures, the calls of every member. */
-export function html(documents: readonly RunDocument[]): string {
+/** A report in one file that needs no network: key figures, the chart, tables of flows, members and CFI modes. */
+export function html(documents: readonly RunDocument[], verdicts: readonly (readonly Verdict[])[]): string {
   const run = drawn(documents);
-  const body = chart(run, 0);
-  const title = run.flows.map(({ name }) => name).join(' · ') || run.object;
   const data = {
-    left: LEFT,
-    plot: PLOT,
     seconds: run.seconds,
     flows: run.flows.map(({ name, samples }) => ({
       name,
@@ -60,61 +35,153 @@ export function html(documents: readonly RunDocument[]): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width,initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>${escaped(title)} · trampet</title>
-<style>${PAGE_STYLE}</style>
+<title>${escaped(run.object)} · trampet</title>
+<style>${STYLE}
+${PAGE_STYLE}</style>
 </head>
 <body>
 <main>
-<h1>${escaped(title)}</h1>
+<h1>${escaped(run.object)}</h1>
 <p>${escaped(`${formatLink(run.link)} · ${run.seconds} s · seed ${run.seed} · Linux ${run.kernel}`)}</p>
-<figure><svg viewBox="0 0 ${body.width} ${body.height}" role="img" aria-label="window, round-trip time, goodput and queue over time">
-${body.text}
-<line id="line" y1="0" y2="${body.height - 20}" visibility="hidden" style="stroke:var(--soft)"/>
-</svg><div id="tip"></div></figure>
-<h2>Figures</h2>
-<div class="scroll"><table>
-<tr><th>flow</th><th class="text">cfi</th><th>goodput</th><th>mean RTT</th><th>95 % RTT</th><th>retransmits</th><th>RTOs</th><th>dropped</th><th>lost</th><th>marked</th><th>guest instructions</th><th>faults</th></tr>
-${documents.map(figures).join('\n')}
-</table></div>
-<h2>Calls</h2>
-<div class="scroll"><table>
-<tr><th>member</th><th class="text">program</th><th>type hash</th><th>calls</th></tr>
-${run.ops.map((ops) => members(run, ops)).join('\n')}
-</table></div>
+${tiles(run, documents)}
+${figure(run)}
+${asserted(documents, verdicts)}
+${flowTables(run)}
+${run.ops.map(opsTable).join('\n')}
+<h2>Machine</h2>
+${table(['CFI mode', 'calls', 'guest instructions', 'a call', 'faults'], documents.map(machine))}
 ${documents.flatMap(({ faults }) => faults.map(({ lines }) => `<h2>Fault</h2>\n<pre>${escaped(lines.join('\n'))}</pre>`)).join('\n')}
+<footer>trampet: programs are checked for structure, but not verified.</footer>
 </main>
 <script type="application/json" id="run">${JSON.stringify(data).replaceAll('<', '\\u003c')}</script>
-<script>${SCRIPT}</script>
+<script>${PAGE_SCRIPT}</script>
 </body>
 </html>
 `;
 }
 
-function figures({ flows, cfi, instructions, faults, object }: RunDocument): string {
-  const health =
-    faults.length === 0
-      ? '<td class="good">0</td>'
-      : `<td class="bad">${escaped(faults.map(({ kind }) => kind).join(', '))}</td>`;
-  if (flows.length === 0)
-    return `<tr><td>${escaped(object)}</td><td class="text">${cfi}</td><td colspan="8"></td><td>${number(instructions)}</td>${health}</tr>`;
-  return flows
-    .map((flow, n) => {
-      const cells = [
-        `${(flow.goodputBps / 1e6).toFixed(2)} Mbit/s`,
-        `${flow.rttMsMean.toFixed(1)} ms`,
-        `${flow.rttMsP95.toFixed(1)} ms`,
-        ...[flow.retransmits, flow.rtos, flow.dropped, flow.lost, flow.marked, instructions].map(number),
-      ];
-      return `<tr><td><span class="dot" style="background:var(--c${n % 6})"></span>${escaped(flow.name)}</td><td class="text">${cfi}</td>${cells.map((cell) => `<td>${cell}</td>`).join('')}${health}</tr>`;
-    })
-    .join('\n');
+/** The figures that one looks for first. */
+function tiles(run: RunDocument, documents: readonly RunDocument[]): string {
+  const { flows, link, fairness } = run;
+  const faults = documents.reduce((sum, document) => sum + document.faults.length, 0);
+  const tile = (value: string, what: string, mood = '') =>
+    `<div><b class="${mood}">${value}</b><span>${what}</span></div>`;
+  const sum = (of: (flow: FlowReport) => number) => flows.reduce((all, flow) => all + of(flow), 0);
+  const goodput = sum(({ goodputBps }) => goodputBps);
+  const parts =
+    flows.length === 0
+      ? []
+      : [
+          tile(mbit(goodput), `goodput, ${Math.round((100 * goodput) / link.rateBps)} % of the link`),
+          tile(
+            `${(sum(({ rttMsMean }) => rttMsMean) / flows.length).toFixed(1)} ms`,
+            `mean RTT, ${link.rttNs / 1e6} ms without queue`,
+          ),
+          tile(number(sum(({ retransmits }) => retransmits)), `retransmits, ${number(sum(({ rtos }) => rtos))} RTOs`),
+          ...(flows.length > 1 ? [tile(fairness!.toFixed(3), "fairness (Jain's index)")] : []),
+        ];
+  const modes = documents.map(({ cfi }) => cfi).join(', ');
+  parts.push(tile(`${faults}`, `CFI faults (${modes})`, faults === 0 ? 'good' : 'bad'));
+  return `<section class="tiles">${parts.join('')}</section>`;
 }
 
-function members(run: RunDocument, ops: RunDocument['ops'][number]): string {
-  return ops.members
-    .map(
-      ({ member, program, hash }) =>
-        `<tr><td>${escaped(`${ops.name}.${member}`)}</td><td class="text"><code>${escaped(program)}</code></td><td><code>${run.cfi === 'off' ? '' : hash}</code></td><td>${number(run.callsByMember[member] ?? 0)}</td></tr>`,
-    )
-    .join('\n');
+function figure(run: RunDocument): string {
+  if (run.flows.length === 0) return '';
+  const names = run.flows.map(
+    ({ name }, n) => `<span><i style="background:${flowVariable(n)}"></i>${escaped(name)}</span>`,
+  );
+  return `<figure>
+<figcaption>${names.slice(0, 12).join('')}${names.length > 12 ? `<span>and ${names.length - 12} more</span>` : ''}</figcaption>
+${svgOf(run, WIDE, 'wide')}
+${svgOf(run, NARROW, 'narrow')}
+<div id="tip"></div>
+</figure>`;
+}
+
+function svgOf(run: RunDocument, geometry: Geometry, name: string): string {
+  const { text, height } = chart(run, geometry);
+  const { left, plot, width } = geometry;
+  return `<svg class="${name}" viewBox="0 0 ${width} ${height}" data-left="${left}" data-plot="${plot}" role="img" aria-label="window, round-trip time, in flight, goodput and queue over time">
+${text}
+<line class="cursor" y1="28" y2="${height - 28}" visibility="hidden"/>
+</svg>`;
+}
+
+/** Each assertion once for all modes that say the same. */
+function asserted(documents: readonly RunDocument[], verdicts: readonly (readonly Verdict[])[]): string {
+  const told = new Map<string, { verdict: Verdict; modes: string[] }>();
+  for (const [i, { cfi }] of documents.entries())
+    for (const [n, verdict] of verdicts[i]!.entries()) {
+      const key = JSON.stringify([n, verdict]);
+      const known = told.get(key);
+      if (known === undefined) told.set(key, { verdict, modes: [cfi] });
+      else known.modes.push(cfi);
+    }
+  const rows = [...told.values()].map(({ verdict: { text, holds, why }, modes }) =>
+    row(
+      `<code>${escaped(text)}</code>`,
+      [holds ? '<span class="good">holds</span>' : '<span class="bad">fails</span>'],
+      [escaped(why), modes.join(', ')],
+    ),
+  );
+  const head = ['assertion', 'figure', 'CFI modes', 'verdict'];
+  return rows.length === 0 ? '' : `<h2>Assertions</h2>\n${table(head, rows, 3)}`;
+}
+
+function flowTables({ flows }: RunDocument): string {
+  if (flows.length === 0) return '';
+  const name = (flow: FlowReport, n: number) => `<i style="background:${flowVariable(n)}"></i>${escaped(flow.name)}`;
+  const figures = flows.map((flow, n) =>
+    row(name(flow, n), [
+      mbit(flow.goodputBps),
+      `${flow.rttMsMean.toFixed(1)} ms`,
+      `${flow.rttMsP95.toFixed(1)} ms`,
+      percent(lossOf(flow)),
+      ...[flow.dropped, flow.lost, flow.marked, flow.retransmits, flow.rtos].map(number),
+    ]),
+  );
+  const states = flows.map((flow, n) => {
+    const { secondsInState } = flow;
+    const all = STATES.reduce((sum, state) => sum + secondsInState[state], 0);
+    const bars = STATES.filter((state) => secondsInState[state] > 0).map(
+      (state) =>
+        `<s class="${state}" style="width:${((100 * secondsInState[state]) / all).toFixed(2)}%" title="${state} ${secondsInState[state].toFixed(2)} s"></s>`,
+    );
+    return row(
+      name(flow, n),
+      STATES.map((state) => (secondsInState[state] === 0 ? '–' : `${secondsInState[state].toFixed(2)} s`)),
+      [`<div class="bar">${bars.join('')}</div>`],
+    );
+  });
+  const head = STATES.map((state) => `<s class="${state}"></s>${state}`);
+  return `<h2>Flows</h2>
+${table(['flow', 'goodput', 'mean RTT', '95 % RTT', 'loss', 'dropped', 'lost', 'marked', 'retransmits', 'RTOs'], figures)}
+<h2>Time in congestion states</h2>
+${table(['flow', '', ...head], states, 2)}`;
+}
+
+function opsTable({ name, type, id, refcnt, state, members }: RunDocument['ops'][number]): string {
+  const rows = members.map(({ member, program, hash, typeId, calls }) =>
+    row(
+      escaped(member),
+      [number(calls)],
+      [
+        `<code>${escaped(program)}</code>`,
+        `<code${typeId !== null && typeId !== hash ? ' class="bad"' : ''}>${typeId === null ? '–' : hash}</code>`,
+      ],
+    ),
+  );
+  return `<h2>${escaped(name)} <small>struct ${escaped(type)} · id ${id} · refcnt ${refcnt} · ${state}</small></h2>
+${table(['member', 'program', 'type hash', 'calls'], rows, 3)}`;
+}
+
+function machine({ cfi, calls, instructions, faults }: RunDocument): string {
+  return row(cfi, [
+    number(calls),
+    number(instructions),
+    calls === 0 ? '–' : number(instructions / calls),
+    faults.length === 0
+      ? '<span class="good">0</span>'
+      : `<span class="bad">${escaped(faults.map(({ kind }) => kind).join(', '))}</span>`,
+  ]);
 }

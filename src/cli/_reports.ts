@@ -1,7 +1,7 @@
 import type { OpCall } from '../subsystems/index.ts';
 import type { Verdict } from './_asserts.ts';
+import { escaped } from './_chart.ts';
 import type { RunDocument } from './_simulate.ts';
-import { escaped } from './_svg.ts';
 
 const CSV_COLUMNS = ['cfi', 'flow', 't', 'cwnd', 'ssthresh', 'srtt_ms', 'in_flight', 'rate_bps', 'queue_packets'];
 const quoted = (text: string) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);

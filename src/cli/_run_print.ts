@@ -1,94 +1,99 @@
 import { formatLink } from '../net/index.ts';
-import type { FlowSample } from '../subsystems/index.ts';
+import { lossOf } from './_figures.ts';
+import { flowColor, HEIGHT, LEAST_HEIGHT, picture } from './_picture.ts';
 import type { RunDocument } from './_simulate.ts';
 import { verificationLines } from './_verified.ts';
 import { printMismatches } from './faults.ts';
-import { bold, cyan, dim, green, out, plot, red, table, yellow } from './print.ts';
+import { bold, cyan, dim, green, out, red, table, visible, windowSize } from './print.ts';
 
-/** Flows that are drawn in the terminal; the table has all. */
-const PLOTS = 4;
+/** Flows that the table names; --json has all. */
+const MOST_FLOWS = 24;
+const STATES = ['Open', 'Disorder', 'CWR', 'Recovery', 'Loss'] as const;
+const PRINTED = 20;
 
 /** The figures of runs of one object, for people. */
 export function printRuns(documents: readonly RunDocument[]): void {
   const [first] = documents as [RunDocument];
+  const shown = documents.at(-1)!;
   out(
     `${bold(first.object)}  Linux ${first.kernel}  ${dim(formatLink(first.link))}  ${dim(`${first.seconds} s, seed ${first.seed}`)}`,
   );
   for (const line of verificationLines(first)) out(line);
-  const shown = documents.at(-1)!;
-  for (const ops of shown.ops) {
-    out(`\n${bold(ops.name)}  struct ${ops.type}  ${dim(`cfi ${shown.cfi}`)}`);
-    const rows = ops.members.map(({ member, program, hash, address }) => [
-      `  ${cyan(member)}`,
-      program,
-      shown.cfi === 'off' ? dim('no hash') : hash,
-      dim(address),
-      `${shown.callsByMember[member] ?? 0}`,
-    ]);
-    for (const line of table([['  member', 'program', 'type hash', 'in the table', 'calls'].map(dim), ...rows], [4]))
-      out(line);
-    printMismatches(ops.members);
+  if (shown.flows.length > 0) {
+    out();
+    const { columns, rows = HEIGHT } = windowSize();
+    const height = Math.max(LEAST_HEIGHT, Math.min(HEIGHT, rows - 5));
+    for (const line of picture(shown, { width: columns, height })) out(line);
+    out();
+    printFlows(shown, columns);
   }
-  for (const { name, samples } of shown.flows.slice(0, PLOTS)) printPlot(name, samples, shown.seconds);
-  if (shown.flows.length > 1) printFlows(shown);
+  for (const ops of shown.ops) printOps(ops, shown);
   out();
-  for (const line of table(documents.map(summary), [1, 2, 3, 4, 5, 6, 7])) out(line);
+  const head = ['cfi', 'calls', 'guest instructions', 'a call', 'MIPS', 'CFI faults'].map(dim);
+  for (const line of table([head, ...documents.map(machine)], [1, 2, 3, 4, 5])) out(line);
   for (const { faults } of documents) for (const { lines } of faults) for (const line of lines) out(red(line));
-  for (const line of shown.trace.slice(0, 20)) out(dim(`bpf_trace_printk: ${line}`));
+  for (const line of shown.trace.slice(0, PRINTED)) out(dim(`bpf_trace_printk: ${line}`));
+  if (shown.trace.length > PRINTED) out(dim(`… ${shown.trace.length - PRINTED} more lines; --json has all`));
 }
 
-function summary(document: RunDocument): string[] {
-  const { flows } = document;
-  const sum = (figure: 'goodputBps' | 'retransmits' | 'rtos') => flows.reduce((all, flow) => all + flow[figure], 0);
-  const figures =
-    flows.length === 0
-      ? ['', '', '', '']
-      : [
-          `${(sum('goodputBps') / 1e6).toFixed(2)} Mbit/s`,
-          `RTT ${(flows.reduce((all, { rttMsMean }) => all + rttMsMean, 0) / flows.length).toFixed(1)} ms`,
-          `${sum('retransmits')} retransmits`,
-          `${sum('rtos')} RTOs`,
-        ];
+function printOps(ops: RunDocument['ops'][number], { cfi }: RunDocument): void {
+  out(`\n${bold(ops.name)}  struct ${ops.type}  ${dim(`id ${ops.id}  refcnt ${ops.refcnt}  state ${ops.state}`)}`);
+  const lines = ops.members.map(({ member, program, hash, address, calls }) => [
+    `  ${cyan(member)}`,
+    program,
+    cfi === 'off' ? dim('no hash') : hash,
+    dim(address),
+    `${calls}`,
+  ]);
+  for (const line of table([['  member', 'program', 'type hash', 'in the table', 'calls'].map(dim), ...lines], [4]))
+    out(line);
+  printMismatches(ops.members);
+}
+
+/** What the machine did: a row a CFI mode. */
+function machine({ cfi, calls, instructions, mips, faults }: RunDocument): string[] {
   return [
-    `cfi ${bold(document.cfi)}`,
-    ...figures,
-    `${document.calls} calls`,
-    `${(document.instructions / 1e6).toFixed(1)} M instructions`,
-    dim(`${document.mips} MIPS`),
-    document.faults.length === 0 ? green('0 CFI faults') : red(`died: ${document.faults[0]!.kind}`),
+    bold(cfi),
+    `${calls}`,
+    `${(instructions / 1e6).toFixed(1)} M`,
+    calls === 0 ? '-' : `${Math.round(instructions / calls)}`,
+    `${mips}`,
+    faults.length === 0 ? green('0') : red(`died: ${faults[0]!.kind}`),
   ];
 }
 
-/** Each flow of several, and how fairly they share. */
-function printFlows({ flows, fairness }: RunDocument): void {
-  const rows = flows.map(({ name, goodputBps, rttMsMean, rttMsP95, retransmits, rtos }) => [
-    bold(name),
-    (goodputBps / 1e6).toFixed(2),
-    rttMsMean.toFixed(1),
-    rttMsP95.toFixed(1),
-    `${retransmits}`,
-    `${rtos}`,
-  ]);
-  out();
-  const head = ['flow', 'Mbit/s', 'RTT ms', '95 %', 'retransmits', 'RTOs'].map(dim);
-  for (const line of table([head, ...rows], [1, 2, 3, 4, 5])) out(line);
-  out(dim(`fairness ${fairness!.toFixed(3)}`));
+/** How each flow did, how long it was in each congestion state, and how fairly they share; in two tables if it must. */
+function printFlows({ flows, fairness }: RunDocument, columns: number): void {
+  const named = flows.slice(0, MOST_FLOWS);
+  const names = ['flow', ...named.map((flow, n) => flowColor(n)(`━━ ${flow.name}`))];
+  const figures = [
+    ['Mbit/s', 'RTT ms', '95 %', 'loss', 'rexmit', 'RTOs'],
+    ...named.map(({ goodputBps, rttMsMean, rttMsP95, retransmits, rtos }, n) => [
+      (goodputBps / 1e6).toFixed(2),
+      rttMsMean.toFixed(1),
+      rttMsP95.toFixed(1),
+      percent(lossOf(named[n]!)),
+      `${retransmits}`,
+      `${rtos}`,
+    ]),
+  ];
+  const states = [
+    [...STATES],
+    ...named.map(({ secondsInState }) => STATES.map((state) => duration(secondsInState[state]))),
+  ];
+  const rows = (...parts: string[][][]) => {
+    const cells = names.map((name, i) => [name, ...parts.flatMap((part) => part[i]!)]);
+    return table([cells[0]!.map(dim), ...cells.slice(1)], cells[0]!.map((_, i) => i).slice(1));
+  };
+  const whole = rows(figures, states);
+  const wide = Math.max(...whole.map(visible)) <= columns;
+  for (const line of wide ? whole : [...rows(figures), ...rows(states)]) out(line);
+  if (flows.length > MOST_FLOWS) out(dim(`… ${flows.length - MOST_FLOWS} more flows; --json has all`));
+  if (flows.length > 1) {
+    const sum = flows.reduce((all, { goodputBps }) => all + goodputBps, 0);
+    out(`all ${(sum / 1e6).toFixed(2)} Mbit/s, fairness ${fairness!.toFixed(3)}`);
+  }
 }
 
-function printPlot(name: string, samples: readonly FlowSample[], time: number): void {
-  const width = Math.max(40, Math.min(100, (process.stdout.columns ?? 100) - 10));
-  const top = Math.max(...samples.map(({ cwnd }) => cwnd), 10);
-  out(`\n${'cwnd'.padStart(6)}   ${cyan('⣀⣀ cwnd')}  ${yellow('⣀⣀ ssthresh')}  ${dim(`packets · ${name}`)}`);
-  const lines = plot(
-    [
-      { values: samples.map(({ cwnd }) => cwnd), color: cyan },
-      { values: samples.map(({ ssthresh }) => (ssthresh === null || ssthresh > top ? null : ssthresh)), color: yellow },
-    ],
-    width,
-    12,
-    top,
-  );
-  for (const line of lines) out(line);
-  out(dim(`${' '.repeat(7)}└${'─'.repeat(width)}`));
-  out(dim(`${' '.repeat(8)}0${`${time} s`.padStart(width - 1)}`));
-}
+const percent = (share: number) => (share === 0 ? '0' : `${Number((share * 100).toPrecision(2))} %`);
+const duration = (seconds: number) => (seconds === 0 ? '-' : `${seconds.toFixed(seconds < 10 ? 2 : 1)} s`);

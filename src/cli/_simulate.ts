@@ -1,8 +1,21 @@
 import { hex32, hex64 } from '../base/index.ts';
-import { type Kernel, KernelOops, type LoadedProgram, type StructOpsMap } from '../kernel/index.ts';
+import {
+  type Kernel,
+  KernelOops,
+  type LoadedProgram,
+  type StructOpsMap,
+  type StructOpsState,
+} from '../kernel/index.ts';
 import type { LinkSpec } from '../net/index.ts';
 import type { ResolvedObject } from '../object/index.ts';
-import { type FlowReport, type FlowSample, type FlowSpec, type OpCall, runFlows } from '../subsystems/index.ts';
+import {
+  type FlowReport,
+  type FlowSample,
+  type FlowSpec,
+  type OpCall,
+  runFlows,
+  type SenderEvent,
+} from '../subsystems/index.ts';
 import type { CfiMode, KernelFault } from '../target/index.ts';
 import { type Verification, verificationOf } from './_verified.ts';
 import { CliError } from './error.ts';
@@ -22,9 +35,13 @@ export interface RunDocument extends Verification {
   link: LinkSpec;
   seconds: number;
   ops: {
+    /** Of the struct_ops map, and how it stood once the tables were registered, as bpftool tells it. */
+    id: number;
     name: string;
     type: string;
-    members: { member: string; program: string; hash: string; typeId: string | null; address: string }[];
+    refcnt: number;
+    state: StructOpsState;
+    members: { member: string; program: string; hash: string; typeId: string | null; address: string; calls: number }[];
   }[];
   calls: number;
   callsByMember: Record<string, number>;
@@ -41,6 +58,8 @@ export interface RunDocument extends Verification {
   flows: FlowReport[];
   /** Jain's index of the flows' goodputs: 1 if all are equal; null if the guest died. */
   fairness: number | null;
+  /** What happened at which second besides the flows' own doing. */
+  marks: { t: number; label: string }[];
   trace: string[];
 }
 
@@ -52,8 +71,9 @@ export interface SimulateOptions {
   flows?: number;
   /** The table to drive, if an object has several. */
   table?: string | undefined;
-  onSample?: (sample: FlowSample, share: number) => void;
+  onSample?: (flow: string, sample: FlowSample, share: number) => void;
   onCall?: ((call: OpCall) => void) | undefined;
+  onSender?: ((event: SenderEvent) => void) | undefined;
 }
 
 /**
@@ -65,7 +85,7 @@ export function simulate(
   choice: KernelChoice,
   options: SimulateOptions,
 ): RunDocument {
-  const { cfi, link, seconds, onSample, onCall } = options;
+  const { cfi, link, seconds, onSample, onCall, onSender } = options;
   const session = startSession(objects[0]!, choice, cfi);
   const { kernel } = session;
   const maps: StructOpsMap[] = [];
@@ -106,6 +126,7 @@ export function simulate(
     samples: [],
     flows: [],
     fairness: null,
+    marks: [],
     trace: kernel.trace,
   };
   const before = kernel.machine.instructions;
@@ -115,8 +136,9 @@ export function simulate(
       kernel,
       { link, flows: specs(controls, options.flows ?? 1), seconds, seed: choice.seed },
       {
-        ...(onSample === undefined ? {} : { onSample: (_flow, sample, share) => onSample(sample, share) }),
+        ...(onSample === undefined ? {} : { onSample }),
         ...(onCall === undefined ? {} : { onCall }),
+        ...(onSender === undefined ? {} : { onSender }),
       },
     );
     document.flows = flows;
@@ -134,6 +156,10 @@ export function simulate(
     document.callsByMember[member] = count;
     document.calls += count;
   }
+  maps.forEach((map, i) => {
+    const counts = kernel.tableCalls.get(map.kdata);
+    for (const member of document.ops[i]!.members) member.calls = counts?.get(member.member) ?? 0;
+  });
   return document;
 }
 
@@ -156,14 +182,19 @@ function nameOf(kernel: Kernel, map: StructOpsMap): string {
 
 function describeTable(kernel: Kernel, map: StructOpsMap): RunDocument['ops'][number] {
   return {
+    id: map.id,
     name: map.name,
     type: map.type,
+    // Without the reference of the one who made it (bpf_struct_ops_map_sys_lookup_elem).
+    refcnt: Math.max(0, map.refcount - 1),
+    state: map.state,
     members: map.members.map(({ member, program, hash, typeId, address }) => ({
       member,
       program: program.name,
       hash: hex32(hash),
       typeId: typeId === undefined ? null : hex32(typeId),
       address: hex64(kernel.memory.address(address)),
+      calls: 0,
     })),
   };
 }

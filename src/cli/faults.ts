@@ -14,9 +14,13 @@ export function memberRegisters(btf: Btf, type: string, member: string): number 
   return proto?.kind === 'func_proto' ? registerCount(funcModel(btf, proto.id)) : 0;
 }
 
-/** The faults of this kernel, in this configuration, that a member with so many argument registers meets. */
-export function faultsFor(target: Pick<Target, 'era' | 'features'>, registers: number): KernelFault[] {
-  return faultsOf(target).filter(({ id }) => id !== 'stack-arguments' || registers > REGISTER_ARGUMENTS);
+/** The faults of this kernel, in this configuration, that members with so many argument registers meet. */
+export function faultsFor(target: Pick<Target, 'era' | 'features'>, members: readonly number[]): KernelFault[] {
+  const meets: Partial<Record<KernelFault['id'], boolean>> = {
+    'stack-arguments': members.some((registers) => registers > REGISTER_ARGUMENTS),
+    'bhi-arity': members.some((registers) => registers < 2),
+  };
+  return faultsOf(target).filter(({ id }) => meets[id] ?? true);
 }
 
 /** The same for all members of an object's tables that programs implement. */
@@ -24,7 +28,7 @@ export function faultsForObject(target: Pick<Target, 'era' | 'features'>, object
   const registers = object.structOps.flatMap(({ type, programs }) =>
     programs.map(({ member }) => memberRegisters(object.target.btf, type, member)),
   );
-  return faultsFor(target, Math.max(0, ...registers));
+  return faultsFor(target, registers);
 }
 
 /** Names each fault, what it leads to, and who has it. */

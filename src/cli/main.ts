@@ -1,33 +1,25 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { TrampetError } from '../base/index.ts';
-import { breakCommand } from './break.ts';
-import { conformance } from './conformance.ts';
 import { CliError } from './error.ts';
-import { hash } from './hash.ts';
-import { inspect } from './inspect.ts';
-import { jit } from './jit.ts';
 import { bold, out, progress, setColor } from './print.ts';
-import { run } from './run.ts';
-import { splat } from './splat.ts';
-import { merge, sweep } from './sweep.ts';
-import { test } from './test.ts';
-import { trampoline } from './trampoline.ts';
-import { verify } from './verify.ts';
 
-const COMMANDS: Record<string, (args: string[]) => number | Promise<number>> = {
-  run,
-  sweep,
-  merge,
-  test,
-  inspect,
-  verify,
-  jit,
-  trampoline,
-  hash,
-  break: breakCommand,
-  splat,
-  conformance,
+type Command = (args: string[]) => number | Promise<number>;
+
+/** Each command is read when it is wanted: starting takes as long as what is used. */
+const COMMANDS: Record<string, () => Promise<Command>> = {
+  run: async () => (await import('./run.ts')).run,
+  sweep: async () => (await import('./sweep.ts')).sweep,
+  merge: async () => (await import('./sweep.ts')).merge,
+  test: async () => (await import('./test.ts')).test,
+  inspect: async () => (await import('./inspect.ts')).inspect,
+  verify: async () => (await import('./verify.ts')).verify,
+  jit: async () => (await import('./jit.ts')).jit,
+  trampoline: async () => (await import('./trampoline.ts')).trampoline,
+  hash: async () => (await import('./hash.ts')).hash,
+  break: async () => (await import('./break.ts')).breakCommand,
+  splat: async () => (await import('./splat.ts')).splat,
+  conformance: async () => (await import('./conformance.ts')).conformance,
 };
 
 const help = () => `${bold('trampet')}: Linux's bpf_struct_ops under kCFI and FineIBT, in user space
@@ -73,7 +65,7 @@ async function main(args: string[]): Promise<number> {
   }
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (command === undefined) throw new CliError(`'${name}' is no command`, 'usage', "'trampet --help' lists them");
-  return command(own);
+  return (await command())(own);
 }
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -2,6 +2,8 @@ import { parseLink } from '../net/index.ts';
 import { judge, parseAssertion, type Verdict } from './_asserts.ts';
 import { TextFile } from './_files.ts';
 import { html } from './_html.ts';
+import { live } from './_live.ts';
+import { QlogFile } from './_qlog.ts';
 import { callLine, csv, junit } from './_reports.ts';
 import { printRuns } from './_run_print.ts';
 import { isScenario, readScenario, type ScenarioFile } from './_scenario.ts';
@@ -10,7 +12,7 @@ import { svg } from './_svg.ts';
 import { CliError } from './error.ts';
 import { faultsForObject, printFaults } from './faults.ts';
 import { COMMON, number, parse, seconds } from './options.ts';
-import { green, json, out, progress } from './print.ts';
+import { green, json, out } from './print.ts';
 import { CFI_MODES, chooseKernel, openFor, targetFor } from './session.ts';
 
 export const RUN_USAGE = `usage: trampet run OBJ|SCENARIO.yaml [options]
@@ -25,6 +27,7 @@ A scenario is a YAML file of link, for, seed, assert (a list) and flows (a list 
   --for TIME        simulated time (default 30s)
   --table NAME      the ops table to drive, if the object has several
   --cfi MODE        off | kcfi | fineibt (default fineibt)   --all-cfi  all three
+                    behind it, since 6.15: ,paranoid ,bhi ,warn
   --kernel REL      default 6.18+hashfix                     --btf FILE raw, ELF or gz; 'live': the running kernel's
   --seed N          for loss and bpf_get_prandom_u32         --hash-seed N  boot-time seed of type hashes (0: none)
   --assert 'A OP B' goodput > 18mbit, rtt < 60ms, faults == 0; may be given several times; exit code 1 if one fails
@@ -34,6 +37,7 @@ A scenario is a YAML file of link, for, seed, assert (a list) and flows (a list 
   --html FILE       the same as a page with tables, in one file that needs no network
   --csv FILE        the samples: cwnd, ssthresh, srtt, in flight, rate, queue
   --jsonl FILE      every call of a member: time, arguments, result, cwnd and ssthresh before and after
+  --qlog FILE       packets, losses, metrics and congestion states as qlog 0.3, which qvis draws
   --json            one JSON document`;
 
 /** `trampet run`: exit code 0, or 1 if the guest died or an assertion fails. */
@@ -54,6 +58,7 @@ export function run(args: string[]): number {
     svg: { type: 'string' },
     html: { type: 'string' },
     jsonl: { type: 'string' },
+    qlog: { type: 'string' },
   });
   if (values.help) {
     out(RUN_USAGE);
@@ -71,27 +76,33 @@ export function run(args: string[]): number {
   const objects = [...scenario.objects, ...values.vs].map((name) => openFor(name, choice));
   const calls = values.jsonl === undefined ? undefined : new TextFile(values.jsonl);
   const modes = values['all-cfi'] ? CFI_MODES : [choice.cfi];
-  const documents = modes.map((cfi) =>
-    simulate(objects, choice, {
-      cfi,
-      flows,
-      link,
-      seconds: time,
-      table: values.table ?? scenario.table,
-      onSample: ({ t, cwnd }, share) =>
-        progress(
-          `${cfi.padEnd(7)} ${'█'.repeat(Math.round(share * 30)).padEnd(30, '░')} ${t.toFixed(1)} s  cwnd ${cwnd}`,
-        ),
-      onCall: calls && ((call) => calls.write(callLine(cfi, call))),
-    }),
-  );
-  progress('');
+  const object = objects.map(({ file }) => file.name).join(' vs ');
+  const qlog = values.qlog === undefined ? undefined : new QlogFile(new TextFile(values.qlog), object);
+  const documents = modes.map((cfi) => {
+    qlog?.run(`${object} · cfi ${cfi}`);
+    const shown = live({ object, cfi, link, seconds: time }, !values.json);
+    try {
+      return simulate(objects, choice, {
+        cfi,
+        flows,
+        link,
+        seconds: time,
+        table: values.table ?? scenario.table,
+        onSample: (flow, sample, share) => shown.sample(flow, sample, share),
+        onCall: calls && ((call) => calls.write(callLine(cfi, call))),
+        onSender: qlog && ((event) => qlog.event(event)),
+      });
+    } finally {
+      shown.end();
+    }
+  });
   calls?.close();
+  qlog?.close();
   const verdicts = documents.map((document) => assertions.map((assertion) => judge(assertion, document)));
   for (const [file, text] of [
     [values.csv, () => csv(documents)],
     [values.svg, () => svg(documents)],
-    [values.html, () => html(documents)],
+    [values.html, () => html(documents, verdicts)],
     [values.junit, () => junit(documents, verdicts)],
   ] as const)
     if (file !== undefined) writeText(file, text());

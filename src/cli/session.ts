@@ -30,6 +30,7 @@ const MITIGATIONS: Readonly<Record<string, Partial<Features>>> = {
   calldepth: { callDepth: true, retpoline: true, rethunk: true },
   sls: { sls: true },
   nobmi2: { bmi2: false },
+  harden: { jitHarden: 2 },
   noibt: { ibt: false },
   nopad: { callPadding: 0 },
 };
@@ -72,8 +73,12 @@ export interface CommonValues {
 export function chooseKernel(values: CommonValues): KernelChoice {
   const [mode = '', ...words] = values.cfi.split(',');
   const cfi = oneOf('cfi', mode, CFI_MODES);
-  for (const word of words) oneOf('cfi', word, ['paranoid', 'warn']);
-  const features: Partial<Features> = { cfiParanoid: words.includes('paranoid'), cfiWarn: words.includes('warn') };
+  for (const word of words) oneOf('cfi', word, ['paranoid', 'bhi', 'warn']);
+  const features: Partial<Features> = {
+    cfiParanoid: words.includes('paranoid'),
+    cfiBhi: words.includes('bhi'),
+    cfiWarn: words.includes('warn'),
+  };
   for (const word of values.mitigations.split(',').filter((text) => text !== ''))
     Object.assign(features, MITIGATIONS[oneOf('mitigations', word, Object.keys(MITIGATIONS))]);
   const era = eraOf(values.kernel);
@@ -129,7 +134,7 @@ export function targetFor(choice: KernelChoice, cfi: CfiMode = choice.cfi): Targ
     release: choice.release,
     cfi,
     btf: choice.btf,
-    features: cfi === 'fineibt' ? choice.features : { ...choice.features, cfiParanoid: false },
+    features: cfi === 'fineibt' ? choice.features : { ...choice.features, cfiParanoid: false, cfiBhi: false },
     hashSeed: cfi === 'off' ? 0 : choice.hashSeed,
   });
 }

@@ -1,6 +1,7 @@
 import { hex32, toHex } from '../base/index.ts';
 import { formatDecl } from '../btf/index.ts';
 import { buildTrampoline } from '../kernel/index.ts';
+import { formOf } from '../target/index.ts';
 import { listX86 } from '../x86/index.ts';
 import { verificationLines, verificationOf } from './_verified.ts';
 import { CliError } from './error.ts';
@@ -50,7 +51,7 @@ export function trampoline(args: string[]): number {
   const address = kernel.memory.address(image.address);
   const prototype = formatDecl(kernel.btf, field.type, member);
   const cfi = kernel.target.features.cfi;
-  const kernelFaults = faultsFor(kernel.target, memberRegisters(kernel.btf, ops.type, member));
+  const kernelFaults = faultsFor(kernel.target, [memberRegisters(kernel.btf, ops.type, member)]);
   const computed = kernel.typeId(proto);
   const typeId = computed === undefined ? null : hex32(computed);
   if (values.json) {
@@ -66,7 +67,7 @@ export function trampoline(args: string[]): number {
       stub,
       hash: cfi === 'off' ? null : hex32(hash),
       typeId,
-      form: kernel.target.era.form,
+      form: formOf(kernel.target),
       kernelFaults,
       address: `0x${address.toString(16)}`,
       entryOffset: image.entryOffset,
@@ -79,7 +80,7 @@ export function trampoline(args: string[]): number {
   out(`${bold(`${ops.name}.${member}`)}  ${prototype}`);
   out(
     dim(
-      `Linux ${kernel.target.release}, cfi ${cfi} · stub ${stub}${cfi === 'off' ? '' : ` · hash ${hex32(hash)}`} · program ${program.name} · ${FORM_TEXT[kernel.target.era.form]}`,
+      `Linux ${kernel.target.release}, cfi ${cfi} · stub ${stub}${cfi === 'off' ? '' : ` · hash ${hex32(hash)}`} · program ${program.name} · ${FORM_TEXT[formOf(kernel.target)]}`,
     ),
   );
   for (const line of verificationLines(verificationOf([program]))) out(line);

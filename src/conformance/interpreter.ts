@@ -26,6 +26,14 @@ export interface Execution {
   memory: Uint8Array;
 }
 
+/** Looks at a run before every instruction: at slot `pc`, `depth` calls below the main function. */
+export type Watcher = (
+  pc: number,
+  registers: readonly bigint[],
+  depth: number,
+  byteAt: (address: bigint) => number,
+) => void;
+
 interface Frame {
   back: number;
   saved: bigint[];
@@ -46,6 +54,7 @@ export function interpret(
   memory: Uint8Array,
   memoryBase: bigint,
   steps = DEFAULT_STEPS,
+  watch?: Watcher,
 ): Execution {
   const own = memory.slice();
   const stack = new Uint8Array(STACK_SIZE * MAX_FRAMES);
@@ -73,6 +82,7 @@ export function interpret(
   for (let left = steps; left > 0; left--) {
     const insn = insns[pc];
     if (insn === undefined) throw new ConformanceError('execution leaves the program', `insn ${pc}`, 'refused');
+    watch?.(pc, regs, frames.length, helperMemory.byte);
     const { code, dst, src } = insn;
     pc++;
     switch (code & 7) {

@@ -14,6 +14,17 @@ export function emitEndbr(e: Emitter, ctx: JitContext): void {
   if (ctx.features.ibt) e.raw(...ENDBR64);
 }
 
+/** FineIBT+BHI: where the seven bytes of a preamble's branch stand, and the size of the thunks that it calls. */
+const BRANCH_AT = 9;
+const PREAMBLE_SIZE = 16;
+const BHI_THUNK_SIZE = 32;
+
+/** What a preamble says of the function's type: its hash, and its number of argument registers (FineIBT+BHI only). */
+export interface CfiType {
+  hash: number;
+  arity: number;
+}
+
 /**
  * What stands in front of everything that is called indirectly (emit_cfi):
  *
@@ -21,15 +32,21 @@ export function emitEndbr(e: Emitter, ctx: JitContext): void {
  *     fineibt   endbr64  sub reg, hash  j… trap │ poison
  *     off       │ endbr64
  *
- * The bar is the address that callers use, `cfiOffset` bytes from the start.
+ * The bar is the address that callers use, `cfiOffset` bytes from the start. With BHI the branch is a call of the arity's
+ * thunk. `image`: low half of the address that these bytes get.
  */
-export function emitCfi(e: Emitter, ctx: JitContext, hash: number): void {
+export function emitCfi(e: Emitter, ctx: JitContext, { hash, arity }: CfiType, image: number): void {
   switch (ctx.features.cfi) {
     case 'fineibt': {
       const { era } = ctx;
       const at = e.length;
       e.raw(...era.fineibtJit);
       new DataView(e.bytes.buffer).setUint32(at + era.fineibtHashOffset, hash >>> 0, true);
+      if (ctx.features.cfiBhi) {
+        const thunk = ctx.symbols.bhiArgs + BHI_THUNK_SIZE * arity;
+        e.bytes.set([0x2e, 0x2e, 0xe8], at + BRANCH_AT);
+        new DataView(e.bytes.buffer).setInt32(at + BRANCH_AT + 3, (thunk - (image + at + PREAMBLE_SIZE)) | 0, true);
+      }
       e.raw(...era.endbrPoison);
       return;
     }
@@ -48,7 +65,8 @@ export function emitCfi(e: Emitter, ctx: JitContext, hash: number): void {
 export function emitPrologue(state: JitState): void {
   const { e, fn, ctx } = state;
   const mark = (what: string, start: number) => state.segments.push({ start, end: e.length, what });
-  emitCfi(e, ctx, fn.isSubprogram ? ctx.hashes.subprogram : ctx.hashes.program);
+  const { program, subprogram } = ctx.hashes;
+  emitCfi(e, ctx, fn.isSubprogram ? { hash: subprogram, arity: 5 } : { hash: program, arity: 1 }, state.image);
   const entry = cfiOffset(ctx.features);
   if (entry > 0) mark('CFI preamble', 0);
   const start = e.length;

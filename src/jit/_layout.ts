@@ -36,6 +36,8 @@ export interface TrampolineSpec {
   fmodRet: readonly TrampolineLink[];
   /** Hash that `cfi_get_func_hash` read from the stub: INDIRECT only. */
   hash: number;
+  /** The arity that `cfi_get_func_arity` made of the stub: INDIRECT with FineIBT+BHI only. */
+  arity: number;
   /** The traced function: its address for IP_ARG, and where CALL_ORIG calls. */
   func: Wide;
   /** The traced function starts with an ENDBR, or with a poisoned one. */

@@ -59,7 +59,7 @@ class TrampolineWriter {
     const layout = this.#layout;
     let start = 0;
     if ((flags & TRAMP_F.INDIRECT) !== 0) {
-      emitCfi(e, this.#ctx, this.#spec.hash);
+      emitCfi(e, this.#ctx, this.#spec, this.#image);
       const entry = cfiOffset(this.#ctx.features);
       if (entry > 0) this.segments.push({ start: 0, end: entry, what: "CFI preamble: the stub's hash" });
       if (e.length > entry)

@@ -25,6 +25,8 @@ export interface JitSymbols {
   /** Per-CPU offset variable `this_cpu_off`. */
   thisCpuOffset: number;
   clearBhbLoop: number;
+  /** `__bhi_args`, thunks of 32 bytes by arity (`features.cfiBhi`). */
+  bhiArgs: number;
   /** `__bpf_prog_enter…`, `__bpf_prog_exit…`, `__bpf_tramp_enter`, `__bpf_tramp_exit`. */
   [symbol: `__bpf_${string}`]: number;
 }

@@ -189,6 +189,7 @@ export class Trampoline {
         fexit: links(fexit),
         fmodRet: links(fmodRet),
         hash: 0,
+        arity: 0,
         func: wide(this.#target.address),
         funcHasEndbr: this.#site !== this.#target.address,
         image: wide(pointer),

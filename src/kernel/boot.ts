@@ -4,14 +4,15 @@ import { GuestMemory, type GuestPtr, Machine } from '../machine/index.ts';
 import { CFI_HASHES, seedHash, type Target } from '../target/index.ts';
 import { REG } from '../x86/index.ts';
 import { Allocator } from './alloc.ts';
-import { bootCallSite, bootPreamble, CALL_SITE_SIZE, sealPreamble } from './cfi.ts';
+import { arityOf, bootCallSite, bootPreamble, CALL_SITE_SIZE, sealPreamble } from './cfi.ts';
 import { UnsupportedError } from './error.ts';
 import { helperGates } from './helpers.ts';
 import { callSiteName, gateCall, Kernel } from './kernel.ts';
+import { commonKfuncs } from './kfuncs.ts';
 import { progEnterGates } from './prog_enter.ts';
 import { Symbols } from './symbols.ts';
 import { type KernelText, TextBuilder, workOffset } from './text.ts';
-import { ItsThunks, layOutThunks, returnThunkName, THUNK_SIZE } from './thunks.ts';
+import { BHI_THUNKS, ItsThunks, layOutThunks, returnThunkName, THUNK_SIZE } from './thunks.ts';
 import type { GateDef, GateHandler, Subsystem } from './types.ts';
 
 // The guest's address map; docs/numbers.md draws it.
@@ -108,9 +109,9 @@ export function bootKernel(options: BootOptions): Kernel {
     modifiable,
     seed: options.seed ?? 1,
   });
-  const words = { rehashed: target.hashSeed !== 0, paranoid: features.cfiParanoid };
+  const words = { 'rehashed ': target.hashSeed !== 0, 'paranoid ': features.cfiParanoid, '+BHI': features.cfiBhi };
   kernel.printk(
-    era.bootLine[features.cfi].replace(/\{(\w+) \}/, (_, word: keyof typeof words) => (words[word] ? `${word} ` : '')),
+    era.bootLine[features.cfi].replace(/\{(.*?)\}/g, (_, word: keyof typeof words) => (words[word] ? word : '')),
   );
   return kernel;
 }
@@ -121,6 +122,7 @@ function collectGates(subsystems: readonly Subsystem[], kernel: () => Kernel): M
     for (const { name, handler } of defs) gates.set(name, handler);
   };
   add(helperGates(kernel));
+  add(commonKfuncs(kernel));
   for (const subsystem of subsystems) add(subsystem.gates?.(kernel) ?? []);
   return gates;
 }
@@ -137,7 +139,7 @@ function layOut(
   builder.gate('host_return', undefined);
   builder.gate('__bpf_call_base', undefined);
   for (const subsystem of subsystems) {
-    for (const { name, hash } of subsystem.stubs ?? []) builder.stub(name, hash);
+    for (const { name, hash, arity } of subsystem.stubs ?? []) builder.stub(name, hash, arity);
     for (const { name, hash } of subsystem.callSites ?? []) builder.callSite(name, hash, undefined, 0);
     for (const def of subsystem.structOps) {
       for (const member of btf.struct(def.name).members) {
@@ -145,23 +147,21 @@ function layOut(
         const proto = pointer.kind === 'ptr' ? btf.resolve(pointer.type) : undefined;
         if (proto?.kind !== 'func_proto') continue;
         const hash = kcfiHash(btf, proto.id);
+        const registers = argumentRegisters(btf, proto.params);
         const stub = def.stubs[member.name];
-        if (stub !== undefined) builder.stub(stub, hash);
+        if (stub !== undefined) builder.stub(stub, hash, arityOf(registers));
         // The same prototype, but its address is never taken: boot seals it.
-        builder.stub(`sealed_${def.name}_${member.name}`, hash, true);
-        builder.callSite(
-          callSiteName(def.name, member.name),
-          hash,
-          member.bitOffset / 8,
-          Math.max(0, argumentRegisters(btf, proto.params) - 6),
-        );
+        builder.stub(`sealed_${def.name}_${member.name}`, hash, arityOf(registers), true);
+        builder.callSite(callSiteName(def.name, member.name), hash, member.bitOffset / 8, Math.max(0, registers - 6));
       }
     }
   }
   for (const name of gates.keys()) {
     const func = btf.find(name, 'func');
     const known = func === undefined ? undefined : btf.type(func);
-    builder.gate(name, known?.kind === 'func' ? kcfiHash(btf, known.type) : undefined, traceable.has(name));
+    const proto = known?.kind === 'func' ? btf.resolve(known.type) : undefined;
+    const arity = proto?.kind === 'func_proto' ? arityOf(argumentRegisters(btf, proto.params)) : 0;
+    builder.gate(name, known?.kind === 'func' ? kcfiHash(btf, known.type) : undefined, arity, traceable.has(name));
   }
 }
 
@@ -175,12 +175,19 @@ function applyCfi(text: KernelText, base: GuestPtr, target: Target): void {
   const prefix = 5 + features.callPadding;
   const length = prefix + (features.ibt ? 4 : 0);
   const sealed = new Set(text.sealed);
+  const named = new Map(text.functions.map(({ name, start }) => [name, start]));
   for (const start of text.preambles) {
     const at = start - base - prefix;
-    const booted = bootPreamble(text.bytes.subarray(at, at + length), features, era, hashSeed);
+    const booted = bootPreamble(
+      text.bytes.subarray(at, at + length),
+      features,
+      era,
+      hashSeed,
+      start - prefix,
+      named.get(BHI_THUNKS),
+    );
     text.bytes.set(sealed.has(start) ? sealPreamble(booted, features, era) : booted, at);
   }
-  const named = new Map(text.functions.map(({ name, start }) => [name, start]));
   const r11 = (array: string) => named.get(array)! + THUNK_SIZE * REG.r11;
   const thunks = new ItsThunks(base, text);
   for (const { start } of text.callSites) {
@@ -221,6 +228,7 @@ function jitContext(target: Target, symbols: Symbols): JitContext {
       callDepth: CALL_DEPTH,
       thisCpuOffset: THIS_CPU_OFF,
       clearBhbLoop: symbols.find('clear_bhb_loop')!.start,
+      bhiArgs: symbols.find(BHI_THUNKS)!.start,
     } as JitSymbols,
     accountedCallees: new Set(),
     taskSizeMax: { lo: 0xfffff000, hi: 0x7fff },

@@ -16,22 +16,52 @@ function read32(bytes: Uint8Array, at: number): number {
   return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
 }
 
-export type CfiBuild = Pick<Features, 'cfi' | 'ibt' | 'callPadding'>;
+export type CfiBuild = Pick<Features, 'cfi' | 'ibt' | 'callPadding' | 'cfiBhi' | 'cfiWarn'>;
 
 /**
  * What clang puts around a function's start under -fsanitize=kcfi: `mov eax, hash`, the padding, and ENDBR.
- * The function begins after `5 + callPadding` bytes.
+ * The function begins after `5 + callPadding` bytes. With -fsanitize-kcfi-arity the `mov`'s register says how many argument
+ * registers the function has, 7 if arguments lie on the stack.
  */
-export function compiledPreamble(hash: number, build: CfiBuild): Uint8Array {
+export function compiledPreamble(hash: number, build: CfiBuild, arity: number): Uint8Array {
   const bytes = new Uint8Array(5 + build.callPadding + (build.ibt ? 4 : 0)).fill(0x90);
-  bytes[0] = 0xb8;
+  bytes[0] = MOV_EAX + (build.cfiBhi ? arity : 0);
   write32(bytes, 1, hash);
   if (build.ibt) bytes.set(ENDBR64, 5 + build.callPadding);
   return bytes;
 }
 
-/** A preamble as {@link compiledPreamble} gives it, after boot in this mode. */
-export function bootPreamble(compiled: Uint8Array, build: CfiBuild, era: Era, seed: number): Uint8Array {
+const MOV_EAX = 0xb8;
+/** Number of argument registers as {@link compiledPreamble} takes it. */
+export const arityOf = (registers: number): number => Math.min(registers, 7);
+
+/** Bytes of each of BHI's thunks, which stand in the order of arities. */
+export const BHI_THUNK_SIZE = 32;
+/** Of a function with one argument: `cmovne rdi, rax ; cs jne +3`, into the poison's trapping byte. */
+const BHI_ONE = [0x48, 0x0f, 0x45, 0xf8, 0x2e, 0x75, 0x03] as const;
+/** The branch behind FineIBT's comparison is seven bytes long. */
+const BRANCH_AT = 9;
+const PREAMBLE_SIZE = 16;
+
+/** BHI's form of a preamble's branch: `cs cs call` of the arity's thunk; addresses are low halves (cfi_fineibt_bhi_preamble). */
+export function bhiBranch(address: number, thunks: number, arity: number): Uint8Array {
+  const bytes = Uint8Array.of(0x2e, 0x2e, 0xe8, 0, 0, 0, 0);
+  write32(bytes, 3, (thunks + BHI_THUNK_SIZE * arity - (address + PREAMBLE_SIZE)) >>> 0);
+  return bytes;
+}
+
+/**
+ * A preamble as {@link compiledPreamble} gives it, after boot in this mode. `address` and `bhiThunks`, `__bhi_args`, are low
+ * halves of addresses.
+ */
+export function bootPreamble(
+  compiled: Uint8Array,
+  build: CfiBuild,
+  era: Era,
+  seed: number,
+  address = 0,
+  bhiThunks = 0,
+): Uint8Array {
   const bytes = compiled.slice();
   if (build.cfi === 'off') return bytes;
   const hash = seedHash(read32(bytes, 1), seed, era);
@@ -41,7 +71,11 @@ export function bootPreamble(compiled: Uint8Array, build: CfiBuild, era: Era, se
   }
   bytes.set(era.fineibtStatic, 0);
   write32(bytes, era.fineibtHashOffset, hash);
-  bytes.set(era.endbrPoison, 16);
+  bytes.set(era.endbrPoison, PREAMBLE_SIZE);
+  const arity = compiled[0]! - MOV_EAX;
+  // Under cfi=warn the arguments must survive a mismatch, which the inlined form would not let them.
+  if (build.cfiBhi && arity > 0)
+    bytes.set(arity === 1 && !build.cfiWarn ? BHI_ONE : bhiBranch(address, bhiThunks, arity), BRANCH_AT);
   return bytes;
 }
 

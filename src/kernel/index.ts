@@ -19,8 +19,9 @@ export {
 export { KernelError, KernelOops, type Report, UnsupportedError } from './error.ts';
 export { callSiteName, gateCall, HZ, Kernel } from './kernel.ts';
 export { type LoadedObject, type LoadedProgram, loadObject } from './load.ts';
-export { type BpfMap, MAP_TYPE, RingbufMap } from './maps.ts';
+export { type BpfMap, MAP_TYPE } from './maps.ts';
 export { type LoadedFunction, placeFunctions } from './place.ts';
+export { RingbufMap, type RingRecord } from './ringbuf.ts';
 export {
   buildTrampoline,
   StructOpsLink,
@@ -28,6 +29,8 @@ export {
   type StructOpsMember,
   type StructOpsState,
 } from './struct_ops.ts';
+export { itsThunkSize, mayHoldItsThunk } from './thunks.ts';
+export type { BpfTimers, Clock } from './timers.ts';
 export type {
   Argument,
   CallSiteDef,

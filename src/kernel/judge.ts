@@ -1,4 +1,5 @@
-import { ATTACH_TYPES, CALL, type Insn, PROG_TYPES } from '../bpf/index.ts';
+import { ATTACH_TYPES, CALL, type Insn, PROG_TYPES, writeInsns } from '../bpf/index.ts';
+import type { GuestPtr } from '../machine/index.ts';
 import { encodeForLoad, POISON_CORE, type ResolvedProgram } from '../object/index.ts';
 import {
   type Accepted,
@@ -19,28 +20,30 @@ import type { Loading } from './load.ts';
 /** `pcpu_hot.cpu_number`. */
 const CPU_NUMBER = 12;
 
-/** Judgements of programs that name no symbol of a kernel: they hold in every kernel that has the same BTF. */
-const known = new WeakMap<ResolvedProgram, Judgement>();
+/** Judgements of programs that name no symbol of a kernel, with their code: they hold in every kernel that has the same BTF. */
+const known = new WeakMap<ResolvedProgram, { code: Uint8Array; judgement: Judgement }>();
 
 /**
  * Verifies a program and rewrites it for the kernel's JIT, as BPF_PROG_LOAD does.
+ * @param aux its `struct bpf_prog_aux`
  * @returns its functions; `notVerified`: what keeps us from a verdict, in which case only its structure was checked
  * @throws VerifierError with errno and last line of the verifier if it refuses; UnsupportedError
  */
 export function acceptProgram(
   loading: Loading,
   program: ResolvedProgram,
+  aux: GuestPtr,
   tracing: TracingTarget | undefined,
 ): { functions: RewrittenFunction[]; notVerified: string | undefined } {
   const { kernel, maps } = loading;
   const insns = encodeForLoad(program, (map) => map);
   const named = settleSymbols(kernel, program, insns);
-  let judgement = named ? undefined : known.get(program);
-  judgement ??=
-    tracing?.program === undefined
-      ? judge(loading, program, insns)
-      : { kind: 'unknown', why: 'programs that attach to programs are not modelled' };
-  if (!named) known.set(program, judgement);
+  const judgement: Judgement =
+    tracing?.program !== undefined
+      ? { kind: 'unknown', why: 'programs that attach to programs are not modelled' }
+      : named
+        ? judge(loading, program, insns)
+        : remembered(loading, program, insns);
   if (judgement.kind === 'refused') throw refusal(program, judgement);
   const accepted = judgement.kind === 'accepted' ? judgement.verdict : assume(loading, program, insns, tracing);
   const input = {
@@ -51,9 +54,18 @@ export function acceptProgram(
     maps,
   };
   return {
-    functions: rewriteAccepted(accepted, input, rewriteTarget(kernel)).functions,
+    functions: rewriteAccepted(accepted, input, rewriteTarget(kernel, aux)).functions,
     notVerified: judgement.kind === 'unknown' ? judgement.why : undefined,
   };
+}
+
+function remembered(loading: Loading, program: ResolvedProgram, insns: Insn[]): Judgement {
+  const code = writeInsns(insns);
+  const before = known.get(program);
+  if (before?.code.length === code.length && before.code.every((byte, i) => byte === code[i])) return before.judgement;
+  const judgement = judge(loading, program, insns);
+  known.set(program, { code, judgement });
+  return judgement;
 }
 
 function judge({ kernel, resolved, maps }: Loading, program: ResolvedProgram, insns: Insn[]): Judgement {
@@ -128,7 +140,7 @@ function addressOf({ symbols, memory }: Kernel, name: string): bigint | undefine
 }
 
 /** This kernel, as rewrites see it. */
-function rewriteTarget(kernel: Kernel): RewriteTarget {
+function rewriteTarget(kernel: Kernel, aux: GuestPtr): RewriteTarget {
   const { era } = kernel.target;
   return {
     vmlinux: kernel.btf,
@@ -138,5 +150,6 @@ function rewriteTarget(kernel: Kernel): RewriteTarget {
       wide: era.cpuNumberMove === 64,
     },
     timedMayGoto: era.timedMayGoto,
+    progAux: kernel.memory.address(aux),
   };
 }

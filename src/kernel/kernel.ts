@@ -5,14 +5,17 @@ import type { GuestMemory, GuestPtr, Machine } from '../machine/index.ts';
 import { seedHash, type Target } from '../target/index.ts';
 import type { Allocator } from './alloc.ts';
 import type { Trampoline } from './attach.ts';
-import { hashPlace } from './cfi.ts';
+import { BHI_THUNK_SIZE, hashPlace } from './cfi.ts';
 import { KernelError } from './error.ts';
 import type { BpfMap } from './maps.ts';
 import { noRuns, type ProgramRuns } from './prog_enter.ts';
 import { toOops, warnOfCfi } from './report.ts';
+import type { RingRecord } from './ringbuf.ts';
 import type { StructOpsMap } from './struct_ops.ts';
 import type { Symbols } from './symbols.ts';
 import type { TextCallSite } from './text.ts';
+import { BHI_THUNKS } from './thunks.ts';
+import { BpfTimers } from './timers.ts';
 import type { Argument, GateCall, StructOpsDef } from './types.ts';
 
 /** Everything that boot prepares. */
@@ -37,7 +40,7 @@ export interface KernelParts {
 }
 
 /** Ticks a second (CONFIG_HZ). */
-export const HZ = 1000;
+export const HZ = 250;
 /** jiffies start five minutes before their low half wraps (INITIAL_JIFFIES). */
 const INITIAL_JIFFIES = 2 ** 32 - 300 * HZ;
 
@@ -57,6 +60,8 @@ export class Kernel {
   readonly percpuBase: GuestPtr;
   readonly modifiable: ReadonlySet<string>;
   readonly random: Random;
+  /** What blinding hides constants with; programs do not see it. */
+  readonly blinding: Random;
   /** The kernel's log, and what programs print. */
   readonly log: string[] = [];
   readonly trace: string[] = [];
@@ -65,8 +70,14 @@ export class Kernel {
   /** Trampolines of traced functions, by the function's address (trampoline_table). */
   readonly trampolines = new Map<GuestPtr, Trampoline>();
   readonly runs: ProgramRuns = noRuns();
+  /** Timers of programs; who moves the clock fires them. */
+  readonly timers = new BpfTimers(this);
+  /** Reads the records of all ring buffers as they are submitted; without it they wait for `RingbufMap.consume`. */
+  onRecord: ((record: RingRecord) => void) | undefined;
   /** Indirect calls of ops members so far, by member. */
   readonly calls = new Map<string, number>();
+  /** The same for each table that there is, by its address. */
+  readonly tableCalls = new Map<GuestPtr, Map<string, number>>();
   /** Exception table of all images: address of a load → where to go on, and the register to clear. */
   readonly extable = new Map<GuestPtr, { resume: GuestPtr; register: number }>();
   readonly #jiffies: GuestPtr;
@@ -95,6 +106,7 @@ export class Kernel {
     this.percpuBase = parts.percpuBase;
     this.modifiable = parts.modifiable;
     this.random = new Random(parts.seed);
+    this.blinding = new Random(~parts.seed);
     this.#jiffies = parts.jiffies;
     this.machine.onFault = (machine, fault) => {
       const resume = warnOfCfi(this, fault);
@@ -173,6 +185,17 @@ export class Kernel {
     return bytes === undefined ? 0 : (bytes[0]! | (bytes[1]! << 8) | (bytes[2]! << 16) | (bytes[3]! << 24)) >>> 0;
   }
 
+  /**
+   * How many argument registers a function has, `cfi_get_func_arity` (arch/x86/kernel/alternative.c, 6.18): the distance in
+   * thunks of what its preamble's last four bytes would call. Only FineIBT+BHI uses it.
+   */
+  cfiFuncArity(func: GuestPtr): number {
+    const bytes = this.target.features.cfiBhi ? this.memory.copyNofault((func - 4) >>> 0, 4) : undefined;
+    if (bytes === undefined) return 0;
+    const target = func + new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true);
+    return Math.floor((target - this.symbol(BHI_THUNKS)) / BHI_THUNK_SIZE);
+  }
+
   /** What callers check for a prototype of the kernel's BTF, seeded; undefined if CFI is off, or BTF cannot say the C type. */
   typeId(proto: number): number | undefined {
     if (this.target.features.cfi === 'off') return undefined;
@@ -228,6 +251,11 @@ export class Kernel {
     return { lo: machine.resultLo, hi: machine.resultHi };
   }
 
+  /** The map whose `struct bpf_map` is at an address. */
+  mapAt(pointer: GuestPtr): BpfMap | undefined {
+    return this.maps.find((map) => map.pointer === pointer);
+  }
+
   /** Does `work` once no guest code can be in what it frees (call_rcu): when no call into the guest is under way. */
   callRcu(work: () => void): void {
     if (this.#depth === 0) work();
@@ -237,6 +265,8 @@ export class Kernel {
   /** Calls a member of a registered table through its call site in guest text. @throws KernelOops */
   callMember(kdata: GuestPtr, type: string, member: string, args: readonly Argument[]): { lo: number; hi: number } {
     this.calls.set(member, (this.calls.get(member) ?? 0) + 1);
+    const own = this.tableCalls.get(kdata);
+    own?.set(member, (own.get(member) ?? 0) + 1);
     let sites = this.#callSites.get(type);
     if (sites === undefined) {
       sites = new Map();

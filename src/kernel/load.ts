@@ -5,7 +5,7 @@ import { type AttachTo, type TracingTarget, tracingTarget } from './attach.ts';
 import { UnsupportedError } from './error.ts';
 import { acceptProgram } from './judge.ts';
 import type { Kernel } from './kernel.ts';
-import { type BpfMap, createMap } from './maps.ts';
+import { type BpfMap, createMap, fillMapSlots } from './maps.ts';
 import { type LoadedFunction, placeFunctions } from './place.ts';
 
 export interface LoadedProgram {
@@ -43,7 +43,7 @@ export function loadObject(kernel: Kernel, resolved: ResolvedObject, attachTo?: 
   };
   try {
     const maps = resolved.maps.map((blueprint) => {
-      const map = createMap(kernel, blueprint);
+      const map = createMap(kernel, blueprint, resolved.file.btf);
       kernel.maps.push(map);
       undo.push(() => {
         kernel.maps.splice(kernel.maps.indexOf(map), 1);
@@ -51,6 +51,7 @@ export function loadObject(kernel: Kernel, resolved: ResolvedObject, attachTo?: 
       });
       return map;
     });
+    fillMapSlots(kernel, maps);
     const infos = mapInfos(resolved).map((info, i): MapInfo => {
       const { pointer, values } = maps[i]!;
       const at = (place: GuestPtr) => kernel.memory.address(place);
@@ -82,9 +83,11 @@ function loadProgram(loading: Loading, program: ResolvedProgram, undo: (() => vo
   if (program.type === 'struct_ops' && program.structOps === undefined)
     throw new VerifierError('SEC("struct_ops") program is not referenced by any ops table', where, 'ESRCH');
   const tracing = program.type === 'tracing' ? tracingTarget(kernel, program, attachTo) : undefined;
-  const { functions, notVerified } = acceptProgram(loading, program, tracing);
+  const aux = kernel.heap.alloc(kernel.btf.struct('bpf_prog_aux').size);
+  undo.push(() => kernel.heap.free(aux));
+  const { functions, notVerified } = acceptProgram(loading, program, aux, tracing);
   return {
-    ...placeProgram(kernel, program, placeFunctions(kernel, functions, undo), undo),
+    ...placeProgram(kernel, program, aux, placeFunctions(kernel, functions, undo), undo),
     verified: notVerified === undefined,
     ...(notVerified === undefined ? {} : { notVerified }),
     ...(tracing === undefined ? {} : { tracing }),
@@ -95,6 +98,7 @@ function loadProgram(loading: Loading, program: ResolvedProgram, undo: (() => vo
 function placeProgram(
   kernel: Kernel,
   program: ResolvedProgram,
+  aux: GuestPtr,
   functions: LoadedFunction[],
   undo: (() => void)[],
 ): Omit<LoadedProgram, 'verified'> {
@@ -102,6 +106,7 @@ function placeProgram(
   const pointer = kernel.vmalloc.alloc(kernel.btf.struct('bpf_prog').size, 4096);
   undo.push(() => kernel.vmalloc.free(pointer));
   memory.setPtr(pointer + kernel.target.offsets.bpfProgBpfFunc, functions[0]!.entry);
+  memory.setPtr(pointer + kernel.field('bpf_prog', 'aux').offset, aux);
   memory.setU32(pointer + kernel.field('bpf_prog', 'len').offset, functions[0]!.insns.length);
   return {
     id: kernel.nextId(),

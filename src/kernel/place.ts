@@ -1,5 +1,5 @@
 import { CALL, type Insn, LD_IMM64, PSEUDO, PSEUDO_CALL } from '../bpf/index.ts';
-import { type JitFunction, type JitImage, jitFunction } from '../jit/index.ts';
+import { blindConstants, type JitFunction, type JitImage, jitFunction } from '../jit/index.ts';
 import type { GuestPtr } from '../machine/index.ts';
 import type { RewrittenFunction } from '../verifier/index.ts';
 import type { Kernel } from './kernel.ts';
@@ -23,10 +23,11 @@ export interface LoadedFunction {
  */
 export function placeFunctions(
   kernel: Kernel,
-  prepared: readonly RewrittenFunction[],
+  functions: readonly RewrittenFunction[],
   undo: (() => void)[],
 ): LoadedFunction[] {
   const { memory } = kernel;
+  const prepared = kernel.target.features.jitHarden === 2 ? functions.map((part) => blinded(part, kernel)) : functions;
   const stacks = prepared.map((part) => privateStack(kernel, part, undo));
   // A first pass tells every image's size; calls between functions have the same length whatever their distance.
   const somewhere = prepared.map(() => kernel.jit.symbols.callBase + 1);
@@ -77,6 +78,11 @@ function privateStack(
   const stack = kernel.percpu.alloc(((stackDepth + 7) & ~7) + 2 * GUARD, 8);
   undo.push(() => kernel.percpu.free(stack));
   return { lo: stack - kernel.percpuBase, hi: 0 };
+}
+
+function blinded(part: RewrittenFunction, { blinding }: Kernel): RewrittenFunction {
+  const { insns, origin } = blindConstants(part.insns, () => blinding.u32());
+  return { ...part, insns, origin: origin.map((slot) => part.origin[slot]!) };
 }
 
 /** The function's instructions with the addresses of those it calls. */

@@ -2,11 +2,11 @@ import { hex32 } from '../base/index.ts';
 import { type FaultInfo, GuestFault, type GuestPtr } from '../machine/index.ts';
 import { KernelOops, type Report } from './error.ts';
 import type { Kernel } from './kernel.ts';
-import { ITS_PARANOID } from './thunks.ts';
+import { BHI_THUNKS, ITS_PARANOID } from './thunks.ts';
 
 const R11 = 11;
 const CODE_BEFORE = 42;
-const CODE_AFTER = 21;
+const CODE_AFTER = 22;
 
 /** The guest's log and death, if `error` is a fault of the guest; any other error as it is. */
 export function toOops(kernel: Kernel, error: unknown): unknown {
@@ -57,10 +57,13 @@ function explain(kernel: Kernel, error: GuestFault): Report {
       };
     case '#PF': {
       const address = fault.address ?? 0n;
-      const what = fault.access === 'execute' ? 'instruction fetch' : `${fault.access} access`;
+      // A branch to where nothing can be executed has been taken by the time that its target faults.
+      const fetch = fault.access === 'execute';
+      const at = fetch ? Number(address & 0xffffffffn) : rip;
+      const place = fetch ? kernel.symbols.format(at, address) : where;
+      const what = fetch ? 'instruction fetch' : `${fault.access} access`;
       const reason = fault.present === true ? 'permissions violation' : 'not-present page';
-      const code =
-        (fault.present === true ? 1 : 0) | (fault.access === 'write' ? 2 : 0) | (fault.access === 'execute' ? 16 : 0);
+      const code = (fault.present === true ? 1 : 0) | (fault.access === 'write' ? 2 : 0) | (fetch ? 16 : 0);
       const hex = (value: bigint) => value.toString(16).padStart(16, '0');
       const first =
         address < 4096n
@@ -68,12 +71,12 @@ function explain(kernel: Kernel, error: GuestFault): Report {
           : `BUG: unable to handle page fault for address: ${hex(address)}`;
       return {
         kind: 'page fault',
-        where,
+        where: place,
         lines: [
           first,
           `#PF: supervisor ${what} in kernel mode`,
           `#PF: error_code(0x${code.toString(16).padStart(4, '0')}) - ${reason}`,
-          ...oops(kernel, `Oops: ${code.toString(16).padStart(4, '0')}`, rip, where),
+          ...oops(kernel, `Oops: ${code.toString(16).padStart(4, '0')}`, at, place, fetch ? address : undefined),
         ],
       };
     }
@@ -111,7 +114,21 @@ function cfiFailure(kernel: Kernel, rip: GuestPtr): CfiFailure | undefined {
     const negated = kernel.memory.i32(site.start + 2);
     return { target: fromR11(kernel, 0), expected: -negated >>> 0, resume: rip + 2 };
   }
-  return paranoidFailure(kernel, rip) ?? preambleFailure(kernel, rip);
+  return paranoidFailure(kernel, rip) ?? bhiFailure(kernel, rip) ?? preambleFailure(kernel, rip);
+}
+
+/** A BHI thunk trapped: it was called by the last five bytes of the preamble, whose function it would have returned to. */
+function bhiFailure(kernel: Kernel, rip: GuestPtr): CfiFailure | undefined {
+  const { machine, memory, target } = kernel;
+  if (!target.features.cfiBhi || kernel.symbols.at(rip)?.name !== BHI_THUNKS) return undefined;
+  const entry = memory.ptr(machine.lo[4]! >>> 0);
+  const hash = memory.copyNofault((entry - PREAMBLE_SIZE + target.era.fineibtHashOffset) >>> 0, 4);
+  if (hash === undefined) return undefined;
+  return {
+    target: at(kernel, entry, memory.high(entry)),
+    expected: (machine.lo[0]! + new DataView(hash.buffer, hash.byteOffset).getUint32(0, true)) >>> 0,
+    resume: rip + 2,
+  };
 }
 
 /** The caller compared hashes itself: eax is the one it wanted, r11 has been moved to the preamble. */
@@ -149,15 +166,19 @@ const fromR11 = (kernel: Kernel, distance: number): string =>
 const at = (kernel: Kernel, low: number, high: number): string =>
   kernel.symbols.format(low >>> 0, (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0));
 
-/** The head of an oops: its title, RIP and the code around it. */
-function oops(kernel: Kernel, title: string, rip: GuestPtr, where: string): string[] {
-  const code: string[] = [];
-  for (let at = rip - CODE_BEFORE; at < rip + CODE_AFTER; at++) {
-    const byte = kernel.memory.copyNofault(at >>> 0, 1);
-    if (byte === undefined) continue;
-    const text = byte[0]!.toString(16).padStart(2, '0');
-    code.push(at === rip ? `<${text}>` : text);
-  }
+const fullAddress = (kernel: Kernel, pointer: GuestPtr): bigint =>
+  (BigInt(kernel.memory.high(pointer) >>> 0) << 32n) | BigInt(pointer);
+
+/** The head of an oops: its title, RIP and the code around it (show_opcodes). `address`: of code that cannot be read. */
+function oops(kernel: Kernel, title: string, rip: GuestPtr, where: string, address?: bigint): string[] {
   const head = `Oops: ${title} [#1] ${kernel.target.era.oopsWords}`;
-  return [head, `RIP: 0010:${where}`, `Code: ${code.length === 0 ? 'Unable to access opcode bytes' : code.join(' ')}`];
+  const bytes = kernel.memory.copyNofault((rip - CODE_BEFORE) >>> 0, CODE_BEFORE + CODE_AFTER);
+  const code =
+    bytes === undefined
+      ? `Unable to access opcode bytes at 0x${((address ?? fullAddress(kernel, rip)) - BigInt(CODE_BEFORE)).toString(16)}.`
+      : Array.from(bytes, (byte, i) => {
+          const text = byte.toString(16).padStart(2, '0');
+          return i === CODE_BEFORE ? `<${text}>` : text;
+        }).join(' ');
+  return [head, `RIP: 0010:${where}`, `Code: ${code}`];
 }

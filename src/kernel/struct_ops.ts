@@ -42,6 +42,7 @@ export class StructOpsMap {
   /** The table that the owner holds. */
   readonly kdata: GuestPtr;
   state: StructOpsState = 'INIT';
+  /** Whoever holds the map: its user until `free`, its registration, a link, and each object of the owner's that uses the table. */
   refcount = 1;
   members: StructOpsMember[] = [];
   readonly #kernel: Kernel;
@@ -70,6 +71,7 @@ export class StructOpsMap {
     this.kdata = kernel.vmalloc.alloc(this.#size + 64, 64) + 64;
     this.#userValue = new Uint8Array(this.#size);
     kernel.structOpsMaps.push(this);
+    kernel.tableCalls.set(this.kdata, new Map());
   }
 
   /**
@@ -190,13 +192,31 @@ export class StructOpsMap {
     if (this.state !== 'INUSE')
       throw this.#error(`the table is in state ${this.state}`, this.state === 'TOBEFREE' ? 'EINPROGRESS' : 'ENOENT');
     this.def.unreg(this.#kernel, this.kdata);
-    this.refcount--;
     this.state = 'TOBEFREE';
+    this.put();
   }
 
-  /** Frees trampolines once nobody calls them any more. */
+  /** The user lets go of the map. */
   free(): void {
+    this.put();
+  }
+
+  /** One more holder; false if the map is going away (bpf_struct_ops_get). */
+  get(): boolean {
+    if (this.refcount === 0) return false;
+    this.refcount++;
+    return true;
+  }
+
+  /** One holder less; the last one frees the trampolines, once nobody runs in them (bpf_struct_ops_put). */
+  put(): void {
+    this.refcount--;
+    if (this.refcount === 0) this.#kernel.callRcu(() => this.#release());
+  }
+
+  #release(): void {
     this.#reset();
+    this.#kernel.tableCalls.delete(this.kdata);
     this.#kernel.vmalloc.free(this.kdata - 64);
     const at = this.#kernel.structOpsMaps.indexOf(this);
     if (at >= 0) this.#kernel.structOpsMaps.splice(at, 1);
@@ -268,6 +288,7 @@ export function buildTrampoline(
       fexit: [],
       fmodRet: [],
       hash,
+      arity: kernel.cfiFuncArity(stub),
       func: { lo: stub | 0, hi: -1 },
       funcHasEndbr: kernel.target.features.ibt,
       image: { lo: 0, hi: 0 },
@@ -318,15 +339,15 @@ export class StructOpsLink {
     const err = next.def.update(this.#kernel, next.kdata, current.kdata);
     if (err !== 0) throw refuse('update', errnoName(err).slice(1));
     next.refcount++;
-    current.refcount--;
     this.#map = next;
+    current.put();
   }
 
   detach(): void {
     const map = this.#map;
     if (map === undefined) return;
     map.def.unreg(this.#kernel, map.kdata);
-    map.refcount--;
     this.#map = undefined;
+    map.put();
   }
 }

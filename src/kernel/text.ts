@@ -77,7 +77,11 @@ export class TextBuilder {
   }
 
   /** Adds a function. Without a hash it has no preamble, as functions that are only called directly from assembly. */
-  function(name: string, options: { hash?: number; sealed?: boolean }, body: (e: Emitter) => void): GuestPtr {
+  function(
+    name: string,
+    options: { hash?: number; sealed?: boolean; arity?: number },
+    body: (e: Emitter) => void,
+  ): GuestPtr {
     const e = this.#e;
     const prefix = 5 + this.#features.callPadding;
     const start = Math.ceil((e.length + ALIGN) / ALIGN) * ALIGN;
@@ -86,7 +90,7 @@ export class TextBuilder {
       while (e.length < start) e.op(X.nop);
       if (this.#features.ibt) e.op(X.endbr64);
     } else {
-      e.append(compiledPreamble(options.hash, this.#features));
+      e.append(compiledPreamble(options.hash, this.#features, options.arity ?? 0));
       this.#text.preambles.push(this.#base + start);
     }
     if (options.sealed === true) this.#text.sealed.push(this.#base + start);
@@ -96,8 +100,8 @@ export class TextBuilder {
   }
 
   /** A no-op of the prototype with type id `hash`: `nop5 ; xor eax, eax ; ret`. */
-  stub(name: string, hash: number, sealed = false): GuestPtr {
-    return this.function(name, { hash, sealed }, (e) => {
+  stub(name: string, hash: number, arity: number, sealed = false): GuestPtr {
+    return this.function(name, { hash, sealed, arity }, (e) => {
       e.nops(5);
       e.reg(X.xor_EvGv, 4, REG.rax, REG.rax);
       this.#ret(e);
@@ -105,8 +109,8 @@ export class TextBuilder {
   }
 
   /** A function whose work is done by the host: `[nop5 ;] vmcall ; ret`, with the patch site where it can be traced. */
-  gate(name: string, hash: number | undefined, traceable = false): GuestPtr {
-    return this.function(name, hash === undefined ? {} : { hash }, (e) => {
+  gate(name: string, hash: number | undefined, arity = 0, traceable = false): GuestPtr {
+    return this.function(name, hash === undefined ? {} : { hash, arity }, (e) => {
       if (traceable) e.nops(PATCH_SITE);
       e.op(X.vmcall);
       this.#ret(e);

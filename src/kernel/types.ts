@@ -62,6 +62,8 @@ export interface CallSiteDef {
 export interface StubDef {
   name: string;
   hash: number;
+  /** Number of its argument registers. */
+  arity: number;
 }
 
 /** The owner of one or more ops tables: what a subsystem adds to the kernel. */

@@ -20,7 +20,7 @@ export interface Cpu extends Registers {
   gsLo: number;
   gsHi: number;
   ops: OpBuffer;
-  /** By low page number: index of the block that starts at each byte, 0 if none. */
+  /** By the page's place in memory: index of the block that starts at each byte, 0 if none. */
   tables: (Int32Array | undefined)[];
   touched: number[];
   /** Grows when decoded code is dropped. */
@@ -105,7 +105,8 @@ function fetchBytes(memory: GuestMemory, address: number, length: number): Uint8
 /** Index of the block at an address, decoding it if need be; raises #PF where nothing may be executed. */
 export function lookup(cpu: Cpu, low: number, high: number): number {
   const page = low >>> 12;
-  const table = cpu.tables[page];
+  const place = cpu.memory.pageOffset[page]! >>> 12;
+  const table = cpu.tables[place];
   const known = table === undefined ? 0 : table[low & 0xfff]!;
   if (known !== 0 && cpu.memory.pageHigh[page] === high) return known;
   if ((cpu.memory.pagePerm[page]! & PERM.EXEC) === 0 || cpu.memory.pageHigh[page] !== high) {
@@ -114,8 +115,8 @@ export function lookup(cpu: Cpu, low: number, high: number): number {
   let own = table;
   if (own === undefined) {
     own = new Int32Array(4096);
-    cpu.tables[page] = own;
-    cpu.touched.push(page);
+    cpu.tables[place] = own;
+    cpu.touched.push(place);
   }
   const index = liftBlock(
     cpu.ops,

@@ -277,7 +277,7 @@ export function run(cpu: Cpu, stopAt: number, stopRsp: number, single: boolean):
           const at = translate(memory, lo[4]!, hi[4]!, 0, 8, PERM.READ);
           const targetLo = view.getInt32(at, true);
           const targetHi = view.getInt32(at + 4, true);
-          const table = cpu.tables[targetLo >>> 12];
+          const table = cpu.tables[memory.pageOffset[targetLo >>> 12]! >>> 12];
           next = table === undefined || memory.pageHigh[targetLo >>> 12] !== targetHi ? 0 : table[targetLo & 0xfff]!;
           if (next === 0) {
             next = lookup(cpu, targetLo, targetHi);

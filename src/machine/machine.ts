@@ -5,7 +5,7 @@ import { OpBuffer } from './_lift.ts';
 import { REGISTERS } from './_ops.ts';
 import { run } from './_run.ts';
 import { GuestFault, MachineError } from './error.ts';
-import type { GuestMemory } from './memory.ts';
+import { type GuestMemory, PAGE_SIZE } from './memory.ts';
 import type { FaultInfo, GuestPtr } from './types.ts';
 
 const DEFAULT_BUDGET = 1_000_000_000;
@@ -60,7 +60,7 @@ export class Machine {
       gsLo: 0,
       gsHi: 0,
       ops: new OpBuffer(),
-      tables: new Array(1 << 20),
+      tables: new Array(memory.data.length / PAGE_SIZE),
       touched: [],
       generation: 0,
       trace: undefined,
@@ -73,7 +73,7 @@ export class Machine {
   #dropCode(): void {
     const cpu = this.#cpu;
     cpu.generation++;
-    for (const page of cpu.touched) cpu.tables[page] = undefined;
+    for (const place of cpu.touched) cpu.tables[place] = undefined;
     cpu.touched = [];
     // Running code still reads the old buffer until its next look-up.
     cpu.ops = new OpBuffer();

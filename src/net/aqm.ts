@@ -4,63 +4,10 @@ import type { Random } from '../base/index.ts';
 export type AqmSpec =
   /** CoDel (RFC 8289): the time in the queue shall not stay above `targetNs` for longer than `intervalNs`. */
   | { kind: 'codel'; targetNs: number; intervalNs: number; ecn: boolean }
+  /** FQ-CoDel (RFC 8290): a queue with CoDel for each flow, new flows first. */
+  | { kind: 'fq_codel'; targetNs: number; intervalNs: number; ecn: boolean }
   /** RED (Floyd and Jacobson 1993): between the thresholds packets are dropped with a probability that rises to `probability`. */
   | { kind: 'red'; minPackets: number; maxPackets: number; probability: number; ecn: boolean };
-
-/** Control of one queue's sojourn time, after RFC 8289 and include/net/codel_impl.h (6.18); the square root is exact, and the time of the next
- * drop moves on also with the drop that ends a dropping state. */
-export class Codel {
-  readonly #target: number;
-  readonly #interval: number;
-  #firstAbove = 0;
-  #dropping = false;
-  #dropNext = 0;
-  #count = 0;
-  #lastCount = 0;
-
-  constructor(targetNs: number, intervalNs: number) {
-    this.#target = targetNs;
-    this.#interval = intervalNs;
-  }
-
-  /** Whether the packet that leaves the queue now, having come at `since`, with `left` packets behind it, has to be dropped or marked. */
-  dequeue(now: number, since: number, left: number): boolean {
-    const above = this.#isAbove(now, since, left);
-    if (this.#dropping) {
-      if (!above) this.#dropping = false;
-      else if (now >= this.#dropNext) {
-        this.#count++;
-        this.#dropNext = this.#law(this.#dropNext);
-        return true;
-      }
-      return false;
-    }
-    if (!above) return false;
-    this.#dropping = true;
-    // Back soon: begin at the rate that worked.
-    const delta = this.#count - this.#lastCount;
-    this.#count = delta > 1 && now - this.#dropNext < 16 * this.#interval ? delta : 1;
-    this.#lastCount = this.#count;
-    this.#dropNext = this.#law(now);
-    return true;
-  }
-
-  #isAbove(now: number, since: number, left: number): boolean {
-    if (now - since < this.#target || left <= 1) {
-      this.#firstAbove = 0;
-      return false;
-    }
-    if (this.#firstAbove === 0) {
-      this.#firstAbove = now + this.#interval;
-      return false;
-    }
-    return now > this.#firstAbove;
-  }
-
-  #law(from: number): number {
-    return from + Math.floor(this.#interval / Math.sqrt(this.#count));
-  }
-}
 
 /** The average grows by 1/512 of the difference with each packet. */
 const WEIGHT = 1 / 512;

@@ -1,6 +1,8 @@
 import type { Random } from '../base/index.ts';
-import { Codel, Red } from './aqm.ts';
-import type { LinkSpec } from './link.ts';
+import type { Fate } from './codel.ts';
+import { checkLink, type LinkSpec } from './link.ts';
+import { type Discipline, Fifo, FqCodel, type Sending } from './queue.ts';
+import { type Pace, paceOf } from './schedule.ts';
 import type { Simulator } from './simulator.ts';
 
 /** A packet on the wire. `ce` may be set on the way. */
@@ -13,21 +15,17 @@ export interface WirePacket {
   flow?: number;
 }
 
-/** The bottleneck: one queue, served at the link's rate, then half of the propagation delay. */
+/** The bottleneck: what waits, served at the link's rate, then half of the propagation delay. */
 export class Bottleneck<P extends WirePacket> {
   readonly #simulator: Simulator;
-  readonly #spec: LinkSpec;
+  readonly spec: LinkSpec;
   readonly #random: Random;
   readonly #deliver: (packet: P) => void;
-  readonly #codel: Codel | undefined;
-  readonly #red: Red | undefined;
+  readonly #queue: Discipline<P>;
+  readonly #pace: Pace;
   readonly #dropList: ReadonlySet<number>;
-  #queue: P[] = [];
-  /** When each of them came, nanoseconds. */
-  #since: number[] = [];
-  /** Packets at the front of the arrays that have left. */
-  #gone = 0;
-  #busy = false;
+  /** The packet that is being sent. */
+  readonly #sending: Sending = { packets: 0, bytes: 0 };
   #idleSince = 0;
   #lastArrival = 0;
   /** Packets that were offered, and that came out at the other end. */
@@ -44,40 +42,34 @@ export class Bottleneck<P extends WirePacket> {
   onLoss: (packet: P) => void = () => {};
   onMark: (packet: P) => void = () => {};
 
+  /** @throws NetError for a description that makes no sense */
   constructor(simulator: Simulator, spec: LinkSpec, random: Random, deliver: (packet: P) => void) {
+    checkLink(spec);
     this.#simulator = simulator;
-    this.#spec = spec;
+    this.spec = spec;
     this.#random = random;
     this.#deliver = deliver;
     this.#dropList = new Set(spec.dropList);
-    const { aqm } = spec;
-    if (aqm?.kind === 'codel') this.#codel = new Codel(aqm.targetNs, aqm.intervalNs);
-    if (aqm?.kind === 'red') this.#red = new Red(aqm.minPackets, aqm.maxPackets, aqm.probability, random);
+    this.#pace = paceOf(spec);
+    const fate: Fate<P> = { drop: (packet) => this.#drop(packet), mark: (packet) => this.#mark(packet) };
+    this.#queue = spec.aqm?.kind === 'fq_codel' ? new FqCodel(spec, fate) : new Fifo(spec, random, fate);
   }
 
   /** Packets that wait, the one being sent included. */
   get queued(): number {
-    return this.#queue.length - this.#gone + (this.#busy ? 1 : 0);
+    return this.#queue.packets + this.#sending.packets;
   }
 
   send(packet: P): void {
-    const { loss, bufferPackets, ecnPackets } = this.#spec;
+    const { loss } = this.spec;
     const number = this.sent++;
     if (this.#dropList.has(number) || (loss > 0 && this.#random.unit() < loss)) {
       this.lost++;
       this.onLoss(packet);
       return;
     }
-    const waiting = this.queued;
-    const early = this.#red?.enqueue(waiting, this.#idlePackets(packet.size)) === true;
-    if (waiting >= bufferPackets || (early && !this.#mayMark(packet))) {
-      this.#drop(packet);
-      return;
-    }
-    if (early || (ecnPackets !== undefined && packet.ecnCapable && waiting >= ecnPackets)) this.#mark(packet);
-    this.#queue.push(packet);
-    this.#since.push(this.#simulator.now);
-    if (!this.#busy) this.#serve();
+    this.#queue.enqueue(packet, this.#simulator.now, this.#sending, this.#idlePackets(packet.size));
+    if (this.#sending.packets === 0) this.#serve(true);
   }
 
   #drop(packet: P): void {
@@ -85,71 +77,53 @@ export class Bottleneck<P extends WirePacket> {
     this.onDrop(packet);
   }
 
-  #mark(packet: P): void {
+  #mark(packet: P): boolean {
+    if (!packet.ecnCapable) return false;
     packet.ce = true;
     this.marked++;
     this.onMark(packet);
-  }
-
-  /** Whether the queue discipline marks this packet where it would drop others. */
-  #mayMark(packet: P): boolean {
-    return packet.ecnCapable && this.#spec.aqm?.ecn === true;
+    return true;
   }
 
   #idlePackets(size: number): number {
-    return this.#busy ? 0 : ((this.#simulator.now - this.#idleSince) * this.#spec.rateBps) / (size * 8e9);
+    const busy = this.#sending.packets > 0;
+    return busy ? 0 : ((this.#simulator.now - this.#idleSince) * this.spec.rateBps) / (size * 8e9);
   }
 
-  /** Time until a stall that is going on ends. */
-  #stalledFor(): number {
-    const stall = this.#spec.stall;
-    if (stall === undefined) return 0;
-    const into = this.#simulator.now - stall.atNs;
-    return into >= 0 && into < stall.forNs ? stall.forNs - into : 0;
+  /** When a stall that is going on ends, now if there is none. */
+  #stalledUntil(): number {
+    const { stall } = this.spec;
+    const { now } = this.#simulator;
+    return stall !== undefined && now >= stall.atNs && now < stall.atNs + stall.forNs ? stall.atNs + stall.forNs : now;
   }
 
-  /** The next packet that is not dropped on leaving the queue. */
-  #next(): P | undefined {
-    for (;;) {
-      const packet = this.#queue[this.#gone];
-      if (packet === undefined) return undefined;
-      const since = this.#since[this.#gone++]!;
-      if (this.#gone > 1024 && this.#gone * 2 > this.#queue.length) {
-        this.#queue = this.#queue.slice(this.#gone);
-        this.#since = this.#since.slice(this.#gone);
-        this.#gone = 0;
-      }
-      const left = this.#queue.length - this.#gone;
-      if (this.#codel?.dequeue(this.#simulator.now, since, left) !== true) return packet;
-      if (this.#mayMark(packet)) {
-        this.#mark(packet);
-        return packet;
-      }
-      this.#drop(packet);
-    }
-  }
-
-  #serve(): void {
-    const packet = this.#next();
-    this.#busy = packet !== undefined;
+  #serve(fresh: boolean): void {
+    const sending = this.#sending;
+    const { now } = this.#simulator;
+    const packet = this.#queue.dequeue(now);
+    sending.packets = packet === undefined ? 0 : 1;
+    sending.bytes = packet?.size ?? 0;
     if (packet === undefined) {
-      this.#idleSince = this.#simulator.now;
+      this.#idleSince = now;
       return;
     }
-    this.#simulator.after(this.#stalledFor() + (packet.size * 8e9) / this.#spec.rateBps, () => {
+    const start = this.#stalledUntil();
+    const until = this.#pace.until(start, packet.size, fresh || start > now);
+    if (until === Number.POSITIVE_INFINITY) return;
+    this.#simulator.after(until - now, () => {
       this.travelling++;
       this.#simulator.after(this.#travelTime(), () => {
         this.travelling--;
         this.delivered++;
         this.#deliver(packet);
       });
-      this.#serve();
+      this.#serve(false);
     });
   }
 
   /** Propagation delay, jitter, and what makes a packet late. */
   #travelTime(): number {
-    const { rttNs, jitterNs, reorder } = this.#spec;
+    const { rttNs, jitterNs, reorder } = this.spec;
     const { now } = this.#simulator;
     if (reorder !== undefined && this.#random.unit() < reorder.share) return rttNs / 2 + reorder.byNs;
     if (jitterNs === undefined) return rttNs / 2;

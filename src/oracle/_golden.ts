@@ -128,6 +128,7 @@ export function featuresOf(golden: Golden): Features {
     ...raw,
     retpolineConfig: raw.retpolineConfig ?? true,
     cfiParanoid: raw.cfiParanoid ?? false,
+    cfiBhi: raw.cfiBhi ?? false,
     cfiWarn: raw.cfiWarn ?? false,
   };
 }

@@ -54,7 +54,8 @@ export type Verified =
 type Input = Omit<VerifierInput, 'ops'>;
 
 const SLEEPABLE = 1 << 4;
-const LOG_LEVEL2 = 2;
+/** BPF_LOG_LEVEL2 | BPF_LOG_STATS. */
+const LOG_LEVEL2 = 2 | 4;
 
 const results = new Map<string, Verified[]>();
 
@@ -69,33 +70,55 @@ export function verifyAll(directory: OracleDirectory, mode: string, object: stri
   return known;
 }
 
-function verifyObject(directory: OracleDirectory, mode: string, object: string): Verified[] {
+/** What a golden's load of a program hands to the verifier, log level 2; `why` says what is not modelled of it. */
+export type Prepared =
+  | { program: VerifiedProgram; input: Input; maps: MapInfo[] }
+  | { program: VerifiedProgram; why: string };
+
+/** Every program of a golden that records a verdict, ready to be verified. */
+export function prepareAll(directory: OracleDirectory, mode: string, object: string): Prepared[] {
   const golden = directory.golden(mode, object) as VerifiedGolden | undefined;
   const programs = golden?.programs?.filter(({ accepted, log2 }) => accepted !== undefined && log2 !== undefined) ?? [];
   if (golden === undefined || programs.length === 0) return [];
   const target = targetOf(directory, golden.kernel);
   const resolved = resolveObject(openObject(directory.object(object), `${object}.bpf.o`), target);
-  return programs.map((recorded): Verified => {
+  return programs.map((recorded): Prepared => {
     const attached = golden.attach?.progs?.find(({ name }) => name === recorded.name)?.kprogs;
     const program =
       recorded.kprogs === undefined && attached ? { ...recorded, kprogs: attached, attached: true } : recorded;
     const own = resolved.programs.find(({ name }) => name === program.name);
     if (own === undefined) throw new TypeError(`no program '${program.name}' in the object`);
-    try {
+    return orUnsupported(program, () => {
       const maps = namedMaps(resolved, program);
+      return { program, input: inputOf(own, program, resolved, maps), maps };
+    });
+  });
+}
+
+function verifyObject(directory: OracleDirectory, mode: string, object: string): Verified[] {
+  return prepareAll(directory, mode, object).map((prepared): Verified => {
+    if ('why' in prepared) return prepared;
+    const { program, input, maps } = prepared;
+    return orUnsupported(program, () => {
       const placed = maps.map(({ address, valueAddress }) => ({ address, valueAddress }));
-      const input = inputOf(own, program, resolved, maps);
       if (program.log2 !== null || program.log2_file) takeAddresses(input, recordedLog(directory, program));
       const verdict = verifyProgram(input);
       // The instructions that were compiled name the maps of the load that the golden describes.
       for (const [i, map] of maps.entries()) Object.assign(map, placed[i]);
       return { program, input, verdict };
-    } catch (error) {
-      if (error instanceof TrampetError && error.kind === 'unsupported')
-        return { program, why: error.message.replace(/^program '[^']*': /, '') };
-      throw error;
-    }
+    });
   });
+}
+
+/** What `make` gives, or why it is not modelled. */
+function orUnsupported<T>(program: VerifiedProgram, make: () => T): T | { program: VerifiedProgram; why: string } {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof TrampetError && error.kind === 'unsupported')
+      return { program, why: error.message.replace(/^program '[^']*': /, '') };
+    throw error;
+  }
 }
 
 /** As libbpf would load it, with what the golden's load had. */

@@ -29,7 +29,7 @@ export const checkStubs: Checker = {
       // The function behind test_run has no member, hence no prototype in the golden.
       const hash = typeof stub.typeHash === 'string' ? low(stub.typeHash) : CFI_HASHES.dummyTest;
       const prefix = 5 + build.callPadding;
-      const booted = bootPreamble(compiledPreamble(hash, build), build, ERAS[release], seed);
+      const booted = bootPreamble(compiledPreamble(hash, build, 0), build, ERAS[release], seed);
       const want = stub.preambleHex.slice(2 * (16 - prefix), 2 * (16 - prefix + booted.length));
       // What the kernel makes of it: the hash itself in `_kernel`, elsewhere what cfi_get_func_hash read for a trampoline.
       const readAt = object === '_kernel' ? undefined : (golden.features['stubHashReadOffset'] as number | undefined);

@@ -47,6 +47,7 @@ function compareTrampoline(golden: GoldenTrampoline, ctx: JitContext): Outcome {
         fexit: links('fexit'),
         fmodRet: links('fmod_ret'),
         hash: low(golden.funcHash),
+        arity: 0,
         func: wide(golden.targetAddr),
         funcHasEndbr: ctx.features.ibt,
         image: wide(golden.im),

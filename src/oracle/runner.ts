@@ -1,3 +1,4 @@
+import { checkBlinding } from './check_blinding.ts';
 import { checkCallSites } from './check_call_sites.ts';
 import { checkImages } from './check_images.ts';
 import { checkObjectImages } from './check_object_images.ts';
@@ -19,6 +20,7 @@ export const CHECKERS: readonly Checker[] = [
   checkLogs,
   checkRewritten,
   checkObjectImages,
+  checkBlinding,
   checkImages,
   checkPokes,
   checkTrampolines,

@@ -28,6 +28,8 @@ export interface SelftestSpec {
   retval: string | null;
   logLevel: number;
   flags: number;
+  /** Wants types of a BTF file of its own in the kernel's place. */
+  ownBtf: boolean;
   /** Architectures that it is restricted to, as `X86_64`; none: all. */
   archs: string[];
 }
@@ -46,16 +48,20 @@ const FLAGS: Readonly<Record<string, number>> = {
 /** `testing_prog_flags()`: what the loader of the selftests always sets. */
 const DEFAULT_FLAGS = FLAGS['BPF_F_TEST_RND_HI32']! | FLAGS['BPF_F_TEST_REG_INVARIANTS']!;
 
-/** Marks of liveness behind a register's or slot's name in the log (`R1_rw=`), which 6.18 no longer prints. */
-const LIVENESS_MARK = /\b(R\d+|fp-\d+)_[rwD]+=/g;
+/** How what 6.12 logs is worded in 6.18. */
+const REWORDED: readonly [RegExp, string][] = [
+  // Marks of liveness behind the names of registers and slots are no longer printed.
+  [/\b(R\d+|fp-\d+)_[rwD]+=/g, '$1='],
+  // What a helper does to the stack is told apart, as for loads and stores.
+  [/indirect access to stack/g, '{{(read from|write to)}} stack'],
+];
 
 /**
- * `{{…}}` holds an extended POSIX regular expression, the rest is verbatim (`compile_regex`); marks of liveness are left
- * out.
+ * `{{…}}` holds an extended POSIX regular expression, the rest is verbatim (`compile_regex`), in 6.18's
+ * words.
  */
 export function patternRegex(text: string): RegExp {
-  const source = text
-    .replace(LIVENESS_MARK, '$1=')
+  const source = REWORDED.reduce((words, [from, to]) => words.replace(from, to), text)
     .split(/\{\{(.*?)\}\}/s)
     .map((part, i) =>
       i % 2 === 1
@@ -88,6 +94,7 @@ export function selftestSpec(btf: Btf, name: string): SelftestSpec | null {
     retval: null,
     logLevel: 0,
     flags: DEFAULT_FLAGS,
+    ownBtf: false,
     archs: [],
   };
   for (let id = 1; id < btf.typeCount; id++) {
@@ -138,6 +145,9 @@ function applyTag(spec: SelftestSpec, tag: string): void {
       spec.flags = value.startsWith('!') ? spec.flags & ~flag : spec.flags | flag;
       return;
     }
+    case 'test_btf_path':
+      spec.ownBtf = true;
+      return;
     case 'test_arch':
       spec.archs.push(value);
   }

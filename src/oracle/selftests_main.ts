@@ -67,6 +67,9 @@ function print(outcomes: readonly SelftestOutcome[], logs: boolean): void {
   if (reasons.size > 0) console.log('\nnot modelled');
   for (const [reason, count] of [...reasons].sort((a, b) => b[1] - a[1]))
     console.log(`  ${String(count).padStart(5)}  ${reason}`);
+  const changed = outcomes.filter((outcome) => outcome.changed !== undefined);
+  if (changed.length > 0) console.log(`\n${changed.length} of those passed answer as 6.18, not as 6.12`);
+  for (const { file, program, changed: why } of changed) console.log(`  ${file} · ${program}: ${why}`);
   const failures = outcomes.filter(({ status }) => status === 'failed');
   if (failures.length > 0) console.log(`\n${failures.length} differ`);
   for (const { file, program, want, got, log } of failures) {

@@ -3,69 +3,63 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { TrampetError } from '../base/index.ts';
+import type { Kernel } from '../kernel/index.ts';
+import { compareFigures, compareSteps, compareStory } from './tcp_compare.ts';
 import { bootTraced, replayTcp } from './tcp_replay.ts';
-import { openTcpGoldens, type Spread, type TcpCall } from './tcp_trace.ts';
+import { notReplayed, openTcpGoldens, type TcpGoldens, type TcpScenario } from './tcp_trace.ts';
 
-const USAGE = `usage: npm run oracle:tcp -- DIR [--only SCENARIO[-CC]] [--all]
-  DIR     a directory with scenario.json, summary.json, obj/tr.bpf.o and traces
-  --all   every figure, not only those that miss`;
-/** Scenarios of one event, whose calls are compared one by one. */
-const SINGLE = new Set(['C', 'Cb', 'E', 'E2', 'E3']);
-/** A figure may be this far from the kernel's mean. */
-const TOLERANCE = 0.05;
+const USAGE = `usage: npm run oracle:tcp -- DIR [--only SCENARIO[-CC]] [--misses]
+  DIR       a directory with scenario.json, summary.json, obj/tr.bpf.o and traces
+  --misses  only the figures that miss`;
+/** Repeats of a run that a directory may have. */
+const REPEATS = [1, 2, 3, 4, 5];
 
-/** The calls that tell the story: state, events, reductions, undo. */
-const STORY = new Set(['init', 'ssthresh', 'set_state', 'cwnd_event', 'undo_cwnd', 'release']);
-const shown = ({ op, args, state }: TcpCall) =>
-  `${op}${op === 'set_state' || op === 'cwnd_event' ? `(${args[0]})` : ''}@${state}`;
-const story = (calls: readonly TcpCall[]) => calls.filter(({ op }) => STORY.has(op)).map(shown);
+/** A scenario in which something happens to single packets: calls are compared one by one. */
+const isSingle = ({ drop, blackout, tail }: TcpScenario) =>
+  drop !== undefined || blackout !== undefined || tail !== undefined;
 
-/** Where two lists part; −1 if they are the same. */
-function parting(ours: readonly string[], theirs: readonly string[]): number {
-  const length = Math.max(ours.length, theirs.length);
-  for (let i = 0; i < length; i++) if (ours[i] !== theirs[i]) return i;
-  return -1;
+interface Totals {
+  within: number;
+  compared: number;
+  stories: [number, number];
+  steps: [number, number];
 }
 
-/** Compares with each repeat; the best match is told. */
-function compareCalls(ours: readonly TcpCall[], runs: readonly TcpCall[][]): string {
-  const mine = story(ours);
-  let best = { at: -2, theirs: [] as string[] };
-  for (const run of runs) {
-    const theirs = story(run);
-    const at = parting(mine, theirs);
-    if (at === -1) return `calls: the story is the kernel's (${mine.length} calls)`;
-    if (at > best.at) best = { at, theirs };
+function replayOne(
+  kernel: Kernel,
+  goldens: TcpGoldens,
+  name: string,
+  cc: string,
+  misses: boolean,
+  totals: Totals,
+): void {
+  const label = `${name}-${cc}`;
+  const scenario = goldens.scenarios[name]!;
+  const spread = goldens.spread(label);
+  if (spread === undefined) return;
+  const { calls, figures } = replayTcp(kernel, scenario, cc);
+  const compared = compareFigures(figures, spread);
+  const within = compared.filter(({ near }) => near).length;
+  totals.within += within;
+  totals.compared += compared.length;
+  console.log(`${label}: ${within}/${compared.length} figures within`);
+  for (const { line, near } of compared) if (!near || !misses) console.log(`  ${near ? ' ' : '!'} ${line}`);
+  if (!isSingle(scenario)) return;
+  for (const [flow, ours] of Object.entries(calls)) {
+    const runs = REPEATS.map((run) => goldens.calls(label, run, flow)).filter((run) => run !== undefined);
+    if (runs.length === 0) continue;
+    const story = compareStory(ours, runs);
+    const steps = compareSteps(ours, runs);
+    totals.stories[story.same ? 0 : 1]++;
+    totals.steps[steps.same ? 0 : 1]++;
+    console.log(`    ${story.line}\n    ${steps.line}`);
   }
-  const around = (list: readonly string[]) => list.slice(Math.max(0, best.at - 2), best.at + 4).join(' ');
-  return `calls: part at ${best.at}: ours ${around(mine)} | kernel ${around(best.theirs)}`;
 }
-
-function compareFigures(figures: Record<string, number>, spread: Spread, all: boolean) {
-  const lines: string[] = [];
-  let within = 0;
-  let compared = 0;
-  for (const [name, value] of Object.entries(figures)) {
-    const kernel = spread[name];
-    if (kernel === undefined) continue;
-    compared++;
-    const inside = value >= kernel.min && value <= kernel.max;
-    const near = Math.abs(value - kernel.mean) <= TOLERANCE * Math.abs(kernel.mean);
-    if (inside || near) within++;
-    if (!all && (inside || near)) continue;
-    lines.push(
-      `${inside || near ? '  ' : '! '}${name} ${round(value)} (kernel ${round(kernel.mean)}, ${round(kernel.min)} … ${round(kernel.max)})`,
-    );
-  }
-  return { lines, within, compared };
-}
-
-const round = (value: number) => (Math.abs(value) >= 1000 ? Math.round(value) : Number(value.toFixed(2)));
 
 function main(): number {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { only: { type: 'string' }, all: { type: 'boolean', default: false } },
+    options: { only: { type: 'string' }, misses: { type: 'boolean', default: false } },
   });
   const [path] = positionals;
   if (path === undefined || positionals.length > 1) {
@@ -81,26 +75,21 @@ function main(): number {
     readFileSync(fileURLToPath(new URL('../../data/btf/vmlinux-6.18.btf', import.meta.url))),
     goldens.object,
   );
-  let within = 0;
-  let compared = 0;
+  const totals: Totals = { within: 0, compared: 0, stories: [0, 0], steps: [0, 0] };
   for (const [name, scenario] of Object.entries(goldens.scenarios)) {
-    for (const cc of scenario.ccs) {
-      const label = `${name}-${cc}`;
-      if (values.only !== undefined && values.only !== name && values.only !== label) continue;
-      if (cc.includes('_')) {
-        console.log(`${label}: several flows are not replayed`);
-        continue;
-      }
-      const { calls, figures } = replayTcp(kernel, scenario, cc);
-      const result = compareFigures(figures, goldens.summary[label]?.spread ?? {}, values.all);
-      within += result.within;
-      compared += result.compared;
-      console.log(`${label}: ${result.within}/${result.compared} figures within`);
-      for (const line of result.lines) console.log(`  ${line}`);
-      const runs = [1, 2, 3].map((run) => goldens.calls(name, cc, run)).filter((run) => run !== undefined);
-      if (SINGLE.has(name)) console.log(`    ${compareCalls(calls, runs)}`);
+    if (values.only !== undefined && values.only.split('-')[0] !== name) continue;
+    const unknown = notReplayed(scenario);
+    if (unknown !== undefined) {
+      console.log(`${name}: '${unknown}' is not replayed`);
+      continue;
     }
+    for (const cc of scenario.ccs)
+      if (values.only === undefined || values.only === name || values.only === `${name}-${cc}`)
+        replayOne(kernel, goldens, name, cc, values.misses, totals);
   }
+  const { within, compared, stories, steps } = totals;
+  console.log(`${stories[0]} of ${stories[0] + stories[1]} stories of one event are the kernel's`);
+  console.log(`${steps[0]} of ${steps[0] + steps[1]} step by step, with all arguments`);
   console.log(`${within} of ${compared} figures within 5 % of the kernel's mean or inside its spread`);
   return 0;
 }

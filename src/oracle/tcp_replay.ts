@@ -1,11 +1,11 @@
 import { readBtf } from '../btf/index.ts';
-import { bootKernel, type Kernel, loadObject, StructOpsMap } from '../kernel/index.ts';
+import { type Argument, bootKernel, type Kernel, loadObject, StructOpsMap } from '../kernel/index.ts';
 import { Simulator } from '../net/index.ts';
 import { openObject, resolveObject } from '../object/index.ts';
 import {
   type Burst,
+  type CcMember,
   CongestionOps,
-  type DataPacket,
   findCongestionControl,
   forgetSocket,
   Receiver,
@@ -14,15 +14,43 @@ import {
   tcpSubsystem,
 } from '../subsystems/index.ts';
 import { makeTarget } from '../target/index.ts';
+import { emulator } from './tcp_emulator.ts';
+import { flowFigures } from './tcp_figures.ts';
 import type { TcpCall, TcpScenario } from './tcp_trace.ts';
 
-/** Bytes of the link layer, which the emulator's IP link has not. */
-const ETHERNET = 14;
 /** Longest run, seconds. */
 const LONGEST = 120;
+/** Simulated time between looks at the windows, nanoseconds. */
+const STEP = 1e6;
+/** The second flow's delay, nanoseconds. */
+const STAGGER = 300e6;
+/** Bytes of an IP packet with a SYN, and its sequence number. */
+const SYN = 60;
+const BASE = 1;
+/** Largest segment without TCP timestamps. */
+const MSS_PLAIN = 1460;
+/** Integer members of the structures that members of the table get, in the traces' order. */
+const ACK_SAMPLE = ['pkts_acked', 'rtt_us', 'in_flight'];
+const RATE_SAMPLE = [
+  'delivered',
+  'interval_us',
+  'rtt_us',
+  'losses',
+  'acked_sacked',
+  'prior_in_flight',
+  'is_app_limited',
+  'is_retrans',
+  'is_ack_delayed',
+  'prior_delivered',
+  'snd_interval_us',
+  'rcv_interval_us',
+  'delivered_ce',
+];
 
 export interface TcpReplay {
-  calls: TcpCall[];
+  /** Of each flow, by name (`s0`, `s1`). */
+  calls: Record<string, TcpCall[]>;
+  /** As summary.json calls them; with several flows each one's under its name. */
   figures: Record<string, number>;
 }
 
@@ -34,66 +62,6 @@ function sourceOf(work: string): Burst[] {
     const [bytes, ms] = burst.split(':');
     return { bytes: Number(bytes), pauseNs: Number(ms) * 1e6 };
   });
-}
-
-/** The emulator's random numbers, 0 to 1: xorshift of 64 bits. */
-function emulatorRandom(seed: number): () => number {
-  let state = BigInt.asUintN(64, BigInt(seed) * 0x9e3779b97f4a7c15n) ^ 0xd1b54a32d192ed03n;
-  const next = () => {
-    state = BigInt.asUintN(64, state ^ (state << 13n));
-    state ^= state >> 7n;
-    state = BigInt.asUintN(64, state ^ (state << 17n));
-    return Number(state >> 32n) / 2 ** 32;
-  };
-  for (let i = 0; i < 8; i++) next();
-  return next;
-}
-
-/** The emulator of the recorded runs (src/link.c there): a droptail queue and scripted losses. */
-function emulator(simulator: Simulator, scenario: TcpScenario, deliver: (packet: DataPacket) => void) {
-  const drops = new Set((scenario.drop ?? '').split(',').filter(Boolean).map(Number));
-  const again = new Map<number, number>();
-  const [blackFrom = 0, blackUs = 0] = (scenario.blackout ?? '').split(':').map(Number);
-  const random = emulatorRandom(scenario.seed ?? 1);
-  let blackUntil = -1;
-  let ordinal = 0;
-  let busy = 0;
-  const departures: number[] = [];
-  const counts = { dropped: 0, marked: 0 };
-  const lost = (seq: number): boolean => {
-    ordinal++;
-    const unlucky = scenario.loss_ppm !== undefined && random() * 1e6 < scenario.loss_ppm;
-    if (drops.has(ordinal)) {
-      again.set(seq, scenario.drop_rtx ?? 0);
-      return true;
-    }
-    const left = again.get(seq) ?? 0;
-    if (left > 0) {
-      again.set(seq, left - 1);
-      return true;
-    }
-    if (blackFrom > 0 && ordinal >= blackFrom) {
-      if (blackUntil < 0) blackUntil = simulator.now + blackUs * 1000;
-      if (simulator.now < blackUntil) return true;
-    }
-    return unlucky;
-  };
-  const send = (packet: DataPacket) => {
-    while (departures.length > 0 && departures[0]! <= simulator.now) departures.shift();
-    const queued = departures.length;
-    if ((packet.size > 66 && lost(packet.seq)) || queued > scenario.buf_pkts) {
-      counts.dropped++;
-      return;
-    }
-    if (scenario.mark !== undefined && queued > scenario.mark && packet.ecnCapable) {
-      packet.ce = true;
-      counts.marked++;
-    }
-    busy = Math.max(busy, simulator.now) + ((packet.size - ETHERNET) * 1e9) / scenario.rate_Bps;
-    departures.push(busy);
-    simulator.after(busy + scenario.fwd_us * 1000 - simulator.now, () => deliver(packet));
-  };
-  return { send, counts };
 }
 
 /** Boots a kernel with the traced controls registered. */
@@ -110,61 +78,138 @@ export function bootTraced(btf: Uint8Array, object: Uint8Array): Kernel {
   return kernel;
 }
 
-/** Runs a scenario with one of the traced controls on our stack. */
+/** Reads integer members of a structure in the guest, signed. */
+function readStruct(kernel: Kernel, type: string, names: readonly string[], at: number): number[] {
+  return names.map((name) => {
+    const { offset, size } = kernel.field(type, name);
+    if (size === 1) return kernel.memory.u8(at + offset);
+    return kernel.memory.i32(at + offset);
+  });
+}
+
+/** The arguments of a call as the traces have them. */
+function plainArgs(kernel: Kernel, op: CcMember, args: readonly Argument[]): number[] {
+  const number = (index: number) => args[index] as number;
+  const pointer = (index: number) => (args[index] as { ptr: number }).ptr;
+  switch (op) {
+    case 'cong_avoid':
+      return [number(1) - BASE, number(2)];
+    case 'pkts_acked':
+      return readStruct(kernel, 'ack_sample', ACK_SAMPLE, pointer(1));
+    case 'cong_control':
+      return [number(1) - BASE, number(2), ...readStruct(kernel, 'rate_sample', RATE_SAMPLE, pointer(3))];
+    default:
+      return args.slice(1).map((arg) => (typeof arg === 'number' ? arg : 0));
+  }
+}
+
+/** One connection of a scenario. */
+class ReplayedFlow {
+  readonly name: string;
+  readonly cc: string;
+  readonly startAt: number;
+  readonly calls: TcpCall[] = [];
+  readonly receiver: Receiver;
+  readonly sender: Sender;
+  readonly #kernel: Kernel;
+  readonly #simulator: Simulator;
+  readonly #ops: CongestionOps;
+  cwndTime = 0;
+  cwndSince = 0;
+  endedAt = -1;
+
+  constructor(
+    kernel: Kernel,
+    simulator: Simulator,
+    scenario: TcpScenario,
+    cc: string,
+    index: number,
+    send: ReturnType<typeof emulator>['send'],
+  ) {
+    const noTimestamps = scenario.mss === MSS_PLAIN;
+    this.name = `s${index}`;
+    this.cc = cc;
+    this.#kernel = kernel;
+    this.#simulator = simulator;
+    this.#ops = new CongestionOps(kernel, findCongestionControl(kernel, `tr_${cc}`)!);
+    const rtt = (scenario.fwd_us + scenario.back_us) * 1000 + Math.floor((SYN * 1e9) / scenario.rate_Bps);
+    this.startAt = index * STAGGER + rtt;
+    this.receiver = new Receiver(
+      simulator,
+      cc === 'dctcp',
+      (ack) => void simulator.after(scenario.back_us * 1000, () => this.sender.onAck(ack)),
+      { timestamps: !noTimestamps },
+    );
+    this.sender = new Sender(kernel, simulator, this.#ops, {
+      ecn: scenario.ecn === 1 || cc === 'dctcp',
+      handshakeRtt: rtt,
+      noTimestamps,
+      send: (packet) => {
+        packet.flow = index;
+        send(packet);
+      },
+      source: sourceOf(scenario.work),
+    });
+    const { sock } = this.sender;
+    registerSocket(kernel, sock);
+    this.#ops.onCall = (op, args) => {
+      const at = simulator.now / 1000 - (index * STAGGER) / 1000;
+      this.calls.push({ op, args: plainArgs(kernel, op, args), state: sock.get('icsk_ca_state'), at });
+    };
+    simulator.after(this.startAt, () => this.sender.start());
+    const [kind, seconds] = scenario.work.split(' ');
+    if (kind === 'secs') simulator.after(this.startAt + Number(seconds) * 1e9, () => this.sender.finish());
+  }
+
+  get over(): boolean {
+    return this.endedAt >= 0;
+  }
+
+  /** A look at the window after each step. */
+  look(): void {
+    const { now } = this.#simulator;
+    if (this.over || now < this.startAt) return;
+    this.cwndTime += this.sender.sock.get('snd_cwnd') * STEP;
+    this.cwndSince += STEP;
+    if (this.sender.closed) this.endedAt = now;
+  }
+
+  figures(): Record<string, number> {
+    const end = this.endedAt < 0 ? this.#simulator.now : this.endedAt;
+    return {
+      ...flowFigures(this.calls, end / 1000),
+      goodput_Bps: (this.sender.sock.get('bytes_acked') / (end - this.startAt)) * 1e9,
+      retransmits: this.sender.retransmits,
+      mean_cwnd: this.cwndTime / this.cwndSince,
+      seconds: (end - this.startAt) / 1e9,
+    };
+  }
+
+  stop(): void {
+    this.sender.stop();
+    forgetSocket(this.#kernel, this.sender.sock);
+    this.#ops.release();
+  }
+}
+
+/** Runs a scenario on our stack; `cc`: the traced control, or two that share the link (`reno_cubic`). */
 export function replayTcp(kernel: Kernel, scenario: TcpScenario, cc: string): TcpReplay {
-  const kdata = findCongestionControl(kernel, `tr_${cc}`)!;
   const simulator = new Simulator();
-  const calls: TcpCall[] = [];
-  const ops = new CongestionOps(kernel, kdata);
-  const rtt = (scenario.fwd_us + scenario.back_us) * 1000 + 60e9 / scenario.rate_Bps;
-  const receiver = new Receiver(simulator, cc === 'dctcp', (ack) => {
-    simulator.after(scenario.back_us * 1000, () => sender.onAck(ack));
-  });
-  const { send, counts } = emulator(simulator, scenario, (packet) => receiver.receive(packet));
-  const sender = new Sender(kernel, simulator, ops, {
-    ecn: scenario.ecn === 1 || cc === 'dctcp',
-    handshakeRtt: rtt,
-    send,
-    source: sourceOf(scenario.work),
-  });
-  const { sock } = sender;
-  const base = 1;
-  ops.onCall = (op, args) => {
-    const plain = args.slice(1).map((arg) => (typeof arg === 'number' ? arg : 0));
-    if (op === 'cong_avoid' || op === 'cong_control') plain[0]! -= base;
-    calls.push({ op, args: plain, state: sock.get('icsk_ca_state') });
-  };
-  registerSocket(kernel, sock);
+  const flows: ReplayedFlow[] = [];
+  const { send, counts } = emulator(simulator, scenario, (packet) => flows[packet.flow!]!.receiver.receive(packet));
   const epoch = kernel.now();
   simulator.onTime = (now) => kernel.setTime(epoch + now);
-  simulator.after(rtt, () => sender.start());
-  const states = [0, 0, 0, 0, 0];
-  let cwndTime = 0;
-  let begun = -1;
-  const end = scenario.work.startsWith('secs') ? Number(scenario.work.split(' ')[1]) : LONGEST;
-  const STEP = 1e6;
-  while (!sender.closed && simulator.now < end * 1e9) {
+  for (const [index, name] of cc.split('_').entries())
+    flows.push(new ReplayedFlow(kernel, simulator, scenario, name, index, send));
+  while (flows.some(({ over }) => !over) && simulator.now < LONGEST * 1e9) {
     simulator.runUntil(simulator.now + STEP);
-    if (simulator.now < rtt) continue;
-    if (begun < 0) begun = simulator.now;
-    states[sock.get('icsk_ca_state')]! += STEP / 1e9;
-    cwndTime += sock.get('snd_cwnd') * STEP;
+    for (const flow of flows) flow.look();
   }
-  const seconds = (simulator.now - rtt) / 1e9;
-  const figures: Record<string, number> = {
-    goodput_Bps: sock.get('bytes_acked') / seconds,
-    rtt_mean_us: sender.rttSum / sender.rttCount,
-    retransmits: sender.retransmits,
-    rtos: sender.rtos,
-    mean_cwnd: cwndTime / (simulator.now - begun + STEP),
-    seconds,
-    drops: counts.dropped,
-    ce_marks: counts.marked,
-    recoveries: calls.filter(({ op, args }) => op === 'set_state' && args[0] === 3).length,
-  };
-  sender.stop();
-  for (const { op } of calls) figures[`calls.${op}`] = (figures[`calls.${op}`] ?? 0) + 1;
-  forgetSocket(kernel, sock);
-  ops.release();
-  return { calls, figures };
+  const figures: Record<string, number> = { drops: counts.dropped, ce_marks: counts.marked };
+  for (const flow of flows) {
+    flow.stop();
+    const prefix = flows.length === 1 ? '' : `${flow.name}.`;
+    for (const [name, value] of Object.entries(flow.figures())) figures[prefix + name] = value;
+  }
+  return { calls: Object.fromEntries(flows.map(({ name, calls }) => [name, calls])), figures };
 }

@@ -33,7 +33,7 @@ export interface OracleDirectory {
 
 /** Compares one kind of golden. */
 export interface Checker {
-  /** `images`, `text pokes`, `trampolines`, `stubs`, `call sites`, `type ids`, `relocated insns`, `verdict`, `log`, `rewritten insns`, `object images`, `runs`. */
+  /** `images`, `text pokes`, `trampolines`, `stubs`, `call sites`, `type ids`, `relocated insns`, `verdict`, `log`, `rewritten insns`, `object images`, `blinded insns`, `runs`. */
   kind: string;
   /** The golden stands beside the folders and is compared once. */
   once?: boolean;

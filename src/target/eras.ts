@@ -13,6 +13,13 @@ const PARANOID_ITS: KernelFault = {
   consequence: 'no comparison stands before a tail call, so that every tail call of a BPF program traps',
   kernels: '6.18.32',
 };
+const BHI_ARITY: KernelFault = {
+  id: 'bhi-arity',
+  what: "cfi_get_func_arity takes the last four bytes of a stub's preamble for a call's distance; stubs of no argument and of one have no such call",
+  consequence:
+    'with FineIBT+BHI trampolines of members with fewer than two argument registers begin with a call to nowhere: calling such a member is fatal',
+  kernels: '6.15 to 6.18, from source',
+};
 const STACK_ARGUMENTS: KernelFault = {
   id: 'stack-arguments',
   what: 'indirect trampolines copy arguments beyond the sixth register from rbp+0x18, as traced functions need; theirs lie at rbp+0x10',
@@ -65,6 +72,7 @@ const V6_12: Era = {
   cpuNumberMove: 32,
   privateStacks: false,
   cfiWarn: false,
+  cfiBhi: false,
   oopsWords: 'PREEMPT SMP NOPTI',
   bootLine: {
     off: 'SMP alternatives: Disabling CFI',
@@ -118,17 +126,18 @@ const V6_18: Era = {
   fineibtCallHashOffset: 1,
   fineibtParanoid: EAX_PARANOID,
   bareBranch: { call: [0x2e, 0x2e, 0x2e, 0x41, 0xff, 0xd3], jump: [0x41, 0xff, 0xe3, 0xcc, 0xcc, 0xcc] },
-  faults: [STUB_HASH, PARANOID_ITS, STACK_ARGUMENTS],
+  faults: [STUB_HASH, PARANOID_ITS, BHI_ARITY, STACK_ARGUMENTS],
   fineibtStubReadOffset: 7,
   timedMayGoto: true,
   cpuNumberMove: 64,
   privateStacks: true,
   cfiWarn: true,
+  cfiBhi: true,
   oopsWords: 'SMP NOPTI',
   bootLine: {
     off: 'SMP alternatives: CFI: disabled',
     kcfi: 'SMP alternatives: CFI: Using {rehashed }retpoline kCFI',
-    fineibt: 'SMP alternatives: Using {paranoid }FineIBT CFI',
+    fineibt: 'SMP alternatives: Using {paranoid }FineIBT{+BHI} CFI',
   },
 };
 

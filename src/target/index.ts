@@ -11,6 +11,7 @@ export {
   DEFAULT_FEATURES,
   eraOf,
   faultsOf,
+  formOf,
   makeTarget,
   seedHash,
   structOffsets,

@@ -16,6 +16,7 @@ export const DEFAULT_FEATURES: Omit<Features, 'cfi'> = {
   rethunk: false,
   its: false,
   cfiParanoid: false,
+  cfiBhi: false,
   cfiWarn: false,
   callDepth: false,
   sls: false,
@@ -55,6 +56,8 @@ export function makeTarget(options: TargetOptions): Target {
     throw new TargetError(`'${lacking}' is not modelled for Linux ${era.release}`, 'TARGET_FEATURE');
   if (options.features?.cfiParanoid === true && (era.fineibtParanoid === undefined || options.cfi !== 'fineibt'))
     throw new TargetError(`there is no paranoid ${options.cfi} in Linux ${era.release}`, 'TARGET_PARANOID', 'usage');
+  if (options.features?.cfiBhi === true && !(era.cfiBhi && options.cfi === 'fineibt'))
+    throw new TargetError(`there is no ${options.cfi} with BHI in Linux ${era.release}`, 'TARGET_BHI', 'usage');
   return {
     release: era.release,
     era,
@@ -72,9 +75,14 @@ export function faultsOf({ era, features }: Pick<Target, 'era' | 'features'>): K
     'stub-hash': features.cfi === 'fineibt',
     'paranoid-its': features.cfiParanoid && features.its,
     'stack-arguments': true,
+    'bhi-arity': features.cfiBhi,
   };
   return era.faults.filter(({ id }) => shows[id]);
 }
+
+/** Whether the forms that this configuration emits were compared with a running kernel; BHI's were not. */
+export const formOf = ({ era, features }: Pick<Target, 'era' | 'features'>): Era['form'] =>
+  features.cfiBhi ? 'from source' : era.form;
 
 /** Layout of the structs that emitted code reads. */
 export function structOffsets(btf: Btf): StructOffsets {

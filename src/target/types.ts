@@ -6,7 +6,7 @@ export type Release = '6.8' | '6.12' | '6.18' | '6.18+hashfix';
 
 /** A fault of a kernel as shipped, which we reproduce byte for byte and name where it shows. */
 export interface KernelFault {
-  id: 'stub-hash' | 'paranoid-its' | 'stack-arguments';
+  id: 'stub-hash' | 'paranoid-its' | 'stack-arguments' | 'bhi-arity';
   /** What the kernel does wrong. */
   what: string;
   /** What a user sees of it. */
@@ -37,6 +37,8 @@ export interface Features {
   its: boolean;
   /** Paranoid FineIBT: the caller checks the callee's hash too. */
   cfiParanoid: boolean;
+  /** FineIBT+BHI (6.15, built with -fsanitize-kcfi-arity): preambles call a thunk that clears argument registers on a mismatch. */
+  cfiBhi: boolean;
   /** cfi=warn (6.15): a mismatch is reported, and the call goes on. */
   cfiWarn: boolean;
   /** Call depth tracking. */
@@ -116,11 +118,12 @@ export interface Era {
   cpuNumberMove: 32 | 64;
   /** Tracing programs with large frames have stacks of their own (6.13). */
   privateStacks: boolean;
-  /** cfi=warn exists (6.15). */
+  /** cfi=warn and cfi=bhi exist (6.15). */
   cfiWarn: boolean;
+  cfiBhi: boolean;
   /** What stands behind `[#1]` in an oops. */
   oopsWords: string;
-  /** Boot log line by mode; `{rehashed }` and `{paranoid }` stand where those words may. */
+  /** Boot log line by mode; `{rehashed }`, `{paranoid }` and `{+BHI}` stand where those words may. */
   bootLine: Record<CfiMode, string>;
 }
 

@@ -6,8 +6,12 @@
 export { assumeAccepted, assumePlain } from './assumed.ts';
 export type { InsnAux, MapInfo, Verdict, VerifierInput } from './core/types.ts';
 export { VerifierError } from './error.ts';
+export { explainRefusal } from './explain/explain.ts';
+export { type InsnStates, type KnownState, recordStates } from './explain/states.ts';
+export type { Explanation, PathStep, Place } from './explain/types.ts';
 export { mapInfos, verifierInput } from './input.ts';
 export { type Judgement, judgeProgram } from './judge.ts';
+export { type ConcreteState, ExploredPaths, RunFollower, TooManySteps } from './prove/paths.ts';
 export {
   type Accepted,
   type RewriteTarget,
@@ -16,6 +20,6 @@ export {
   rewriteAccepted,
   type TailCall,
 } from './rewrite/index.ts';
-export { MAP_OPS } from './tables/map_ops.table.ts';
+export { MAP_OPERATIONS, MAP_OPS } from './tables/map_ops.table.ts';
 export type { ProgramContext } from './types.ts';
 export { verifyProgram } from './verify.ts';

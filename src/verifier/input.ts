@@ -17,11 +17,13 @@ const ATTACHED: Readonly<Record<string, readonly [prefix: string, kind: BtfKind]
   modify_return: ['', 'func'],
   trace_raw_tp: ['btf_trace_', 'typedef'],
   trace_iter: ['bpf_iter_', 'func'],
+  lsm_mac: ['bpf_lsm_', 'func'],
+  lsm_cgroup: ['bpf_lsm_', 'func'],
 };
 
 /**
  * What libbpf hands to BPF_PROG_LOAD for `program` of `resolved`, with `maps` (see {@link mapInfos}).
- * @param logLevel 1 or 2, as BPF_LOG_LEVEL1 and 2
+ * @param logLevel 1 or 2, as BPF_LOG_LEVEL1 and 2; 4 more for statistics
  * @throws VerifierError of kind `refused` if the kernel lacks what the program attaches to, `unsupported` for a type that is not modelled
  */
 export function verifierInput(
@@ -75,7 +77,7 @@ function attachment({ target }: ResolvedObject, program: ResolvedProgram): { exp
     return { btfId, expected: target.btf.struct(type).members.findIndex(({ name }) => name === member) };
   }
   const expected = Math.max(0, ATTACH_TYPES.indexOf(program.attach));
-  if (program.type !== 'tracing') return { btfId: 0, expected };
+  if (program.type !== 'tracing' && program.type !== 'lsm') return { btfId: 0, expected };
   const [prefix, kind] = ATTACHED[program.attach] ?? ['', 'func'];
   const btfId = target.btf.find(prefix + program.attachTarget, kind);
   if (btfId === undefined)

@@ -10,17 +10,12 @@ export type Judgement =
   | { kind: 'unknown'; why: string };
 
 /**
- * Instructions processed beyond which a verdict is not trusted: where the kernel drops more states than is modelled, it may
- * need fewer.
+ * A verdict in short. The reason of a refusal is the last line of the kernel's log.
+ * @throws BtfError for BTF that cannot be read
  */
-const MAX_TRUSTED = 250_000;
-
-/** A verdict in short. The reason of a refusal is the last line of the kernel's log. */
 export function judgeProgram(input: () => Omit<VerifierInput, 'ops'>): Judgement {
   try {
-    const verdict = verifyProgram({ ...input(), logLevel: 0, maxInsns: MAX_TRUSTED });
-    const { insnProcessed } = verdict.stats;
-    if (insnProcessed > MAX_TRUSTED) return { kind: 'unknown', why: `more than ${MAX_TRUSTED} instructions processed` };
+    const verdict = verifyProgram({ ...input(), logLevel: 0 });
     if (verdict.ok) return { kind: 'accepted', verdict };
     const { log, errno } = verifyProgram({ ...input(), logLevel: 1 });
     return { kind: 'refused', errno, reason: lastLine(log) };
@@ -28,6 +23,7 @@ export function judgeProgram(input: () => Omit<VerifierInput, 'ops'>): Judgement
     if (!(error instanceof TrampetError)) throw error;
     if (error instanceof VerifierError && error.kind === 'refused')
       return { kind: 'refused', errno: error.code, reason: error.message };
+    if (error.kind !== 'unsupported') throw error;
     return { kind: 'unknown', why: error.message.replace(/^program '[^']*': /, '') };
   }
 }

@@ -53,6 +53,14 @@ describe('run --assert', () => {
   });
 });
 
+interface Data {
+  header: { packet_number: number };
+  frames: { acked_ranges: [number, number][] }[];
+  old: string;
+  new: string;
+  congestion_window?: number;
+}
+
 describe('run writes', () => {
   it('--csv and --jsonl, the same bytes each time', () => {
     const make = (n: number) => {
@@ -78,8 +86,40 @@ describe('run writes', () => {
     expect(times).toEqual([...times].sort((a, b) => a - b));
   });
 
+  it('--qlog: every packet that was sent is acknowledged once, lost, or under way; time does not run backwards', () => {
+    const link = ['--link', '10mbit,20ms,20p,loss=1%', '--vs', 'examples/cubic.bpf.o'];
+    const document = JSON.parse(trampet(...RENO, ...link, '--json', '--qlog', at('a.qlog')).stdout);
+    const { qlog_version, qlog_format, traces } = JSON.parse(readFileSync(at('a.qlog'), 'utf8'));
+    expect([qlog_version, qlog_format, traces.length]).toEqual(['0.3', 'JSON', 1]);
+    const { events } = traces[0];
+    const times: number[] = events.map(({ time }: { time: number }) => time);
+    expect(times).toEqual([...times].sort((a, b) => a - b));
+    for (const flow of document.flows) {
+      const own = events.filter(({ group_id }: { group_id: string }) => group_id === flow.name);
+      const of = (wanted: string) => {
+        const found = own.filter(({ name }: { name: string }) => name === wanted);
+        return found.map(({ data }: { data: Data }) => data) as Data[];
+      };
+      const sent = of('transport:packet_sent').map(({ header }) => header.packet_number);
+      expect(sent).toEqual(sent.map((_, i) => i));
+      const acked = of('transport:packet_received').flatMap(({ frames }) =>
+        frames[0]!.acked_ranges.flatMap(([from, to]) => Array.from({ length: to - from + 1 }, (_, i) => from + i)),
+      );
+      expect(new Set(acked).size).toBe(acked.length);
+      expect(Math.max(...acked)).toBeLessThan(sent.length);
+      const lost = of('recovery:packet_lost').map(({ header }) => header.packet_number);
+      expect(lost.length).toBeGreaterThan(0);
+      expect(lost.filter((number) => !sent.includes(number))).toEqual([]);
+      expect(sent.length - acked.length - lost.length).toBeLessThan(60);
+      const states = of('recovery:congestion_state_updated');
+      expect(states.map((state) => state.old)).toEqual(['Open', ...states.slice(0, -1).map((state) => state.new)]);
+      const windows = of('recovery:metrics_updated').flatMap(({ congestion_window }) => congestion_window ?? []);
+      expect(windows).toContain(flow.samples.at(-1).cwnd * 1448);
+    }
+  });
+
   it('one line when a file cannot be made', () => {
-    for (const option of ['--csv', '--jsonl', '--junit']) {
+    for (const option of ['--csv', '--jsonl', '--junit', '--qlog']) {
       const { status, stderr } = trampet(...RENO, option, at('no/such'));
       expect(status).toBe(3);
       expect(stderr.trim().split('\n')).toHaveLength(1);

@@ -1,7 +1,9 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { root } from '../support.ts';
 import { trampet } from './support.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'trampet-sweep-'));
@@ -38,6 +40,23 @@ describe('sweep', () => {
     expect(read('cut')).toBe(whole);
     expect(trampet(...GRID, '--out', at('cut')).stdout).toContain('12 of 12 runs were there already');
     expect(read('cut')).toBe(whole);
+  });
+
+  it('killed in the middle, it goes on where it was', async () => {
+    const child = spawn(process.execPath, [join(root, 'dist/cli/main.js'), ...GRID, '--out', at('killed')], {
+      cwd: root,
+    });
+    const gone = new Promise((resolve) => child.on('exit', resolve));
+    while (child.exitCode === null && !(existsSync(at('killed')) && read('killed').includes('\n')))
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    child.kill('SIGKILL');
+    await gone;
+    const left = read('killed');
+    expect(read('whole').startsWith(left)).toBe(true);
+    const { status, stdout } = trampet(...GRID, '--out', at('killed'));
+    expect(status).toBe(0);
+    expect(stdout).toContain(`${left.split('\n').length - 1} of 12 runs were there already`);
+    expect(read('killed')).toBe(read('whole'));
   });
 
   it('shards merge into what one machine does', () => {

@@ -10,6 +10,7 @@ const MITIGATIONS: Record<string, Partial<Features>> = {
   rethunk: { rethunk: true },
   its: { its: true, rethunk: true },
   calldepth: { callDepth: true, retpoline: true, rethunk: true },
+  harden: { jitHarden: 2 },
   'sls, nobmi2': { sls: true, bmi2: false },
 };
 const KERNELS: readonly [release: string, cfi: CfiMode, features: Partial<Features>][] = [

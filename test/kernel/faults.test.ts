@@ -79,6 +79,47 @@ describe("the kernel's own faults", () => {
     expect(report.where).toMatch(/^__x86_indirect_its_thunk_array\+0x3d\//);
   });
 
+  it('Linux 6.18, FineIBT+BHI: members of one argument call nowhere, others work', () => {
+    const { kernel, maps } = session(example('reno'), 'fineibt', 0, { cfiBhi: true }, '6.18+hashfix');
+    const { kdata, type } = maps[0]!;
+    const sock = { ptr: kernel.heap.alloc(kernel.btf.struct('tcp_sock').size) };
+    expect(kernel.log).toEqual(['SMP alternatives: Using FineIBT+BHI CFI']);
+    expect(() => kernel.callMember(kdata, type, 'cong_avoid', [sock, 0, 1])).not.toThrow();
+    let oops: unknown;
+    try {
+      kernel.callMember(kdata, type, 'ssthresh', [sock]);
+    } catch (error) {
+      oops = error;
+    }
+    expect(oops).toBeInstanceOf(KernelOops);
+    // cmovne's and jne's last bytes, f8 2e 75 03, taken for the distance from the stub, in whole thunks.
+    const stub = kernel.symbol('bpf_tcp_ca_ssthresh');
+    const thunks = kernel.symbol('__bhi_args');
+    const wild = (thunks + 32 * Math.floor((stub + 0x03752ef8 - thunks) / 32)) >>> 0;
+    const { report } = oops as KernelOops;
+    expect(report.lines[0]).toBe(
+      `BUG: unable to handle page fault for address: ffffffff${wild.toString(16).padStart(8, '0')}`,
+    );
+    expect(report.lines.at(-2)).toBe(`RIP: 0010:0xffffffff${wild.toString(16)}`);
+    expect(report.lines.at(-1)).toBe(`Code: Unable to access opcode bytes at 0xffffffff${(wild - 42).toString(16)}.`);
+  });
+
+  it('Linux 6.18 as shipped, FineIBT+BHI: the mismatch traps in the thunk of the arity, and names the function', () => {
+    const { kernel, maps } = session(example('reno'), 'fineibt', 0, { cfiBhi: true }, '6.18');
+    let oops: unknown;
+    try {
+      kernel.callMember(maps[0]!.kdata, maps[0]!.type, 'cong_avoid', [0, 0, 0]);
+    } catch (error) {
+      oops = error;
+    }
+    expect((oops as KernelOops).report).toMatchObject({
+      kind: 'cfi',
+      where: '__bhi_args+0x28/0x100',
+      target: expect.stringMatching(/^bpf__tcp_congestion_ops_cong_avoid\+0x10\//),
+      expected: 0x512ae4fe,
+    });
+  });
+
   it.each(['6.8', '6.12', '6.18+hashfix'])('Linux %s: argument 7 of a struct_ops member is argument 8', (release) => {
     const kernel = boot('kcfi', 0, {}, release);
     const { memory } = kernel;
@@ -104,6 +145,7 @@ describe("the kernel's own faults", () => {
         fexit: [],
         fmodRet: [],
         hash: 0,
+        arity: 0,
         func: none,
         funcHasEndbr: true,
         image: none,

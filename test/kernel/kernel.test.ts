@@ -99,7 +99,7 @@ describe('ops tables', () => {
     const twin = new StructOpsMap(kernel, table!);
     expect(() => twin.update(table!, programs)).toThrow('reg: -EEXIST');
     expect(twin.state).toBe('INIT');
-    expect(kernel.log.at(-1)).toBe('TCP: ex_reno already registered');
+    expect(kernel.log.at(-1)).toBe('TCP: ex_reno already registered or non-unique key');
     expect(map.lookup().state).toBe('INUSE');
     map.delete();
     expect(map.state).toBe('TOBEFREE');

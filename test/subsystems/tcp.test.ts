@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { StructOpsLink, StructOpsMap } from '../../src/kernel/index.ts';
 import { parseLink } from '../../src/net/index.ts';
 import { CC_MEMBERS, congestionControls, type FlowResult, runFlow } from '../../src/subsystems/index.ts';
 import { example, file, session } from '../support.ts';
@@ -76,34 +75,6 @@ describe('flows', () => {
     );
     expect(drops.length).toBeGreaterThan(0);
     for (const { cwnd, ssthresh } of samples.slice(10)) expect(cwnd).toBeGreaterThanOrEqual(Math.min(ssthresh ?? 1, 2));
-  });
-
-  it('a table is replaced through its link while a flow runs', () => {
-    const { kernel, loaded, programs, maps } = session(example('reno'), 'fineibt');
-    maps[0]!.delete();
-    const table = { ...loaded.resolved.structOps[0]!, link: true };
-    const [first, second] = [new StructOpsMap(kernel, table), new StructOpsMap(kernel, table)] as [
-      StructOpsMap,
-      StructOpsMap,
-    ];
-    first.update(table, programs);
-    second.update(table, programs);
-    const link = new StructOpsLink(kernel, first);
-    let replaced = false;
-    const onSample = () => {
-      if (!replaced) link.update(second);
-      replaced = true;
-      kernel.memory.setPtr(first.kdata + kernel.field(first.type, 'cong_avoid').offset, 0);
-    };
-    const result = runFlow(kernel, {
-      congestion: 'ex_reno',
-      link: parseLink('20mbit,40ms,100p'),
-      seconds: 3,
-      seed: 1,
-      samples: 10,
-      onSample,
-    });
-    expect(result.flow.segments).toBeGreaterThan(3000);
   });
 
   it('an unknown congestion control is -ENOENT', () => {

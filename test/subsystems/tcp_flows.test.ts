@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { parseLink } from '../../src/net/index.ts';
-import { congestionControls, type FlowSpec, jainIndex, runFlow, runFlows } from '../../src/subsystems/index.ts';
+import {
+  congestionControls,
+  type FlowSpec,
+  jainIndex,
+  runFlow,
+  runFlows,
+  type Scenario,
+} from '../../src/subsystems/index.ts';
 import { example, session } from '../support.ts';
 
 const bulk = (name: string, congestion: string, more: Partial<FlowSpec> = {}): FlowSpec => ({
@@ -14,22 +21,22 @@ const bulk = (name: string, congestion: string, more: Partial<FlowSpec> = {}): F
 const link = parseLink('20mbit,40ms,100p');
 
 describe('flows that share a link', () => {
-  it('one of them is what runFlow gives', () => {
+  it('one of them is what runFlow gives, and its memory is free afterwards', () => {
     const { kernel } = session(example('cubic'), 'off');
     const idle = kernel.heap.count;
     const congestion = congestionControls(kernel)[0]!;
-    const result = runFlows(kernel, { link, flows: [bulk('a', congestion)], seconds: 5, seed: 1, samples: 50 });
-    expect(kernel.heap.count).toBe(idle);
-    const alone = runFlow(session(example('cubic'), 'off').kernel, {
+    const calls: string[] = [];
+    const alone = runFlow(kernel, {
       congestion,
       link,
       seconds: 5,
       seed: 1,
       samples: 50,
+      onCall: ({ member }) => calls.push(member),
     });
-    expect(result.flows[0]).toMatchObject(alone.flow);
-    expect(result.flows[0]!.samples.map(({ cwnd }) => cwnd)).toEqual(alone.samples.map(({ cwnd }) => cwnd));
-    expect(result.fairness).toBe(1);
+    expect(kernel.heap.count).toBe(idle);
+    expect(alone.samples).toHaveLength(50);
+    expect(calls).toHaveLength(Object.values(alone.flow.calls).reduce((sum, count) => sum + count, 0));
   });
 
   it('two that are alike share it, in every CFI mode alike', () => {
@@ -76,6 +83,33 @@ describe('flows that share a link', () => {
     expect(flows[1]!.segments).toBeLessThanOrEqual(1000);
   });
 
+  it('two links in a row: who crosses both gets less than who crosses one, and waits for both', () => {
+    const { kernel } = session(example('reno'), 'off');
+    const congestion = congestionControls(kernel)[0]!;
+    const result = runFlows(kernel, {
+      link,
+      second: parseLink('10mbit,20ms,60p'),
+      flows: [
+        bulk('both', congestion),
+        bulk('first', congestion, { crosses: 'first' }),
+        bulk('second', congestion, { crosses: 'second' }),
+      ],
+      seconds: 20,
+      seed: 1,
+    });
+    const [both, first, second] = result.flows.map(({ goodputBps }) => goodputBps / 1e6) as [number, number, number];
+    expect(both).toBeLessThan(Math.min(first, second));
+    expect(both + first).toBeGreaterThan(17);
+    expect(both + first).toBeLessThan(20);
+    expect(both + second).toBeGreaterThan(8.5);
+    expect(both + second).toBeLessThan(10);
+    const rtts = result.flows.map(({ samples }) => Math.min(...samples.map(({ srttMs }) => srttMs)));
+    expect(rtts[0]).toBeGreaterThanOrEqual(60);
+    expect(rtts[1]).toBeGreaterThanOrEqual(40);
+    expect(rtts[2]).toBeLessThan(60);
+    expect(result.flows.reduce((sum, { dropped }) => sum + dropped, 0)).toBe(result.dropped);
+  });
+
   it('refuses what makes no sense', () => {
     const { kernel } = session(example('reno'), 'off');
     const congestion = congestionControls(kernel)[0]!;
@@ -88,8 +122,25 @@ describe('flows that share a link', () => {
       { kind: 'limited', rateBps: 0 },
       { kind: 'requests', bytes: 0, thinkNs: 0 },
       { kind: 'requests', bytes: 1, thinkNs: -1e6 },
+      { kind: 'limited', rateBps: Number.POSITIVE_INFINITY },
+      { kind: 'requests', bytes: 1, thinkNs: Number.NaN },
     ] as const)
       expect(() => run(bulk('a', congestion, { source }))).toThrow('-EINVAL');
+    expect(() => run(bulk('a', congestion, { crosses: 'both' }))).toThrow('-EINVAL');
+    const wrong = (more: Partial<Scenario>) => () =>
+      runFlows(kernel, { link, flows: [bulk('a', congestion)], seconds: 1, seed: 1, ...more });
+    for (const seconds of [0, -1, Number.NaN, Number.POSITIVE_INFINITY, 1e9])
+      expect(wrong({ seconds })).toThrow(/^[^\n]*-EINVAL$/);
+    for (const samples of [0, 1.5, Number.NaN, 1e9]) expect(wrong({ samples })).toThrow('-EINVAL');
+    expect(wrong({ seed: Number.NaN })).toThrow('-EINVAL');
+    expect(wrong({ link: { ...link, rateBps: -1 } })).toThrow(/^link: [^\n]*out of bounds/);
+    expect(wrong({ second: { ...link, loss: Number.NaN } })).toThrow(/^second link: [^\n]*out of bounds/);
+    expect(wrong({ events: [{ atNs: 0, flow: 'b', congestion }] })).toThrow('-EINVAL');
+    expect(wrong({ events: [{ atNs: 2e9, flow: 'a', congestion }] })).toThrow('-EINVAL');
+    expect(wrong({ events: [{ atNs: Number.NaN, flow: 'a', congestion }] })).toThrow('-EINVAL');
+    expect(wrong({ events: [{ atNs: 0.5e9, flow: 'a', congestion: 'nobody' }] })).toThrow(
+      "flow 'a': setsockopt(TCP_CONGESTION, 'nobody'): -ENOENT",
+    );
   });
 
   it("Jain's index", () => {

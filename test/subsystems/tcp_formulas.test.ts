@@ -17,6 +17,7 @@ import {
   tcpSubsystem,
 } from '../../src/subsystems/index.ts';
 import { GuestStruct } from '../../src/subsystems/tcp/guest_struct.ts';
+import { JIFFY, Jiffies } from '../../src/subsystems/tcp/jiffies.ts';
 import { updatePacingRate } from '../../src/subsystems/tcp/pacing.ts';
 import { emptyTally, type RateTally, writeRateSample } from '../../src/subsystems/tcp/rate.ts';
 import { Recovery } from '../../src/subsystems/tcp/recovery.ts';
@@ -36,7 +37,7 @@ describe('formulas', () => {
   registerSocket(kernel, sock);
 
   it('proportional rate reduction', () => {
-    const recovery = new Recovery(sock, ops, new Scoreboard(sock));
+    const recovery = new Recovery(sock, ops, new Scoreboard(sock), new Jiffies(kernel, new Simulator()));
     const cases = fc.record({
       prior: range(1, 5000),
       ssthresh: range(2, 4000),
@@ -143,6 +144,7 @@ describe('formulas', () => {
         sock.set('packets_out', c.out);
         sock.set('srtt_us', c.srtt);
         sock.set('sk_max_pacing_rate', c.most);
+        sock.set('mss_cache', MSS);
         updatePacingRate(sock);
         // srtt_us is eight times the microseconds; percent of a window each RTT.
         const percent = c.cwnd < Math.floor(c.ssthresh / 2) ? 200n : 120n;
@@ -329,8 +331,8 @@ describe('formulas, in flows', () => {
           const ssthresh = sock.get('snd_ssthresh');
           if (args[1] === 1) {
             restarts++;
-            const rto = sock.get('icsk_rto') * 1e6;
-            const idle = now - lastSent;
+            const rto = sock.get('icsk_rto');
+            const idle = Math.floor(now / JIFFY) - Math.floor(lastSent / JIFFY);
             expect(idle).toBeGreaterThan(rto);
             let after = cwnd;
             for (let n = 1; n * rto < idle && after > Math.min(10, cwnd); n++) after = Math.floor(after / 2);

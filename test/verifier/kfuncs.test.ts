@@ -24,10 +24,9 @@ describe('kfunc tables', () => {
     }
   });
 
-  it('never let a kfunc both acquire and release', () => {
-    for (const [name, { flags }] of K.KFUNCS) {
-      expect(flags & K.KF_ACQUIRE && flags & K.KF_RELEASE, name).toBe(0);
-    }
+  it('let one kfunc alone both acquire and release', () => {
+    const both = [...K.KFUNCS].filter(([, { flags }]) => flags & K.KF_ACQUIRE && flags & K.KF_RELEASE);
+    expect(both.map(([name]) => name)).toEqual(['bpf_ct_insert_entry']);
   });
 });
 

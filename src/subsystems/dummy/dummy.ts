@@ -35,7 +35,7 @@ export const dummySubsystem: Subsystem = {
       unreg: () => {},
     },
   ],
-  stubs: [{ name: TEST_STUB, hash: CFI_HASHES.dummyTest }],
+  stubs: [{ name: TEST_STUB, hash: CFI_HASHES.dummyTest, arity: 1 }],
   callSites: [{ name: TEST_CALL, hash: CFI_HASHES.dummyTest }],
 };
 

@@ -1,13 +1,15 @@
-import type { Kernel } from '../../kernel/index.ts';
-import type { LinkSpec, Simulator } from '../../net/index.ts';
+import { errnoName } from '../../base/index.ts';
+import { type Kernel, KernelError } from '../../kernel/index.ts';
+import type { Simulator } from '../../net/index.ts';
 import type { FlowReport, FlowSample } from './flows.ts';
 import { type CcMember, CongestionOps } from './ops.ts';
 import { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
-import type { FlowSource, FlowSpec, OpCall } from './scenario.types.ts';
+import type { FlowSource, FlowSpec, OpCall, SenderEvent } from './scenario.types.ts';
 import { MSS } from './scoreboard.ts';
 import { Sender } from './sender.ts';
-import { CA, type CaState } from './sock.ts';
-import { findCongestionControl, forgetSocket, registerSocket } from './tcp_ca.ts';
+import { CA, type CaState, TCP_INFINITE_SSTHRESH } from './sock.ts';
+import { forgetSocket, registerSocket, setCongestionControl } from './sockets.ts';
+import { findCongestionControl } from './tcp_ca.ts';
 import { traceCalls } from './trace_calls.ts';
 import type { Burst } from './writer.ts';
 
@@ -17,14 +19,20 @@ const NEEDS_ECN = 2;
 const WRITE_EVERY = 10e6;
 const STATES = Object.keys(CA) as (keyof typeof CA)[];
 
+/** An event before it is said of which flow it is, and when it happened. */
+type WithoutPlace<E> = E extends unknown ? Omit<E, 'flow' | 'ns'> : never;
+
 /** What a connection runs on. */
 export interface ConnectionOptions {
-  link: LinkSpec;
-  /** Whether the link marks ECN-capable packets. */
+  /** Round-trip time without queues, nanoseconds. */
+  rttNs: number;
+  /** Whether a link on the way marks ECN-capable packets. */
   marks: boolean;
   /** Simulated seconds that the scenario lasts. */
   seconds: number;
   send: (packet: DataPacket) => void;
+  /** Packets that wait on the way. */
+  queued: () => number;
 }
 
 /** Both ends of one flow, and what is counted about it. */
@@ -36,7 +44,8 @@ export class Connection {
   readonly #simulator: Simulator;
   readonly #ops: CongestionOps;
   readonly #endNs: number;
-  #phase: 'new' | 'on' | 'over' = 'new';
+  readonly #queued: () => number;
+  #on = true;
   /** Microseconds, one for each sample that the sender took. */
   #rtts: number[] = [];
   #rttSum = 0;
@@ -47,34 +56,44 @@ export class Connection {
   readonly #samples: FlowSample[] = [];
   #sampledAt = 0;
   #sampledSegments = 0;
+  #watcher: ((event: SenderEvent) => void) | undefined;
   dropped = 0;
   lost = 0;
   marked = 0;
 
   constructor(kernel: Kernel, simulator: Simulator, spec: FlowSpec, options: ConnectionOptions) {
-    const kdata = findCongestionControl(kernel, spec.congestion)!;
-    const flags = kernel.memory.u32(kdata + kernel.field('tcp_congestion_ops', 'flags').offset);
+    const kdata = findCongestionControl(kernel, spec.congestion);
+    if (kdata === undefined)
+      throw new KernelError(
+        `congestion control '${spec.congestion}' is not registered: -ENOENT`,
+        'ENOENT',
+        `flow '${spec.name}'`,
+      );
     this.#kernel = kernel;
     this.#simulator = simulator;
     this.spec = spec;
+    this.#queued = options.queued;
     this.#endNs = Math.min(spec.stopNs ?? Number.POSITIVE_INFINITY, options.seconds * 1e9);
     this.#ops = new CongestionOps(kernel, kdata);
     this.#ops.onCall = (member) => {
       this.#calls[member] = (this.#calls[member] ?? 0) + 1;
     };
     // Acknowledgments see the delay, but neither queue nor loss.
-    this.receiver = new Receiver(simulator, (flags & NEEDS_ECN) !== 0, (ack) => {
-      simulator.after(options.link.rttNs / 2, () => this.#onAck(ack));
+    this.receiver = new Receiver(simulator, (this.#ops.flags & NEEDS_ECN) !== 0, (ack) => {
+      simulator.after(options.rttNs / 2, () => this.#onAck(ack));
     });
     const source = burstsOf(spec.source, (this.#endNs - spec.startNs) / 1e9);
     this.sender = new Sender(kernel, simulator, this.#ops, {
       ecn: options.marks,
-      handshakeRtt: options.link.rttNs,
-      send: options.send,
+      handshakeRtt: options.rttNs,
+      send: (packet) => {
+        this.#tell({ kind: 'sent', seq: packet.seq, bytes: packet.size });
+        options.send(packet);
+      },
       ...(source === undefined ? {} : { source }),
     });
     this.sender.recovery.onState = (state) => this.#enter(state);
-    registerSocket(kernel, this.sender.sock);
+    registerSocket(kernel, this.sender.sock, this.#ops);
   }
 
   /** Tells `listener` of every call of a member. */
@@ -82,30 +101,67 @@ export class Connection {
     traceCalls(this.#kernel, this.#ops, this.sender.sock, this.spec.name, () => this.#simulator.now, listener);
   }
 
+  /** Tells `listener` of everything that happens at the sender. */
+  watch(listener: (event: SenderEvent) => void): void {
+    this.#watcher = listener;
+    this.sender.onLost = (seq) => this.#tell({ kind: 'lost', seq });
+  }
+
+  #tell(event: WithoutPlace<SenderEvent>): void {
+    this.#watcher?.({ flow: this.spec.name, ns: this.#simulator.now, ...event });
+  }
+
+  #tellMetrics(): void {
+    if (this.#watcher === undefined) return;
+    const { sock, minRttUs } = this.sender;
+    const ssthresh = sock.get('snd_ssthresh');
+    this.#tell({
+      kind: 'metrics',
+      cwnd: sock.get('snd_cwnd'),
+      ssthresh: ssthresh >= TCP_INFINITE_SSTHRESH ? null : ssthresh,
+      inFlight: sock.inFlight(),
+      srttUs: sock.get('srtt_us') >>> 3,
+      minRttUs,
+      pacingBps: sock.get('sk_pacing_status') === 0 ? null : 8 * sock.get('sk_pacing_rate'),
+    });
+  }
+
   /** The connection is established, and the application begins to write. */
   start(): void {
-    this.#phase = 'on';
     this.#stateSince = this.#simulator.now;
     this.#sampledAt = this.#simulator.now;
     this.sender.start();
     this.#noteRtt();
+    this.#tellMetrics();
   }
 
   /** The connection is reset, and its memory is free. */
   stop(): void {
-    if (this.#phase === 'over') return;
-    const started = this.#phase === 'on';
-    this.#phase = 'over';
-    if (started) this.#enter(this.#state);
+    if (!this.#on) return;
+    this.#on = false;
+    this.#enter(this.#state);
     this.sender.stop();
     forgetSocket(this.#kernel, this.sender.sock);
     this.#ops.release();
   }
 
+  /** The application asks for another congestion control. @throws KernelError with the errno that it gets */
+  setCongestion(name: string): void {
+    const err = setCongestionControl(this.#kernel, this.sender.sock.pointer, name);
+    if (err !== 0)
+      throw new KernelError(
+        `setsockopt(TCP_CONGESTION, '${name}'): ${errnoName(err)}`,
+        errnoName(err).slice(1),
+        `flow '${this.spec.name}'`,
+      );
+  }
+
   #onAck(ack: AckPacket): void {
-    if (this.#phase !== 'on') return;
+    if (!this.#on) return;
+    this.#tell({ kind: 'acked', ack: ack.ack, sacks: ack.sacks });
     this.sender.onAck(ack);
     this.#noteRtt();
+    this.#tellMetrics();
   }
 
   /** An acknowledgment gives one sample of the round-trip time or none. */
@@ -117,13 +173,14 @@ export class Connection {
 
   #enter(state: CaState): void {
     this.#nsInState[this.#state]! += this.#simulator.now - this.#stateSince;
+    if (state !== this.#state) this.#tell({ kind: 'state', from: STATES[this.#state]!, to: STATES[state]! });
     this.#state = state;
     this.#stateSince = this.#simulator.now;
   }
 
   /** The flow at this moment; undefined while it is off. */
-  sample(queuePackets: number): FlowSample | undefined {
-    if (this.#phase !== 'on') return undefined;
+  sample(): FlowSample | undefined {
+    if (!this.#on) return undefined;
     const { sock } = this.sender;
     const { now } = this.#simulator;
     const ssthresh = sock.get('snd_ssthresh');
@@ -135,7 +192,7 @@ export class Connection {
       srttMs: (sock.get('srtt_us') >> 3) / 1000,
       inFlight: sock.inFlight(),
       rateBps: now > this.#sampledAt ? ((segments - this.#sampledSegments) * MSS * 8e9) / (now - this.#sampledAt) : 0,
-      queuePackets,
+      queuePackets: this.#queued(),
     };
     this.#sampledAt = now;
     this.#sampledSegments = segments;

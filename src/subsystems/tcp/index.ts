@@ -1,15 +1,24 @@
 // tcp: the owner of tcp_congestion_ops, and a sender and receiver that call its members.
 // Takes: tables that BPF implements, a link. Gives: a registry of congestion controls, flows with their samples.
 // Mirrors: net/ipv4/bpf_tcp_ca.c, tcp_cong.c, tcp_input.c, tcp_output.c, tcp_rate.c (6.18).
-// Leaves out: TSO, receive windows (docs/parity/tcp.md lists it all).
+// Leaves out: TSO, small queues, zero windows (docs/parity/tcp.md lists it all).
 // State that programs may look at is in the guest's struct tcp_sock.
-export { type FlowOptions, type FlowResult, type FlowSample, runFlow } from './flow.ts';
-export { type FlowReport, type FlowsHooks, type FlowsResult, jainIndex, runFlows } from './flows.ts';
+export { type FlowOptions, type FlowResult, runFlow } from './flow.ts';
+export {
+  type FlowReport,
+  type FlowSample,
+  type FlowsHooks,
+  type FlowsResult,
+  type HostAction,
+  jainIndex,
+  runFlows,
+} from './flows.ts';
 export { CC_MEMBERS, type CcMember, CongestionOps } from './ops.ts';
 export { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
-export type { FlowSource, FlowSpec, OpCall, Scenario } from './scenario.types.ts';
+export type { CongestionEvent, FlowSource, FlowSpec, OpCall, Scenario, SenderEvent } from './scenario.types.ts';
 export { Sender, type SenderOptions } from './sender.ts';
 export { TcpSock } from './sock.ts';
-export { congestionControls, findCongestionControl, forgetSocket, registerSocket, tcpSubsystem } from './tcp_ca.ts';
+export { forgetSocket, registerSocket, setCongestionControl } from './sockets.ts';
+export { congestionControls, findCongestionControl, tcpSubsystem } from './tcp_ca.ts';
 export { traceCalls } from './trace_calls.ts';
 export type { Burst } from './writer.ts';

@@ -1,7 +1,9 @@
-import type { Argument, Kernel } from '../../kernel/index.ts';
+import type { Argument, Kernel, StructOpsMap } from '../../kernel/index.ts';
 import type { GuestPtr } from '../../machine/index.ts';
 
 const TYPE = 'tcp_congestion_ops';
+/** TCP_CA_NAME_MAX. */
+export const CC_NAME_MAX = 16;
 /** Function members that a program may implement. */
 export const CC_MEMBERS = [
   'ssthresh',
@@ -19,13 +21,6 @@ export const CC_MEMBERS = [
 ] as const;
 export type CcMember = (typeof CC_MEMBERS)[number];
 
-const inUse = new WeakMap<Kernel, Set<CongestionOps>>();
-
-/** A table was replaced: whoever uses the old one gets the new one (tcp_update_congestion_control). */
-export function replaceInUse(kernel: Kernel, old: GuestPtr, next: GuestPtr): void {
-  for (const ops of inUse.get(kernel) ?? []) if (ops.kdata === old) ops.replace(next);
-}
-
 /** The congestion control of a socket: calls go through the table in guest memory, as the kernel's own calls do. */
 export class CongestionOps {
   readonly #kernel: Kernel;
@@ -40,22 +35,27 @@ export class CongestionOps {
     this.#kernel = kernel;
     this.#kdata = kdata;
     this.#has = presentMembers(kernel, kdata);
-    const known = inUse.get(kernel);
-    if (known === undefined) inUse.set(kernel, new Set([this]));
-    else known.add(this);
+    holder(kernel, kdata)?.get();
   }
 
-  /** The socket is gone. */
+  /** The socket is gone: it holds the table no longer (bpf_module_put). */
   release(): void {
-    inUse.get(this.#kernel)?.delete(this);
+    holder(this.#kernel, this.#kdata)?.put();
   }
 
   get kdata(): GuestPtr {
     return this.#kdata;
   }
 
-  /** The table was replaced while it was in use. */
+  /** The table's flags. */
+  get flags(): number {
+    return flagsOf(this.#kernel, this.#kdata);
+  }
+
+  /** The socket uses another table from now on. */
   replace(kdata: GuestPtr): void {
+    holder(this.#kernel, kdata)?.get();
+    this.release();
     this.#kdata = kdata;
     this.#has = presentMembers(this.#kernel, kdata);
   }
@@ -76,4 +76,20 @@ export class CongestionOps {
 
 function presentMembers(kernel: Kernel, kdata: GuestPtr): Set<CcMember> {
   return new Set(CC_MEMBERS.filter((member) => kernel.memory.ptr(kdata + kernel.field(TYPE, member).offset) !== 0));
+}
+
+/** What keeps a table and its trampolines: the map of one that BPF implements; the kernel's own need no holder. */
+function holder(kernel: Kernel, kdata: GuestPtr): StructOpsMap | undefined {
+  return kernel.structOpsMaps.find((map) => map.kdata === kdata);
+}
+
+/** TCP_CONG_… of a table. */
+export function flagsOf(kernel: Kernel, kdata: GuestPtr): number {
+  return kernel.memory.u32(kdata + kernel.field(TYPE, 'flags').offset);
+}
+
+/** Name of a table. */
+export function nameOf(kernel: Kernel, kdata: GuestPtr): string {
+  const bytes = kernel.memory.bytes(kdata + kernel.field(TYPE, 'name').offset, CC_NAME_MAX);
+  return new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)));
 }

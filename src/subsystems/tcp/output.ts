@@ -1,27 +1,31 @@
 import type { Simulator, Timer } from '../../net/index.ts';
+import type { Jiffies } from './jiffies.ts';
 import type { CongestionOps } from './ops.ts';
+import { currentSsthresh, INITIAL_CWND } from './pacing.ts';
 import type { DataPacket } from './receiver.ts';
 import type { Recovery } from './recovery.ts';
-import { MSS, type Scoreboard } from './scoreboard.ts';
+import type { Scoreboard } from './scoreboard.ts';
 import { newSegment, type Segment } from './segments.ts';
-import { after, CA_EVENT, type TcpSock } from './sock.ts';
+import { after, CA, CA_EVENT, type TcpSock } from './sock.ts';
 
-/** Headers on the wire: Ethernet 14, IP 20, TCP 20 and 12 of options. */
-export const HEADERS = 66;
+/** Headers on the wire: Ethernet 14, IP 20, TCP 20; TCP timestamps 12 more. */
+const HEADERS = 54;
+const TIMESTAMPS = 12;
 const PACING_NEEDED = 1;
 /** `undo_retrans` before the first retransmission of an episode (−1). */
 const NO_RETRANS = 0xffffffff;
-/** The packet with which pacing begins (TCP_INIT_CWND). */
-const UNPACED = 10;
 
-/** A segment that was written and not sent: its length in bytes; `fin` for the end of the stream. */
+/** A segment that was written and not sent: its length in bytes; `push`: a write ends; `fin`: the stream does. */
 interface Unsent {
   bytes: number;
+  push: boolean;
   fin: boolean;
 }
 
 export interface OutputOptions {
   ecn: boolean;
+  /** Without TCP timestamps: round trips of what was sent again are not known, and segments are longer (tcp_timestamps 0). */
+  noTimestamps?: boolean;
   send: (packet: DataPacket) => void;
 }
 
@@ -35,23 +39,26 @@ export class Output {
   readonly #board: Scoreboard;
   readonly #recovery: Recovery;
   readonly #simulator: Simulator;
+  readonly #clock: Jiffies;
   readonly #options: OutputOptions;
+  readonly #headers: number;
   /** Written and not sent (the write queue). */
   readonly #unsent: Unsent[] = [];
   #unsentHead = 0;
   #pacingTimer: Timer | undefined;
+  /** When the pacing rate lets the next segment out (tcp_wstamp_ns). */
   #pacingFrom = 0;
-  #sent = 0;
   #lastSmall = 0;
-  #lastSentAt = 0;
+  /** The newest timestamp of the peer (ts_recent), nanoseconds. */
+  echo = 0;
   retransmits = 0;
   /** Called after new data went out: the timers' part of tcp_event_new_data_sent, then that of tcp_write_xmit. */
   onNewData: (wasEmpty: boolean) => void = () => {};
   onBurst: () => void = () => {};
   /** Called when the pacing timer lets packets out again. */
   onPaced: () => void = () => {};
-  /** The window's right edge in bytes, as the socket counts. */
-  windowEnd = 0x7fffffff;
+  /** Whether the application sleeps until there is room (SOCK_NOSPACE). */
+  sleeps: () => boolean = () => false;
 
   constructor(
     sock: TcpSock,
@@ -59,6 +66,7 @@ export class Output {
     board: Scoreboard,
     recovery: Recovery,
     simulator: Simulator,
+    clock: Jiffies,
     options: OutputOptions,
   ) {
     this.#sock = sock;
@@ -66,7 +74,9 @@ export class Output {
     this.#board = board;
     this.#recovery = recovery;
     this.#simulator = simulator;
+    this.#clock = clock;
     this.#options = options;
+    this.#headers = HEADERS + (options.noTimestamps === true ? 0 : TIMESTAMPS);
   }
 
   get hasUnsent(): boolean {
@@ -80,12 +90,36 @@ export class Output {
 
   /** The last segment that waits and is not full, to be filled up. */
   get open(): Unsent | undefined {
-    const last = this.hasUnsent ? this.#unsent[this.#unsent.length - 1] : undefined;
-    return last !== undefined && last.bytes < MSS && !last.fin ? last : undefined;
+    const last = this.#tail;
+    return last !== undefined && last.bytes < this.#sock.get('mss_cache') && !last.fin ? last : undefined;
+  }
+
+  get #tail(): Unsent | undefined {
+    return this.hasUnsent ? this.#unsent[this.#unsent.length - 1] : undefined;
+  }
+
+  /** Whether the receiver's window has room for the first segment that waits. */
+  get fits(): boolean {
+    if (!this.hasUnsent) return false;
+    const sock = this.#sock;
+    const end = sock.get('snd_nxt') + this.#unsent[this.#unsentHead]!.bytes;
+    return !after(end, sock.get('snd_una') + sock.get('snd_wnd'));
+  }
+
+  /** Whether the receiver's window is not used up. */
+  get windowOpen(): boolean {
+    const sock = this.#sock;
+    return after(sock.get('snd_una') + sock.get('snd_wnd'), sock.get('snd_nxt'));
   }
 
   queue(bytes: number, fin: boolean): void {
-    this.#unsent.push({ bytes, fin });
+    this.#unsent.push({ bytes, push: false, fin });
+  }
+
+  /** tcp_mark_push: the last segment that waits ends a write. */
+  markPush(): void {
+    const tail = this.#tail;
+    if (tail !== undefined) tail.push = true;
   }
 
   #take(): Unsent {
@@ -109,23 +143,24 @@ export class Output {
 
   /** Nagle's algorithm as Minshall changed it: at most one small segment is under way. */
   #heldBack({ bytes, fin }: Unsent): boolean {
-    return !fin && bytes < MSS && this.#lastSmall !== 0 && after(this.#lastSmall, this.#sock.get('snd_una'));
+    const sock = this.#sock;
+    if (fin || bytes >= sock.get('mss_cache') || this.unsent > 1) return false;
+    return this.#lastSmall !== 0 && after(this.#lastSmall, sock.get('snd_una'));
   }
 
   /**
    * tcp_write_xmit: sends what the windows let out. `limit`: segments at most (tcp_push_one: 1); `probe`: one goes out even
-   * if the congestion window is full. Returns how many went out.
+   * if the congestion window is full; `all`: small segments too (TCP_NAGLE_PUSH). Returns how many went out.
    */
-  write(limit = Number.POSITIVE_INFINITY, probe = false): number {
+  write(limit = Number.POSITIVE_INFINITY, probe = false, all = probe): number {
     const sock = this.#sock;
     this.#ops.call('min_tso_segs', { ptr: sock.pointer });
     let sent = 0;
     while (this.hasUnsent && sent < limit) {
-      if (!probe && this.#tooEarly()) break;
+      if (this.#tooEarly()) break;
       if (!probe && sock.inFlight() >= sock.get('snd_cwnd')) break;
-      const next = this.#unsent[this.#unsentHead]!;
-      if (after(sock.get('snd_nxt') + next.bytes, this.windowEnd)) break;
-      if (limit === Number.POSITIVE_INFINITY && this.#heldBack(next)) break;
+      if (!this.fits) break;
+      if (!all && this.#heldBack(this.#unsent[this.#unsentHead]!)) break;
       this.#sendNew(this.#take());
       sent++;
     }
@@ -144,7 +179,7 @@ export class Output {
     if (sock.get('packets_out') === 0) return false;
     this.#ops.call('min_tso_segs', { ptr: sock.pointer });
     let head = false;
-    while (sock.inFlight() < sock.get('snd_cwnd') && !this.#tooEarly()) {
+    while (!this.#tooEarly() && sock.inFlight() < sock.get('snd_cwnd')) {
       const segment = this.#board.nextLost();
       if (segment === undefined) break;
       this.retransmit(segment);
@@ -157,24 +192,35 @@ export class Output {
   /** tcp_retransmit_skb. */
   retransmit(segment: Segment): void {
     const sock = this.#sock;
-    this.#put(segment, false);
+    this.#putAgain(segment);
     if (!segment.retransmitted) sock.add('retrans_out', 1);
     segment.retransmitted = true;
-    segment.everRetransmitted = true;
-    sock.add('total_retrans', 1);
     sock.set('undo_retrans', sock.get('undo_retrans') === NO_RETRANS ? 1 : sock.get('undo_retrans') + 1);
-    this.retransmits++;
-    if (this.#recovery.retransStamp === 0) this.#recovery.retransStamp = this.#simulator.now;
+    if (this.#recovery.retransStamp === 0) this.#recovery.retransStamp = segment.sentAt;
   }
 
-  #sendNew({ bytes, fin }: Unsent): void {
+  /** The last segment goes out again as a loss probe: no retransmission of the recovery's. */
+  probe(segment: Segment): void {
+    this.#putAgain(segment);
+  }
+
+  /** __tcp_retransmit_skb. */
+  #putAgain(segment: Segment): void {
+    this.#put(segment, true);
+    segment.everRetransmitted = true;
+    this.#sock.add('total_retrans', 1);
+    this.retransmits++;
+  }
+
+  #sendNew({ bytes, push, fin }: Unsent): void {
     const sock = this.#sock;
     const start = sock.get('snd_nxt');
-    const segment = newSegment(this.#board.next++, start, (start + bytes + (fin ? 1 : 0)) >>> 0);
+    const end = (start + bytes + (fin ? 1 : 0)) >>> 0;
+    const segment = newSegment(this.#board.next++, start, end, push, fin);
     const wasEmpty = sock.get('packets_out') === 0;
     this.#board.queue.push(segment);
-    this.#put(segment, fin);
-    if (bytes < MSS && bytes > 0) this.#lastSmall = segment.end;
+    this.#put(segment, false);
+    if (bytes < sock.get('mss_cache') && bytes > 0) this.#lastSmall = segment.end;
     sock.set('snd_nxt', segment.end);
     sock.set('packets_out', this.#board.queue.length);
     sock.set('bytes_sent', sock.get('bytes_sent') + bytes);
@@ -182,39 +228,46 @@ export class Output {
   }
 
   /** __tcp_transmit_skb. */
-  #put(segment: Segment, fin: boolean): void {
+  #put(segment: Segment, again: boolean): void {
     const sock = this.#sock;
     const { now } = this.#simulator;
-    const again = segment.everRetransmitted || segment.lost || sock.get('snd_nxt') !== segment.start;
-    sock.set('tcp_mstamp', Math.floor(now / 1000));
-    const bytes = segment.end - segment.start - (fin ? 1 : 0);
-    this.#board.stamp(segment, now);
-    if (bytes > 0 && sock.inFlight() === 0) this.#recovery.event(CA_EVENT.TX_START);
+    const us = Math.floor(now / 1000);
+    sock.set('tcp_mstamp', us);
+    const bytes = (segment.end - segment.start - (segment.fin ? 1 : 0)) >>> 0;
+    if (bytes > 0) {
+      if (sock.inFlight() === 0) this.#recovery.event(CA_EVENT.TX_START);
+      sock.set('lsndtime', this.#clock.now);
+      sock.add('data_segs_out', 1);
+    }
     const cwr = this.#recovery.queueCwr && !again && bytes > 0;
     if (cwr) this.#recovery.queueCwr = false;
-    this.#sent++;
-    if (sock.get('sk_pacing_status') === PACING_NEEDED && this.#sent >= UNPACED) this.#pace(bytes, now);
-    this.#lastSentAt = now;
+    this.#pace(bytes, now);
+    this.#board.stamp(segment, us * 1000);
     this.#options.send({
       seq: segment.seq,
-      size: bytes + HEADERS,
-      ecnCapable: this.#options.ecn && !again,
+      endByte: segment.end,
+      bytes,
+      fin: segment.fin,
+      push: segment.push,
+      size: bytes + this.#headers,
+      ecnCapable: this.#options.ecn && !again && bytes > 0,
       ce: false,
       cwr,
       sentAt: now,
+      echo: this.echo,
     });
   }
 
   /** tcp_update_skb_after_send: time that was left unused buys back up to half of a segment's. */
   #pace(bytes: number, now: number): void {
-    const time = (bytes * 1e9) / Math.max(1, this.#sock.get('sk_pacing_rate'));
+    const sock = this.#sock;
     const credit = Math.max(0, now - this.#pacingFrom);
-    this.#pacingFrom = Math.max(now, this.#pacingFrom) + time - Math.min(time / 2, credit);
-  }
-
-  /** When anything was sent last (lsndtime), nanoseconds. */
-  get lastSentAt(): number {
-    return this.#lastSentAt;
+    this.#pacingFrom = Math.max(now, this.#pacingFrom);
+    if (sock.get('sk_pacing_status') === 0 || sock.get('data_segs_out') < INITIAL_CWND) return;
+    const rate = sock.get('sk_pacing_rate');
+    if (rate === 0) return;
+    const time = Math.floor((bytes * 1e9) / rate);
+    this.#pacingFrom += time - Math.min(Math.floor(time / 2), credit);
   }
 
   /** tcp_cwnd_validate: whether the window, and not the application, holds the flow back. */
@@ -230,6 +283,29 @@ export class Output {
       sock.set('max_packets_out', out);
       sock.set('cwnd_usage_seq', sock.get('snd_nxt'));
     }
+    if (sock.isCwndLimited()) {
+      sock.set('snd_cwnd_used', 0);
+      this.#recovery.stampCwnd();
+      return;
+    }
+    if (out > sock.get('snd_cwnd_used')) sock.set('snd_cwnd_used', out);
+    if (this.#clock.since(sock.get('snd_cwnd_stamp')) >= sock.get('icsk_rto') && !this.#ops.has('cong_control'))
+      this.#limitByApplication();
+  }
+
+  /** tcp_cwnd_application_limited: a window that was not used for an RTO decays. */
+  #limitByApplication(): void {
+    const sock = this.#sock;
+    if (this.#recovery.state === CA.Open && !this.sleeps()) {
+      const used = Math.max(sock.get('snd_cwnd_used'), INITIAL_CWND);
+      const cwnd = sock.get('snd_cwnd');
+      if (used < cwnd) {
+        sock.set('snd_ssthresh', currentSsthresh(sock, this.#recovery.reducing));
+        sock.set('snd_cwnd', (cwnd + used) >>> 1);
+      }
+      sock.set('snd_cwnd_used', 0);
+    }
+    this.#recovery.stampCwnd();
   }
 
   stop(): void {

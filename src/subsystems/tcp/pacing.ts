@@ -1,5 +1,4 @@
 import type { CongestionOps } from './ops.ts';
-import { MSS } from './scoreboard.ts';
 import type { TcpSock } from './sock.ts';
 
 export const INITIAL_CWND = 10;
@@ -14,7 +13,7 @@ export function updatePacingRate(sock: TcpSock): void {
   const cwnd = sock.get('snd_cwnd');
   const ratio = cwnd < sock.get('snd_ssthresh') >>> 1 ? 200 : 120;
   const inFlight = Math.max(cwnd, sock.get('packets_out'));
-  const rate = srtt === 0 ? 0 : Math.floor((MSS * ((1e6 / 100) << 3) * ratio * inFlight) / srtt);
+  const rate = srtt === 0 ? 0 : Math.floor((sock.get('mss_cache') * ((1e6 / 100) << 3) * ratio * inFlight) / srtt);
   sock.set('sk_pacing_rate', Math.min(rate, sock.get('sk_max_pacing_rate')));
 }
 

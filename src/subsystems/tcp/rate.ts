@@ -7,10 +7,10 @@ export interface RateTally {
   priorDelivered: number;
   priorDeliveredCe: number;
   priorAt: number;
-  lastSentAt: number;
+  /** The segment that decides the sample (last_end_seq): its number and the byte after it. */
+  lastSeq: number;
+  lastEnd: number;
   sendInterval: number;
-  /** Bytes in flight when that segment was sent. */
-  inFlight: number;
   appLimited: boolean;
   isRetrans: boolean;
   any: boolean;
@@ -20,31 +20,30 @@ export const emptyTally = (): RateTally => ({
   priorDelivered: 0,
   priorDeliveredCe: 0,
   priorAt: 0,
-  lastSentAt: 0,
+  lastSeq: 0,
+  lastEnd: 0,
   sendInterval: 0,
-  inFlight: 0,
   appLimited: false,
   isRetrans: false,
   any: false,
 });
 
-/** A segment was delivered: the newest one that was sent decides the sample, and true says it is this one (tcp_rate_skb_delivered, net/ipv4/tcp_rate.c). */
-export function tallyDelivered(tally: RateTally, segment: Segment): boolean {
-  if (
-    tally.any &&
-    (segment.delivered < tally.priorDelivered ||
-      (segment.delivered === tally.priorDelivered && segment.sentAt < tally.lastSentAt))
-  )
-    return false;
+/**
+ * A segment was delivered: the newest one that was sent decides the sample, and true says it is this one
+ * (tcp_rate_skb_delivered, net/ipv4/tcp_rate.c, 6.18). `newestAt`: when the newest one so far was sent (first_tx_mstamp).
+ */
+export function tallyDelivered(tally: RateTally, segment: Segment, newestAt: number): boolean {
+  const { sentAt } = segment;
+  if (tally.any && (sentAt < newestAt || (sentAt === newestAt && segment.seq <= tally.lastSeq))) return false;
   tally.any = true;
   tally.priorDelivered = segment.delivered;
   tally.priorDeliveredCe = segment.deliveredCe;
   tally.priorAt = segment.deliveredAt;
-  tally.lastSentAt = segment.sentAt;
+  tally.lastSeq = segment.seq;
+  tally.lastEnd = segment.end;
   tally.appLimited = segment.appLimited;
   tally.isRetrans = segment.everRetransmitted;
-  tally.sendInterval = segment.sentAt - segment.firstSentAt;
-  tally.inFlight = segment.inFlight;
+  tally.sendInterval = sentAt - segment.firstSentAt;
   return true;
 }
 
@@ -78,12 +77,14 @@ export function writeRateSample(sample: GuestStruct, sock: TcpSock, tally: RateT
   sample.set('losses', facts.losses);
   sample.set('acked_sacked', facts.ackedSacked);
   sample.set('prior_in_flight', facts.priorInFlight);
-  sample.set('last_end_seq', 0);
+  sample.set('last_end_seq', tally.lastEnd);
   sample.set('is_app_limited', tally.appLimited ? 1 : 0);
   sample.set('is_retrans', tally.isRetrans ? 1 : 0);
   sample.set('is_ack_delayed', facts.delayed ? 1 : 0);
-  if (valid && !tally.appLimited) {
-    sock.set('rate_delivered', delivered);
-    sock.set('rate_interval_us', interval);
-  }
+  if (!valid) return;
+  // The last rate that the network set, or the highest that the application did.
+  if (tally.appLimited && delivered * sock.get('rate_interval_us') < sock.get('rate_delivered') * interval) return;
+  sock.set('rate_delivered', delivered);
+  sock.set('rate_interval_us', interval);
+  sock.set('rate_app_limited', tally.appLimited ? 1 : 0);
 }

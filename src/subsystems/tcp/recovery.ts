@@ -1,8 +1,11 @@
+import type { Jiffies } from './jiffies.ts';
 import type { CongestionOps } from './ops.ts';
 import { currentSsthresh } from './pacing.ts';
-import type { Scoreboard } from './scoreboard.ts';
+import { DUP_THRESH, type Scoreboard } from './scoreboard.ts';
 import { after, CA, CA_EVENT, type CaState, TCP_INFINITE_SSTHRESH, type TcpSock } from './sock.ts';
 
+/** ecn_flags of the socket. */
+const ECN = { OK: 1, QUEUE_CWR: 2 } as const;
 const toMs = (ns: number): number => Math.floor(ns / 1e6);
 
 /** What may be sent again after an acknowledgment (REXMIT_NONE, REXMIT_LOST, REXMIT_NEW). */
@@ -18,8 +21,12 @@ export interface AlertFacts {
   originalArrived: boolean;
   /** Data waits that was never sent. */
   hasUnsent: boolean;
-  /** Echoed timestamp, nanoseconds. */
-  echo: number;
+  /** Echoed timestamp, nanoseconds; undefined without timestamps. */
+  echo: number | undefined;
+  /** The loss probe was reported as a duplicate (FLAG_DSACK_TLP). */
+  dsackedProbe: boolean;
+  /** First segment that was not acknowledged before. */
+  priorUna: number;
 }
 
 /**
@@ -30,21 +37,31 @@ export class Recovery {
   readonly #sock: TcpSock;
   readonly #ops: CongestionOps;
   readonly #board: Scoreboard;
+  readonly #clock: Jiffies;
   /** Whether the timeout may have been spurious, and new data shall tell (F-RTO, RFC 5682). */
   #frto = false;
   /** When the first retransmission of this episode went out, nanoseconds; 0: none did. */
   retransStamp = 0;
   /** The tail loss probe was a retransmission (tlp_retrans). */
   probeRetransmitted = false;
-  /** The peer was told to expect CWR (ECN_QUEUE_CWR). */
-  queueCwr = false;
   /** Called when a state is entered. */
   onState: ((state: CaState) => void) | undefined;
 
-  constructor(sock: TcpSock, ops: CongestionOps, board: Scoreboard) {
+  constructor(sock: TcpSock, ops: CongestionOps, board: Scoreboard, clock: Jiffies) {
+    this.#clock = clock;
     this.#board = board;
     this.#sock = sock;
     this.#ops = ops;
+  }
+
+  /** The next new segment tells the peer of a reduction (TCP_ECN_QUEUE_CWR); only with ECN (TCP_ECN_OK). */
+  get queueCwr(): boolean {
+    return (this.#sock.get('ecn_flags') & ECN.QUEUE_CWR) !== 0;
+  }
+
+  set queueCwr(on: boolean) {
+    const flags = this.#sock.get('ecn_flags');
+    if ((flags & ECN.OK) !== 0) this.#sock.set('ecn_flags', on ? flags | ECN.QUEUE_CWR : flags & ~ECN.QUEUE_CWR);
   }
 
   get state(): CaState {
@@ -60,6 +77,16 @@ export class Recovery {
 
   event(event: number): void {
     this.#ops.call('cwnd_event', { ptr: this.#sock.pointer }, event);
+  }
+
+  /** Sets the window, and says when (snd_cwnd_stamp). */
+  #setCwnd(cwnd: number): void {
+    this.#sock.set('snd_cwnd', cwnd);
+    this.stampCwnd();
+  }
+
+  stampCwnd(): void {
+    this.#sock.set('snd_cwnd_stamp', this.#clock.now);
   }
 
   /** tcp_in_cwnd_reduction. */
@@ -101,6 +128,8 @@ export class Recovery {
   /** tcp_enter_recovery. */
   enterRecovery(ece: boolean): void {
     const sock = this.#sock;
+    // tcp_retrans_stamp_cleanup
+    if (!this.#anyRetransDone()) this.retransStamp = 0;
     sock.set('prior_ssthresh', 0);
     this.#initUndo();
     if (!this.reducing) {
@@ -125,8 +154,11 @@ export class Recovery {
       this.event(CA_EVENT.LOSS);
       this.#initUndo();
     }
-    sock.set('snd_cwnd', sock.inFlight() + 1);
+    this.#setCwnd(sock.inFlight() + 1);
     sock.set('snd_cwnd_cnt', 0);
+    // A timeout after many SACKs: reordering is less than was believed.
+    if (this.state <= CA.Disorder && sock.get('sacked_out') >= DUP_THRESH)
+      sock.set('reordering', Math.min(sock.get('reordering'), DUP_THRESH));
     this.setState(CA.Loss);
     sock.set('high_seq', sock.get('snd_nxt'));
     sock.set('tlp_high_seq', 0);
@@ -161,7 +193,7 @@ export class Recovery {
     if (this.#ops.has('cong_control')) return;
     const ssthresh = sock.get('snd_ssthresh');
     if (ssthresh < TCP_INFINITE_SSTHRESH && (this.state === CA.CWR || sock.get('undo_marker') !== 0))
-      sock.set('snd_cwnd', ssthresh);
+      this.#setCwnd(ssthresh);
     this.event(CA_EVENT.COMPLETE_CWR);
   }
 
@@ -177,12 +209,15 @@ export class Recovery {
         this.queueCwr = false;
       }
     }
+    this.stampCwnd();
     sock.set('undo_marker', 0);
+    this.#board.reexamine();
   }
 
   /** tcp_packet_delayed: what arrived had been sent before the first retransmission. */
   #delayed(facts: AlertFacts): boolean {
-    return this.retransStamp === 0 || toMs(facts.echo) < toMs(this.retransStamp);
+    if (this.retransStamp === 0) return true;
+    return facts.echo !== undefined && toMs(facts.echo) < toMs(this.retransStamp);
   }
 
   /** tcp_may_undo. */
@@ -216,6 +251,7 @@ export class Recovery {
   /** tcp_try_undo_recovery, which also ends an episode that was real. */
   #endEpisode(facts: AlertFacts): void {
     if (this.#mayUndo(facts)) this.#undo(false);
+    else this.#board.notePersistence(false);
     this.setState(CA.Open);
   }
 
@@ -274,11 +310,11 @@ export class Recovery {
       case CA.Recovery:
         if (facts.advanced && sock.get('undo_marker') !== 0 && this.#delayed(facts)) {
           // tcp_try_undo_partial: with retransmissions still under way, wait for their fate.
+          this.#board.reordered(facts.priorUna);
           if (sock.get('retrans_out') > 0) return 'nothing';
           if (!this.#anyRetransDone()) this.retransStamp = 0;
           this.#undo(true);
           this.tryKeepOpen();
-          return 'nothing';
         }
         if (this.#undoByDsack()) this.#tryToOpen(facts.ece);
         detect();
@@ -291,10 +327,12 @@ export class Recovery {
         const resend = this.#processLoss(facts);
         const lostAgain = detect();
         if ((this.state as CaState) !== CA.Open && !lostAgain) return resend;
+        if ((this.state as CaState) <= CA.Disorder) this.#undoByDsack();
+        detect();
         return this.#openOrRecover(facts);
       }
       default:
-        this.#undoByDsack();
+        if (this.state <= CA.Disorder) this.#undoByDsack();
         detect();
         return this.#openOrRecover(facts);
     }
@@ -313,21 +351,22 @@ export class Recovery {
   #undoByDsack(): boolean {
     const sock = this.#sock;
     if (sock.get('undo_marker') === 0 || sock.get('undo_retrans') !== 0) return false;
+    this.#board.notePersistence(true);
     this.#undo(false);
     return true;
   }
 
   /** tcp_process_tlp_ack: whether the tail loss probe repaired a loss. */
-  probeAcknowledged(ack: number, facts: AlertFacts, dsack: boolean): void {
+  probeAcknowledged(ack: number, facts: AlertFacts): void {
     const sock = this.#sock;
     const high = sock.get('tlp_high_seq');
     if (high === 0 || after(high, ack)) return;
-    if (!this.probeRetransmitted || dsack) sock.set('tlp_high_seq', 0);
+    if (!this.probeRetransmitted || facts.dsackedProbe) sock.set('tlp_high_seq', 0);
     else if (after(ack, high)) {
       this.#initReduction();
       this.setState(CA.CWR);
       this.endReduction();
       this.tryKeepOpen();
-    } else if (!facts.advanced && !facts.sackedNow) sock.set('tlp_high_seq', 0);
+    } else if (facts.duplicate && !facts.sackedNow) sock.set('tlp_high_seq', 0);
   }
 }

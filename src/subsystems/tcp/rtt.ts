@@ -3,6 +3,7 @@ import { after, type TcpSock } from './sock.ts';
 /** TCP_RTO_MIN, TCP_RTO_MAX in microseconds. */
 export const RTO_MIN_US = 200_000;
 export const RTO_MAX_US = 120_000_000;
+const NO_RTT = 0xffffffff;
 
 /** tcp_rtt_estimator and tcp_set_rto (net/ipv4/tcp_input.c): smoothed RTT times 8, deviation times 4. */
 export function updateRtt(sock: TcpSock, rttUs: number): void {
@@ -44,15 +45,60 @@ export function baseRto(sock: TcpSock): number {
   return Math.min(RTO_MAX_US, (sock.get('srtt_us') >> 3) + sock.get('rttvar_us'));
 }
 
-/** Least RTT over the last five minutes: a window over three samples is more than a run needs; the least of all serves. */
-export class MinRtt {
-  #least = Number.POSITIVE_INFINITY;
+/** The window of min_rtt (tcp_min_rtt_wlen), seconds. */
+const MIN_RTT_WINDOW = 300;
 
-  update(us: number): void {
-    if (us < this.#least) this.#least = us;
+/**
+ * Least RTT of the last five minutes, kept in the socket's rtt_min as three samples: the best, and the best of what came
+ * after it (minmax_running_min, lib/win_minmax.c, 6.18).
+ */
+export class MinRtt {
+  readonly #sock: TcpSock;
+  readonly #at = [0, 0, 0];
+  readonly #us = [NO_RTT, NO_RTT, NO_RTT];
+
+  constructor(sock: TcpSock) {
+    this.#sock = sock;
   }
 
+  /** Takes a sample in; `seconds` is when. */
+  update(us: number, seconds: number): void {
+    if (us <= this.#us[0]! || seconds - this.#at[2]! > MIN_RTT_WINDOW) {
+      for (const i of [0, 1, 2]) this.#put(i, us, seconds);
+      return;
+    }
+    if (us <= this.#us[1]!) {
+      this.#put(1, us, seconds);
+      this.#put(2, us, seconds);
+    } else if (us <= this.#us[2]!) this.#put(2, us, seconds);
+    this.#age(us, seconds);
+  }
+
+  /** minmax_subwin_update: samples move up as the window passes them. */
+  #age(us: number, seconds: number): void {
+    const passed = seconds - this.#at[0]!;
+    if (passed > MIN_RTT_WINDOW) {
+      this.#put(0, this.#us[1]!, this.#at[1]!);
+      this.#put(1, this.#us[2]!, this.#at[2]!);
+      this.#put(2, us, seconds);
+      if (seconds - this.#at[0]! > MIN_RTT_WINDOW) {
+        this.#put(0, this.#us[1]!, this.#at[1]!);
+        this.#put(1, us, seconds);
+      }
+    } else if (this.#at[1] === this.#at[0] && passed > MIN_RTT_WINDOW / 4) {
+      this.#put(1, us, seconds);
+      this.#put(2, us, seconds);
+    } else if (this.#at[2] === this.#at[1] && passed > MIN_RTT_WINDOW / 2) this.#put(2, us, seconds);
+  }
+
+  #put(index: number, us: number, seconds: number): void {
+    this.#us[index] = us;
+    this.#at[index] = seconds;
+    if (index === 0) this.#sock.setMinRtt(us);
+  }
+
+  /** Microseconds; all ones before the first sample. */
   get us(): number {
-    return Number.isFinite(this.#least) ? this.#least : 0xffffffff;
+    return this.#us[0]!;
   }
 }

@@ -1,5 +1,6 @@
 import type { LinkSpec } from '../../net/index.ts';
 import type { CcMember } from './ops.ts';
+import type { CA } from './sock.ts';
 
 /** What the application behind a flow has to send. */
 export type FlowSource =
@@ -20,12 +21,28 @@ export interface FlowSpec {
   /** Simulated nanoseconds since the scenario began; without `stopNs` the flow lasts to the end. */
   startNs: number;
   stopNs?: number;
+  /** Which bottlenecks of a parking lot its data passes (default: every one there is). */
+  crosses?: 'first' | 'second' | 'both';
 }
 
-/** Flows that share a link. */
+/** `setsockopt(TCP_CONGESTION)` on the socket of a flow that runs. */
+export interface CongestionEvent {
+  /** Simulated nanoseconds since the scenario began. */
+  atNs: number;
+  /** Name of the flow. */
+  flow: string;
+  /** Name of a registered congestion control. */
+  congestion: string;
+}
+
+/** Flows that share a link, or two links one behind the other (a parking lot). */
 export interface Scenario {
   link: LinkSpec;
+  /** The second bottleneck; a flow that crosses both has the sum of their delays. */
+  second?: LinkSpec;
   flows: FlowSpec[];
+  /** Changes of congestion control while flows run. */
+  events?: readonly CongestionEvent[];
   /** Simulated seconds. */
   seconds: number;
   /** For random loss and everything else that is random. */
@@ -48,3 +65,25 @@ export interface OpCall {
   /** u32, if the member gives one. */
   result?: number;
 }
+
+/** What happens at a flow's sender, at `ns` simulated nanoseconds. Segments are told by their numbers, from 0. */
+export type SenderEvent = { flow: string; ns: number } & (
+  | /** A segment leaves; `bytes` on the wire, headers included. */ {
+      kind: 'sent';
+      seq: number;
+      bytes: number;
+    } /** An acknowledgment arrives: all below `ack`, and the ranges `sacks` above, ends exclusive. */
+  | { kind: 'acked'; ack: number; sacks: readonly { start: number; end: number }[] }
+  | /** The sender takes a segment, or its retransmission, for lost. */ { kind: 'lost'; seq: number }
+  | { kind: 'state'; from: keyof typeof CA; to: keyof typeof CA }
+  | /** After each acknowledgment and each change of state; `ssthresh` is null while it is infinite. */ {
+      kind: 'metrics';
+      cwnd: number;
+      ssthresh: number | null;
+      inFlight: number;
+      srttUs: number;
+      minRttUs: number;
+      /** Bits a second; null unless the socket paces. */
+      pacingBps: number | null;
+    }
+);

@@ -17,14 +17,17 @@ export interface Segment {
   deliveredAt: number;
   firstSentAt: number;
   appLimited: boolean;
-  /** Bytes in flight when it was sent, itself included. */
-  inFlight: number;
+  /** A timeout took it out of the order of sending. */
+  timedOut: boolean;
+  /** End of a write (PSH), and of the stream. */
+  push: boolean;
+  fin: boolean;
   /** Neighbours by time of sending (tcp_tsorted_anchor). */
   earlier: Segment | undefined;
   later: Segment | undefined;
 }
 
-export function newSegment(seq: number, start: number, end: number): Segment {
+export function newSegment(seq: number, start: number, end: number, push: boolean, fin: boolean): Segment {
   return {
     seq,
     start,
@@ -39,7 +42,9 @@ export function newSegment(seq: number, start: number, end: number): Segment {
     deliveredAt: 0,
     firstSentAt: 0,
     appLimited: false,
-    inFlight: 0,
+    timedOut: false,
+    push,
+    fin,
     earlier: undefined,
     later: undefined,
   };
@@ -102,13 +107,24 @@ export class SentOrder {
     this.#last = segment;
   }
 
-  remove(segment: Segment): void {
+  /** Puts a segment that is not in the order before all others. */
+  prepend(segment: Segment): void {
+    segment.later = this.first;
+    if (this.first === undefined) this.#last = segment;
+    else this.first.earlier = segment;
+    this.first = segment;
+  }
+
+  /** Whether it was there. */
+  remove(segment: Segment): boolean {
     const { earlier, later } = segment;
+    if (earlier === undefined && this.first !== segment) return false;
     if (earlier !== undefined) earlier.later = later;
-    else if (this.first === segment) this.first = later;
+    else this.first = later;
     if (later !== undefined) later.earlier = earlier;
-    else if (this.#last === segment) this.#last = earlier;
+    else this.#last = earlier;
     segment.earlier = undefined;
     segment.later = undefined;
+    return true;
   }
 }

@@ -1,31 +1,36 @@
 import type { Kernel } from '../../kernel/index.ts';
 import type { Simulator } from '../../net/index.ts';
+import { FLAG, flagsOf, newTally, SYN_ACK_FLAGS } from './ack_flags.ts';
 import { GuestStruct } from './guest_struct.ts';
+import { JIFFY, Jiffies, usToJiffies } from './jiffies.ts';
 import type { CongestionOps } from './ops.ts';
 import { Output, type OutputOptions } from './output.ts';
 import { expandSndbuf, INITIAL_CWND, updatePacingRate } from './pacing.ts';
 import { type AckFacts, emptyTally, type RateTally, writeRateSample } from './rate.ts';
 import type { AckPacket } from './receiver.ts';
 import { type AlertFacts, Recovery, type Resend } from './recovery.ts';
-import { baseRto, RTO_MAX_US, RTO_MIN_US, updateRtt } from './rtt.ts';
+import { baseRto, updateRtt } from './rtt.ts';
 import { type AckTally, DUP_THRESH, MSS, Scoreboard } from './scoreboard.ts';
 import { after, CA, CA_ACK, TCP_INFINITE_SSTHRESH, TcpSock } from './sock.ts';
-import { PENDING, type Pending, RetransmitTimer } from './timers.ts';
+import { Timeouts } from './timeouts.ts';
+import { PENDING } from './timers.ts';
 import { type Burst, Writer } from './writer.ts';
 
-const MAX_BACKOFF = 15;
-/** TCP_TIMEOUT_MIN_US, nanoseconds. */
-const TIMEOUT_MIN = 2e6;
-const NO_RETRANS = 0xffffffff;
-/** FLAG_… of an acknowledgment that cong_control gets (net/ipv4/tcp_input.c). */
-const FLAG = { DATA: 1, WIN_UPDATE: 2, DATA_ACKED: 4, RETRANS_DATA_ACKED: 8, DATA_SACKED: 0x20, ECE: 0x40 } as const;
-const FLAG_MORE = { SLOWPATH: 0x100, ORIG_SACK_ACKED: 0x200, SND_UNA_ADVANCED: 0x400, DSACKING_ACK: 0x800 } as const;
+/** tcp_wmem[1]. */
+const SNDBUF_START = 16384;
+/** Bytes of TCP timestamps, which a segment may carry instead. */
+const WITHOUT_TIMESTAMPS = 12;
+
+/** What a rate sample tells beside the segment that decides it. */
+type Sample = Omit<AckFacts, 'now' | 'minRttUs'>;
 
 export interface SenderOptions extends OutputOptions {
   /** Round-trip time of the handshake, nanoseconds. */
   handshakeRtt: number;
   /** What the application writes; without it, data without end. */
   source?: readonly Burst[];
+  /** The window of the SYN-ACK, bytes. */
+  window?: number;
 }
 
 /**
@@ -42,13 +47,13 @@ export class Sender {
   readonly #board: Scoreboard;
   readonly #output: Output;
   readonly #writer: Writer;
-  readonly #timer: RetransmitTimer;
+  readonly #timeouts: Timeouts;
+  readonly #clock: Jiffies;
   /** struct ack_sample and struct rate_sample in the guest. */
   readonly #ackSample: GuestStruct;
   readonly #rateSample: GuestStruct;
   /** The stream's end was sent and acknowledged. */
   closed = false;
-  rtos = 0;
   /** Sum and number of RTT samples, microseconds. */
   rttSum = 0;
   rttCount = 0;
@@ -59,17 +64,20 @@ export class Sender {
     this.#options = options;
     this.sock = new TcpSock(kernel);
     this.#board = new Scoreboard(this.sock);
-    this.recovery = new Recovery(this.sock, ops, this.#board);
-    this.#timer = new RetransmitTimer(this.sock, simulator, (pending) => this.#onTimer(pending));
-    this.#output = new Output(this.sock, ops, this.#board, this.recovery, simulator, options);
+    this.#clock = new Jiffies(kernel, simulator);
+    this.recovery = new Recovery(this.sock, ops, this.#board, this.#clock);
+    const parts = [this.sock, ops, this.#board, this.recovery] as const;
+    this.#output = new Output(...parts, simulator, this.#clock, options);
+    this.#timeouts = new Timeouts(...parts, this.#output, simulator);
     const source = options.source ?? [{ bytes: Number.POSITIVE_INFINITY, pauseNs: 0 }];
-    this.#writer = new Writer(this.sock, ops, this.#output, this.recovery, simulator, source);
+    this.#writer = new Writer(this.sock, ops, this.#output, this.recovery, simulator, this.#clock, source);
     this.#output.onNewData = (wasEmpty) => {
-      if (wasEmpty || this.#timer.pending === PENDING.PROBE) this.#rearm();
+      if (wasEmpty || this.#timeouts.pending === PENDING.PROBE) this.#timeouts.rearm();
       this.#writer.checkSpace();
     };
-    this.#output.onBurst = () => void this.#scheduleProbe(false);
+    this.#output.onBurst = () => void this.#timeouts.scheduleProbe(false);
     this.#output.onPaced = () => this.#onPaced();
+    this.#output.sleeps = () => this.#writer.sleeps;
     this.#writer.onDone = () => this.#close();
     this.#ackSample = new GuestStruct(kernel, 'ack_sample');
     this.#rateSample = new GuestStruct(kernel, 'rate_sample');
@@ -79,27 +87,53 @@ export class Sender {
     return this.#output.retransmits;
   }
 
+  /** Calls `listener` with the number of each segment that is found to be lost. */
+  set onLost(listener: (seq: number) => void) {
+    this.#board.onLost = ({ seq }) => listener(seq);
+  }
+
+  /** The shortest round-trip time of late, microseconds; infinite without any. */
+  get minRttUs(): number {
+    return this.#board.minRtt.us;
+  }
+
+  get rtos(): number {
+    return this.#timeouts.count;
+  }
+
   /** The SYN-ACK arrives, and the connection is established: tcp_rcv_synsent_state_process, tcp_init_transfer. */
   start(): void {
     const { sock } = this;
-    sock.set('mss_cache', MSS);
-    sock.set('advmss', MSS);
+    const mss = MSS + (this.#options.noTimestamps === true ? WITHOUT_TIMESTAMPS : 0);
+    sock.set('mss_cache', mss);
+    sock.set('advmss', mss);
     sock.set('snd_cwnd', INITIAL_CWND);
     sock.set('snd_cwnd_clamp', 0xffffffff);
     sock.set('snd_ssthresh', TCP_INFINITE_SSTHRESH);
     sock.set('reordering', DUP_THRESH);
     sock.set('sk_pacing_shift', 10);
     sock.set('sk_max_pacing_rate', Number.MAX_SAFE_INTEGER);
-    sock.set('sk_sndbuf', 16384);
-    sock.set('snd_wnd', 0x7fffffff);
+    sock.set('sk_sndbuf', SNDBUF_START);
+    sock.set('snd_wnd', this.#options.window ?? 65535);
+    sock.set('max_window', sock.get('snd_wnd'));
+    sock.set('lsndtime', this.#clock.now);
+    sock.set('snd_cwnd_stamp', this.#clock.now);
+    this.#output.echo = this.#simulator.now - this.#options.handshakeRtt / 2;
     if (this.#options.ecn) sock.set('ecn_flags', 1);
     for (const field of ['snd_una', 'snd_nxt', 'write_seq'] as const) sock.set(field, 1);
     sock.set('delivered', 1);
     sock.set('tcp_mstamp', Math.floor(this.#simulator.now / 1000));
     const rttUs = this.#takeRtt(this.#options.handshakeRtt, this.#options.handshakeRtt);
-    this.#callPktsAcked(1, rttUs, MSS);
+    this.#callPktsAcked(1, rttUs, mss);
     this.#ops.call('in_ack_event', { ptr: sock.pointer }, CA_ACK.SLOWPATH | CA_ACK.WIN_UPDATE);
-    if (this.#ops.has('cong_control')) this.#callControl(1, 0, emptyTally(), rttUs, 0, 1, 1);
+    if (this.#ops.has('cong_control'))
+      this.#callControl(SYN_ACK_FLAGS, emptyTally(), {
+        rttUs,
+        losses: 0,
+        ackedSacked: 1,
+        priorInFlight: 1,
+        delayed: false,
+      });
     updatePacingRate(sock);
     this.#ops.call('init', { ptr: sock.pointer });
     expandSndbuf(sock, this.#ops);
@@ -108,116 +142,202 @@ export class Sender {
 
   /** The connection ends. */
   stop(): void {
-    for (const part of [this.#timer, this.#output, this.#writer]) part.stop();
+    for (const part of [this.#timeouts, this.#output, this.#writer]) part.stop();
     this.#ops.call('release', { ptr: this.sock.pointer });
     for (const memory of [this.#ackSample, this.#rateSample, this.sock]) memory.free();
   }
 
+  /** The application writes no more than the write that it is in. */
+  finish(): void {
+    this.#writer.finish();
+  }
+
   /** tcp_close: the end of the stream is sent. */
   #close(): void {
-    this.#output.queue(0, true);
+    this.#writer.queueFin();
     this.#output.write();
   }
 
   /** An acknowledgment arrives: tcp_ack. */
   onAck(packet: AckPacket): void {
     const { sock, recovery } = this;
-    const { now } = this.#simulator;
-    const priorInFlight = sock.inFlight();
-    const hadQueue = sock.get('packets_out') > 0;
-    const deliveredBefore = sock.get('delivered');
-    const lostBefore = sock.get('lost');
-    const unaBefore = sock.get('snd_una');
-    sock.set('tcp_mstamp', Math.floor(now / 1000));
-    const advanced = packet.ack > this.#board.una;
-    const slow = packet.sacks.length > 0 || packet.dsack || packet.ece || !advanced || packet.windowMoved;
-    if (advanced) sock.set('icsk_retransmits', 0);
-    const tally: AckTally = {
-      rate: emptyTally(),
-      acked: 0,
-      sacked: 0,
-      firstAcked: -1,
-      lastAcked: -1,
-      firstSacked: -1,
-      lastSacked: -1,
-      retransAcked: false,
-      originalArrived: false,
+    const board = this.#board;
+    const us = Math.floor(this.#simulator.now / 1000);
+    const now = us * 1000;
+    const prior = {
+      inFlight: sock.inFlight(),
+      packets: sock.get('packets_out'),
+      delivered: sock.get('delivered'),
+      lost: sock.get('lost'),
+      una: sock.get('snd_una'),
+      sacked: sock.get('sacked_out'),
+      first: board.una,
     };
-    this.#board.markSacked(packet, tally, now);
-    this.#board.clean(packet.ack, tally, now);
-    if (tally.acked > 0) this.#writer.free(sock.get('snd_una') - unaBefore + 960 * (tally.acked - 1));
-    if (packet.dsack) this.#dsack();
-    const acked = sock.get('delivered') - deliveredBefore;
-    if (packet.ece) sock.add('delivered_ce', acked);
-    if (sock.get('app_limited') !== 0 && sock.get('delivered') > sock.get('app_limited')) sock.set('app_limited', 0);
-    let rttUs = -1;
-    let restart = tally.acked > 0;
-    if (hadQueue) {
-      rttUs = this.#sampleRtt(tally, packet, now);
-      this.#callPktsAcked(tally.acked, rttUs, tally.rate.any ? tally.rate.inFlight : 0);
-      const head = this.#board.queue.first;
-      if (tally.firstSacked >= 0 && head !== undefined && tally.firstSacked < head.sentAt) restart = true;
+    sock.set('tcp_mstamp', us);
+    if (packet.ack < board.una) {
+      this.#onOldAck(packet, now);
+      return;
     }
-    const moved = advanced || packet.windowMoved ? CA_ACK.WIN_UPDATE : 0;
+    const advanced = packet.ack > board.una;
+    const told = packet.sacks.length > 0 || packet.dsack !== undefined || packet.ece;
+    const slow = told || packet.window !== sock.get('snd_wnd');
+    let flag = slow ? FLAG.SLOWPATH | (this.#options.noTimestamps === true ? 0 : this.#noteTimestamp(packet)) : 0;
+    this.#output.echo = packet.sentAt;
+    if (advanced) {
+      flag |= FLAG.SND_UNA_ADVANCED;
+      sock.set('icsk_retransmits', 0);
+    }
+    if (advanced || packet.window > sock.get('snd_wnd') || packet.window === 0) {
+      flag |= FLAG.WIN_UPDATE;
+      this.#updateWindow(packet.window);
+    }
+    const tally = newTally();
+    board.markSacked(packet, tally, recovery.state, now);
+    board.clean(packet.ack, this.#echoOf(packet), tally, now);
+    if (tally.acked > 0) this.#writer.free((sock.get('snd_una') - prior.una) >>> 0, tally.acked);
+    const acked = sock.get('delivered') - prior.delivered;
+    if (packet.ece) sock.add('delivered_ce', acked);
+    flag |= flagsOf(tally) | (packet.ece ? FLAG.ECE : 0);
+    let rttUs = -1;
+    if (prior.packets > 0) {
+      if (this.#maybeDelayed(flag, tally, prior)) flag |= FLAG.ACK_MAYBE_DELAYED;
+      rttUs = this.#sampleRtt(tally, packet, flag, now);
+      if (tally.acked > 0 || this.#sackedAfterHead(tally, rttUs)) flag |= FLAG.SET_XMIT_TIMER;
+      const since = sock.get('delivered') - (tally.rate.any ? tally.rate.priorDelivered : 0);
+      this.#callPktsAcked(tally.acked, rttUs, sock.get('mss_cache') * since);
+      board.updateReorderingWindow(tally.rate.any ? tally.rate.priorDelivered : 0);
+    }
     this.#ops.call(
       'in_ack_event',
       { ptr: sock.pointer },
-      (slow ? CA_ACK.SLOWPATH : 0) | moved | (packet.ece ? CA_ACK.ECE : 0),
+      (slow ? CA_ACK.SLOWPATH : 0) |
+        ((flag & FLAG.WIN_UPDATE) !== 0 ? CA_ACK.WIN_UPDATE : 0) |
+        (packet.ece ? CA_ACK.ECE : 0),
     );
-    const facts: AlertFacts = {
-      advanced,
-      ece: packet.ece,
-      sackedNow: tally.sacked > 0,
-      duplicate: !advanced && !packet.windowMoved && !packet.dsack,
-      originalArrived: tally.originalArrived,
-      hasUnsent: this.#output.hasUnsent,
-      echo: packet.echo,
-    };
-    if (sock.get('tlp_high_seq') !== 0) recovery.probeAcknowledged(sock.get('snd_una'), facts, packet.dsack);
+    const facts = this.#factsOf(packet, tally, flag, prior.first);
+    if (prior.packets === 0) {
+      if (tally.dsacked) recovery.alert(facts, () => false);
+      if (sock.get('tlp_high_seq') !== 0) recovery.probeAcknowledged(sock.get('snd_una'), facts);
+      this.#afterAck('nothing');
+      return;
+    }
+    if (sock.get('tlp_high_seq') !== 0) recovery.probeAcknowledged(sock.get('snd_una'), facts);
     let resend: Resend = 'nothing';
-    const news = advanced || packet.windowMoved;
-    if (!news || tally.sacked > 0 || packet.ece || packet.dsack || recovery.state !== CA.Open) {
+    const news = FLAG.WIN_UPDATE | FLAG.DATA_ACKED;
+    const alerts = FLAG.DATA_SACKED | FLAG.ECE | FLAG.DSACKING_ACK;
+    if ((flag & news) === 0 || (flag & alerts) !== 0 || recovery.state !== CA.Open) {
       resend = recovery.alert(facts, () => {
         const under = sock.get('retrans_out');
-        if (this.#detectLoss(false)) restart = false;
-        return under > sock.get('retrans_out');
+        if (this.#timeouts.detectLoss()) flag &= ~FLAG.SET_XMIT_TIMER;
+        if (under > sock.get('retrans_out')) flag |= FLAG.LOST_RETRANS;
+        return (flag & FLAG.LOST_RETRANS) !== 0;
       });
     }
-    if (restart && !this.#scheduleProbe(true)) this.#rearm();
-    const losses = sock.get('lost') - lostBefore;
-    const flag =
-      (packet.windowMoved ? FLAG.WIN_UPDATE : 0) |
-      (tally.acked > 0 ? FLAG.DATA_ACKED : 0) |
-      (tally.retransAcked ? FLAG.RETRANS_DATA_ACKED : 0) |
-      (tally.sacked > 0 ? FLAG.DATA_SACKED : 0) |
-      (packet.ece ? FLAG.ECE : 0) |
-      (slow ? FLAG_MORE.SLOWPATH : 0) |
-      (tally.originalArrived ? FLAG_MORE.ORIG_SACK_ACKED : 0) |
-      (advanced ? FLAG_MORE.SND_UNA_ADVANCED : 0) |
-      (packet.dsack ? FLAG_MORE.DSACKING_ACK : 0);
-    if (this.#ops.has('cong_control'))
-      this.#callControl(sock.get('snd_una'), flag, tally.rate, rttUs, losses, acked, priorInFlight);
-    else {
-      if (recovery.reducing) recovery.reduce(acked, losses, advanced);
-      else if (sock.get('reordering') > DUP_THRESH ? advanced || tally.sacked > 0 : tally.acked > 0)
-        this.#ops.call('cong_avoid', { ptr: sock.pointer }, sock.get('snd_una'), acked);
-      updatePacingRate(sock);
+    if ((flag & FLAG.SET_XMIT_TIMER) !== 0 && !this.#timeouts.scheduleProbe(true)) this.#timeouts.rearm();
+    if (sock.get('app_limited') !== 0 && after(sock.get('delivered'), sock.get('app_limited')))
+      sock.set('app_limited', 0);
+    const ackedSacked = sock.get('delivered') - prior.delivered;
+    const losses = sock.get('lost') - prior.lost;
+    const delayed = (flag & FLAG.ACK_MAYBE_DELAYED) !== 0;
+    this.#control(flag, tally, { rttUs, losses, ackedSacked, priorInFlight: prior.inFlight, delayed });
+    this.#afterAck(resend);
+  }
+
+  /** tcp_cong_control. */
+  #control(flag: number, tally: AckTally, sample: Sample): void {
+    const { sock, recovery } = this;
+    if (this.#ops.has('cong_control')) {
+      this.#callControl(flag, tally.rate, sample);
+      return;
     }
+    const raises = sock.get('reordering') > DUP_THRESH ? FLAG.DATA_ACKED | FLAG.DATA_SACKED : FLAG.DATA_ACKED;
+    if (recovery.reducing) recovery.reduce(sample.ackedSacked, sample.losses, (flag & FLAG.SND_UNA_ADVANCED) !== 0);
+    else if ((flag & raises) !== 0) {
+      this.#ops.call('cong_avoid', { ptr: sock.pointer }, sock.get('snd_una'), sample.ackedSacked);
+      recovery.stampCwnd();
+    }
+    updatePacingRate(sock);
+  }
+
+  /** What is sent because of an acknowledgment: tcp_xmit_recovery, tcp_data_snd_check. */
+  #afterAck(resend: Resend): void {
+    const { sock } = this;
     this.#resend(resend);
     if (this.#output.hasUnsent) this.#output.write();
     this.#writer.checkSpace();
-    if (sock.get('packets_out') === 0 && sock.get('snd_una') > sock.get('write_seq')) this.closed = true;
+    if (sock.get('packets_out') === 0 && after(sock.get('snd_una'), sock.get('write_seq'))) this.closed = true;
   }
 
-  /** A duplicate was reported: a retransmission was not needed (tcp_check_dsack). */
-  #dsack(): void {
+  /** An acknowledgment that others have overtaken may still tell of segments. */
+  #onOldAck(packet: AckPacket, now: number): void {
+    if (packet.sacks.length === 0 && packet.dsack === undefined) return;
+    const tally = newTally();
+    this.#board.markSacked(packet, tally, this.recovery.state, now);
+    const facts = this.#factsOf(packet, tally, flagsOf(tally), this.#board.una);
+    const resend = this.recovery.alert(facts, () => {
+      const under = this.sock.get('retrans_out');
+      this.#timeouts.detectLoss();
+      return under > this.sock.get('retrans_out');
+    });
+    this.#resend(resend);
+  }
+
+  #factsOf(packet: AckPacket, tally: AckTally, flag: number, priorUna: number): AlertFacts {
+    const anything = FLAG.SND_UNA_ADVANCED | FLAG.WIN_UPDATE | FLAG.DATA_ACKED | FLAG.DSACKING_ACK;
+    return {
+      advanced: (flag & FLAG.SND_UNA_ADVANCED) !== 0,
+      ece: packet.ece,
+      sackedNow: tally.sacked > 0,
+      duplicate: (flag & anything) === 0,
+      originalArrived: tally.originalArrived,
+      hasUnsent: this.#output.hasUnsent && this.#output.windowOpen,
+      echo: this.#echoOf(packet),
+      dsackedProbe: tally.dsackedProbe,
+      priorUna,
+    };
+  }
+
+  #echoOf(packet: AckPacket): number | undefined {
+    return this.#options.noTimestamps === true ? undefined : packet.echo;
+  }
+
+  /** tcp_replace_ts_recent, on the slow path. */
+  #noteTimestamp(packet: AckPacket): number {
+    const progress = Math.floor(packet.sentAt / 1e6) > Math.floor(this.#output.echo / 1e6);
+    return FLAG.UPDATE_TS_RECENT | (progress ? FLAG.TS_PROGRESS : 0);
+  }
+
+  /** tcp_ack_update_window. */
+  #updateWindow(window: number): void {
     const { sock } = this;
-    const undo = sock.get('undo_retrans');
-    if (sock.get('undo_marker') !== 0 && undo !== NO_RETRANS && undo > 0) sock.add('undo_retrans', -1);
+    if (window === sock.get('snd_wnd')) return;
+    sock.set('snd_wnd', window);
+    if (this.#output.hasUnsent) this.#writer.restartAfterIdle();
+    if (window > sock.get('max_window')) sock.set('max_window', window);
+  }
+
+  /** A lone small segment, with nothing else that told of the path: its acknowledgment was probably delayed. */
+  #maybeDelayed(flag: number, tally: AckTally, prior: { una: number; sacked: number }): boolean {
+    const { sock } = this;
+    return (
+      tally.firstAcked >= 0 &&
+      !tally.retransAcked &&
+      tally.acked === 1 &&
+      prior.sacked === 0 &&
+      (sock.get('snd_una') - prior.una) >>> 0 < sock.get('mss_cache') &&
+      tally.rate.priorDelivered + 1 === sock.get('delivered') &&
+      (flag & (FLAG.DATA_SACKED | FLAG.ECE | FLAG.DSACKING_ACK)) === 0
+    );
+  }
+
+  /** What was SACKed had been sent after the first segment of the queue: the timer need not wait for that one. */
+  #sackedAfterHead(tally: AckTally, rttUs: number): boolean {
+    const head = this.#board.queue.first;
+    return rttUs >= 0 && tally.firstSacked >= 0 && head !== undefined && tally.firstSacked < head.sentAt;
   }
 
   /** tcp_ack_update_rtt: what goes to pkts_acked, microseconds, −1 if there is none. */
-  #sampleRtt(tally: AckTally, packet: AckPacket, now: number): number {
+  #sampleRtt(tally: AckTally, packet: AckPacket, flag: number, now: number): number {
     const cumulative = tally.firstAcked >= 0 && !tally.retransAcked;
     let forSrtt = cumulative ? now - tally.firstAcked : -1;
     let forControl = cumulative ? now - tally.lastAcked : -1;
@@ -225,21 +345,26 @@ export class Sender {
       if (forSrtt < 0) forSrtt = now - tally.firstSacked;
       forControl = now - tally.lastSacked;
     }
+    const echo = this.#echoOf(packet);
     // The echoed timestamp, which counts milliseconds.
-    if (forSrtt < 0 && tally.acked > 0) {
-      forSrtt = Math.max(1, Math.floor(now / 1e6) - Math.floor(packet.echo / 1e6)) * 1e6;
+    if (forSrtt < 0 && tally.acked > 0 && echo !== undefined) {
+      forSrtt = Math.max(1, Math.floor(now / 1e6) - Math.floor(echo / 1e6)) * 1e6;
       forControl = forSrtt;
     }
-    return this.#takeRtt(forSrtt, forControl);
+    const delayed = (flag & FLAG.ACK_MAYBE_DELAYED) !== 0;
+    return this.#takeRtt(forSrtt, forControl, delayed);
   }
 
-  #takeRtt(forSrtt: number, forControl: number): number {
+  /** Times in nanoseconds; `delayed`: the least RTT does not rise because of this one. */
+  #takeRtt(forSrtt: number, forControl: number, delayed = false): number {
     if (forSrtt < 0) return -1;
-    const us = Math.max(1, Math.floor(forControl / 1000));
-    this.#board.minRtt.update(us);
-    updateRtt(this.sock, Math.max(1, Math.floor(forSrtt / 1000)));
-    this.sock.set('icsk_backoff', 0);
-    this.sock.set('icsk_rto', Math.ceil(Math.min(RTO_MAX_US, baseRto(this.sock)) / 1000));
+    const { sock } = this;
+    const us = Math.floor(forControl / 1000);
+    if (!delayed || us <= this.#board.minRtt.us)
+      this.#board.minRtt.update(us === 0 ? JIFFY / 1000 : us, this.#simulator.now / 1e9);
+    updateRtt(sock, Math.floor(forSrtt / 1000));
+    sock.set('icsk_rto', usToJiffies(baseRto(sock)));
+    sock.set('icsk_backoff', 0);
     this.rttSum += us;
     this.rttCount++;
     return us;
@@ -254,20 +379,11 @@ export class Sender {
     this.#ops.call('pkts_acked', { ptr: this.sock.pointer }, { ptr: this.#ackSample.pointer });
   }
 
-  #callControl(
-    ack: number,
-    flag: number,
-    tally: RateTally,
-    rttUs: number,
-    losses: number,
-    ackedSacked: number,
-    priorInFlight: number,
-  ): void {
-    const { now } = this.#simulator;
-    const minRttUs = this.#board.minRtt.us;
-    const facts: AckFacts = { now, minRttUs, rttUs, losses, ackedSacked, priorInFlight, delayed: false };
-    writeRateSample(this.#rateSample, this.sock, tally, facts);
-    this.#ops.call('cong_control', { ptr: this.sock.pointer }, ack, flag, { ptr: this.#rateSample.pointer });
+  #callControl(flag: number, tally: RateTally, sample: Sample): void {
+    const { sock } = this;
+    const now = Math.floor(this.#simulator.now / 1000) * 1000;
+    writeRateSample(this.#rateSample, sock, tally, { ...sample, now, minRttUs: this.#board.minRtt.us });
+    this.#ops.call('cong_control', { ptr: sock.pointer }, sock.get('snd_una'), flag, { ptr: this.#rateSample.pointer });
   }
 
   /** tcp_xmit_recovery. */
@@ -275,101 +391,11 @@ export class Sender {
     const { sock } = this;
     if (resend === 'nothing') return;
     if (resend === 'new') {
-      this.#output.write();
+      this.#output.write(Number.POSITIVE_INFINITY, false, true);
       if (after(sock.get('snd_nxt'), sock.get('high_seq'))) return;
       this.recovery.forgoFrto();
     }
-    if (this.#output.writeLost() && this.#timer.pending !== PENDING.REORDER) this.#rearm();
-  }
-
-  /** Marks what is lost; true if the timer was set to look again. */
-  #detectLoss(again: boolean): boolean {
-    if (this.#board.queue.length === 0) return false;
-    const wait = this.#board.detectLoss(this.recovery.state, this.#simulator.now, again);
-    if (wait > 0 && !again) this.#timer.set(PENDING.REORDER, wait + TIMEOUT_MIN);
-    return wait > 0;
-  }
-
-  /** tcp_rto_delta_us: nanoseconds until the first segment has been out for an RTO. */
-  #untilRto(): number {
-    const head = this.#board.queue.first;
-    const rto = this.sock.get('icsk_rto') * 1e6;
-    return head === undefined ? rto : head.sentAt + rto - this.#simulator.now;
-  }
-
-  /** tcp_rearm_rto. */
-  #rearm(): void {
-    const { pending } = this.#timer;
-    if (this.#board.queue.length === 0) this.#timer.clear();
-    else if (pending === PENDING.REORDER || pending === PENDING.PROBE)
-      this.#timer.set(PENDING.RETRANS, Math.max(1e6, this.#untilRto()));
-    else this.#timer.set(PENDING.RETRANS, this.sock.get('icsk_rto') * 1e6);
-  }
-
-  /** tcp_schedule_loss_probe. */
-  #scheduleProbe(advancing: boolean): boolean {
-    const { sock } = this;
-    const { state } = this.recovery;
-    const out = sock.get('packets_out');
-    if (out === 0 || (state !== CA.Open && state !== CA.CWR)) return false;
-    const timeout = (sock.get('srtt_us') >> 2) * 1000 + (out === 1 ? RTO_MIN_US * 1000 : TIMEOUT_MIN);
-    const rto = advancing ? sock.get('icsk_rto') * 1e6 : this.#untilRto();
-    this.#timer.set(PENDING.PROBE, rto > 0 ? Math.min(timeout, rto) : timeout);
-    return true;
-  }
-
-  /** tcp_write_timer_handler. */
-  #onTimer(pending: Pending): void {
-    this.sock.set('tcp_mstamp', Math.floor(this.#simulator.now / 1000));
-    if (this.#board.queue.length === 0) return;
-    if (pending === PENDING.REORDER) this.#onReordering();
-    else if (pending === PENDING.PROBE) this.#onProbe();
-    else this.#onTimeout();
-  }
-
-  /** tcp_rack_reo_timeout. */
-  #onReordering(): void {
-    const { sock, recovery } = this;
-    const inFlight = sock.inFlight();
-    const lost = sock.get('lost');
-    this.#detectLoss(true);
-    if (inFlight !== sock.inFlight()) {
-      if (recovery.state !== CA.Recovery) {
-        recovery.enterRecovery(false);
-        if (!this.#ops.has('cong_control')) recovery.reduce(1, sock.get('lost') - lost, false);
-      }
-      this.#output.writeLost();
-    }
-    if (this.#timer.pending !== PENDING.RETRANS) this.#rearm();
-  }
-
-  /** tcp_send_loss_probe: new data, or the last segment again. */
-  #onProbe(): void {
-    const { sock, recovery } = this;
-    if (sock.get('tlp_high_seq') === 0) {
-      recovery.probeRetransmitted = false;
-      const sent = this.#output.hasUnsent ? this.#output.write(1, true) : 0;
-      if (sent === 0) {
-        this.#output.retransmit(this.#board.queue.last!);
-        recovery.probeRetransmitted = true;
-      }
-      sock.set('tlp_high_seq', sock.get('snd_nxt'));
-      this.#timer.clear();
-    }
-    this.#rearm();
-  }
-
-  /** tcp_retransmit_timer, tcp_enter_loss. */
-  #onTimeout(): void {
-    const { sock, recovery } = this;
-    this.rtos++;
-    this.#board.markAllLost(this.#simulator.now);
-    recovery.enterLoss();
-    sock.add('icsk_retransmits', 1);
-    this.#output.retransmit(this.#board.queue.first!);
-    sock.set('icsk_backoff', Math.min(MAX_BACKOFF, sock.get('icsk_backoff') + 1));
-    sock.set('icsk_rto', Math.min(RTO_MAX_US / 1000, sock.get('icsk_rto') * 2));
-    this.#timer.set(PENDING.RETRANS, sock.get('icsk_rto') * 1e6);
+    if (this.#output.writeLost() && this.#timeouts.pending !== PENDING.REORDER) this.#timeouts.restart();
   }
 
   /** tcp_tsq_handler after the pacing timer: lost segments first. */
@@ -377,6 +403,6 @@ export class Sender {
     const { sock } = this;
     if (sock.get('lost_out') > sock.get('retrans_out') && sock.get('snd_cwnd') > sock.inFlight())
       this.#output.writeLost();
-    this.#output.write();
+    if (this.#output.hasUnsent) this.#output.write();
   }
 }

@@ -46,6 +46,10 @@ const FIELDS = {
   tcp_mstamp: 'tcp_sock',
   rate_delivered: 'tcp_sock',
   rate_interval_us: 'tcp_sock',
+  rate_app_limited: 'tcp_sock',
+  dsack_dups: 'tcp_sock',
+  max_window: 'tcp_sock',
+  data_segs_out: 'tcp_sock',
   mss_cache: 'tcp_sock',
   advmss: 'tcp_sock',
   total_retrans: 'tcp_sock',
@@ -104,6 +108,7 @@ export class TcpSock {
   readonly #sackedOut: number;
   readonly #lostOut: number;
   readonly #retransOut: number;
+  readonly #rttMin: number;
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
@@ -116,6 +121,8 @@ export class TcpSock {
     this.#sackedOut = u32('sacked_out');
     this.#lostOut = u32('lost_out');
     this.#retransOut = u32('retrans_out');
+    this.#rttMin = kernel.memory.offset(this.pointer + kernel.field('tcp_sock', 'rtt_min').offset, 8);
+    this.setMinRtt(0xffffffff);
   }
 
   get(name: SockField): number {
@@ -141,6 +148,11 @@ export class TcpSock {
 
   add(name: SockField, by: number): void {
     this.set(name, this.get(name) + by);
+  }
+
+  /** Writes the least RTT in microseconds to rtt_min (struct minmax: the best sample's value after its time). */
+  setMinRtt(us: number): void {
+    this.#view.setUint32(this.#rttMin + 4, us, true);
   }
 
   /** tcp_packets_in_flight. */

@@ -1,11 +1,12 @@
 import { ERRNO } from '../../base/index.ts';
 import type { GateDef, Kernel, StructOpsDef, Subsystem } from '../../kernel/index.ts';
 import type { GuestPtr } from '../../machine/index.ts';
-import { type CcMember, replaceInUse } from './ops.ts';
+import { CC_NAME_MAX, type CcMember, nameOf } from './ops.ts';
 import { type TcpSock, tcpCongAvoidAi, tcpSlowStart } from './sock.ts';
+import { findSocket } from './sockets.ts';
+import { sockoptGates } from './sockopt.ts';
 
 const TYPE = 'tcp_congestion_ops';
-const NAME_MAX = 16;
 /** TCP_CONG_NON_RESTRICTED | TCP_CONG_NEEDS_ECN. */
 const FLAGS_MASK = 3;
 
@@ -34,11 +35,6 @@ export function findCongestionControl(kernel: Kernel, name: string): GuestPtr | 
 /** Names of all registered congestion controls. */
 export function congestionControls(kernel: Kernel): string[] {
   return listOf(kernel).map(({ name }) => name);
-}
-
-function nameOf(kernel: Kernel, kdata: GuestPtr): string {
-  const bytes = kernel.memory.bytes(kdata + kernel.field(TYPE, 'name').offset, NAME_MAX);
-  return new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)));
 }
 
 const has = (kernel: Kernel, kdata: GuestPtr, member: CcMember) =>
@@ -93,7 +89,7 @@ const congestionOps: StructOpsDef = {
     }
     if (member === 'name') {
       if (checkName(value) <= 0) return -ERRNO.EINVAL;
-      kernel.memory.bytes(place, NAME_MAX).set(value);
+      kernel.memory.bytes(place, CC_NAME_MAX).set(value);
       return 1;
     }
     return 0;
@@ -103,7 +99,7 @@ const congestionOps: StructOpsDef = {
     const name = nameOf(kernel, kdata);
     const list = listOf(kernel);
     if (list.some((entry) => entry.name === name)) {
-      kernel.printk(`TCP: ${name} already registered`);
+      kernel.printk(`TCP: ${name} already registered or non-unique key`);
       return -ERRNO.EEXIST;
     }
     list.push({ name, kdata });
@@ -115,30 +111,21 @@ const congestionOps: StructOpsDef = {
     if (at >= 0) list.splice(at, 1);
   },
   update: (kernel, kdata, old) => {
-    const list = listOf(kernel);
-    const entry = list.find((candidate) => candidate.kdata === old);
-    if (entry === undefined || entry.name !== nameOf(kernel, kdata)) return -ERRNO.EINVAL;
+    const name = nameOf(kernel, kdata);
+    const entry = listOf(kernel).find((candidate) => candidate.name === nameOf(kernel, old));
+    if (entry?.name !== name) {
+      kernel.printk(`TCP: ${name} not registered or non-unique key`);
+      return -ERRNO.EINVAL;
+    }
+    if (entry.kdata !== old) {
+      kernel.printk('TCP: invalid old congestion control algorithm to replace');
+      return -ERRNO.EINVAL;
+    }
+    // Connections that use the old table keep it: they hold its map.
     entry.kdata = kdata;
-    replaceInUse(kernel, old, kdata);
     return 0;
   },
 };
-
-const sockets = new WeakMap<Kernel, Map<GuestPtr, TcpSock>>();
-
-/** Makes a socket known to the kfuncs, which get its address. */
-export function registerSocket(kernel: Kernel, sock: TcpSock): void {
-  let known = sockets.get(kernel);
-  if (known === undefined) {
-    known = new Map();
-    sockets.set(kernel, known);
-  }
-  known.set(sock.pointer, sock);
-}
-
-export function forgetSocket(kernel: Kernel, sock: TcpSock): void {
-  sockets.get(kernel)?.delete(sock.pointer);
-}
 
 /** Functions of net/ipv4/tcp_cong.c that programs may call. */
 function kfuncs(kernel: () => Kernel): GateDef[] {
@@ -148,7 +135,7 @@ function kfuncs(kernel: () => Kernel): GateDef[] {
   ): GateDef => ({
     name,
     handler: (call) => {
-      const sock = sockets.get(kernel())?.get(call.ptr(0));
+      const sock = findSocket(kernel(), call.ptr(0))?.sock;
       const result = sock === undefined ? 0 : work(sock, call.lo(1) >>> 0, call.lo(2) >>> 0);
       if (result !== undefined) call.ret(result | 0);
     },
@@ -169,4 +156,8 @@ function kfuncs(kernel: () => Kernel): GateDef[] {
 }
 
 /** TCP as an owner of ops tables. */
-export const tcpSubsystem: Subsystem = { name: 'tcp', structOps: [congestionOps], gates: kfuncs };
+export const tcpSubsystem: Subsystem = {
+  name: 'tcp',
+  structOps: [congestionOps],
+  gates: (kernel) => [...kfuncs(kernel), ...sockoptGates(kernel)],
+};

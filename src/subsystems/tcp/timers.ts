@@ -1,4 +1,5 @@
 import type { Simulator, Timer } from '../../net/index.ts';
+import { JIFFY, jiffiesAt, wheelExpiry } from './jiffies.ts';
 import type { TcpSock } from './sock.ts';
 
 /** What the retransmission timer is set for (ICSK_TIME_…). */
@@ -23,10 +24,11 @@ export class RetransmitTimer {
     return this.#sock.get('icsk_pending') as Pending;
   }
 
-  /** tcp_reset_xmit_timer; nanoseconds. A later time only moves the mark: the event that is set looks again. */
+  /** inet_csk_reset_xmit_timer; jiffies. A later time only moves the mark: the event that is set looks again. */
   set(pending: Pending, delay: number): void {
     this.#sock.set('icsk_pending', pending);
-    this.#due = this.#simulator.now + Math.max(1, Math.ceil(delay));
+    const now = jiffiesAt(this.#simulator.now);
+    this.#due = wheelExpiry(now, now + delay) * JIFFY;
     if (this.#timer !== undefined) {
       if (this.#timer.at <= this.#due) return;
       this.#timer.cancelled = true;

@@ -1,9 +1,9 @@
 import type { Simulator, Timer } from '../../net/index.ts';
+import type { Jiffies } from './jiffies.ts';
 import type { CongestionOps } from './ops.ts';
 import type { Output } from './output.ts';
 import { currentSsthresh, expandSndbuf, INITIAL_CWND } from './pacing.ts';
 import type { Recovery } from './recovery.ts';
-import { MSS } from './scoreboard.ts';
 import { CA_EVENT, type TcpSock } from './sock.ts';
 
 /** A burst of an application that is not always busy: bytes, then, when all are acknowledged, a pause. */
@@ -28,6 +28,7 @@ export class Writer {
   readonly #output: Output;
   readonly #recovery: Recovery;
   readonly #simulator: Simulator;
+  readonly #clock: Jiffies;
   readonly #bursts: Burst[];
   #left = 0;
   #leftOfWrite = 0;
@@ -44,6 +45,7 @@ export class Writer {
     output: Output,
     recovery: Recovery,
     simulator: Simulator,
+    clock: Jiffies,
     bursts: readonly Burst[],
   ) {
     this.#sock = sock;
@@ -51,6 +53,7 @@ export class Writer {
     this.#output = output;
     this.#recovery = recovery;
     this.#simulator = simulator;
+    this.#clock = clock;
     this.#bursts = [...bursts];
   }
 
@@ -66,16 +69,35 @@ export class Writer {
     this.#write();
   }
 
-  /** A segment was acknowledged: its memory is free. */
-  free(bytes: number): void {
-    this.#sock.add('sk_wmem_queued', -(bytes + OVERHEAD));
+  /** Segments were acknowledged: their memory is free. */
+  free(bytes: number, segments: number): void {
+    this.#sock.add('sk_wmem_queued', -(bytes + OVERHEAD * segments));
+  }
+
+  /** Only the write that has begun is ended. */
+  finish(): void {
+    this.#left = Math.min(this.#left, this.#leftOfWrite);
+    this.#bursts.length = Math.min(this.#bursts.length, 1);
+  }
+
+  /** The end of the stream waits to be sent; it counts as a byte. */
+  queueFin(): void {
+    this.#output.queue(0, true);
+    this.#sock.add('sk_wmem_queued', 1 + OVERHEAD);
+  }
+
+  get sleeps(): boolean {
+    return this.#waits;
   }
 
   /** tcp_check_space: a sleeping application may have room again. */
   checkSpace(): void {
     if (!this.#waits) return;
     const sock = this.#sock;
-    if (sock.inFlight() < sock.get('snd_cwnd')) expandSndbuf(sock, this.#ops);
+    if (sock.inFlight() < sock.get('snd_cwnd')) {
+      expandSndbuf(sock, this.#ops);
+      this.#recovery.stampCwnd();
+    }
     if (this.#timer !== undefined) return;
     if (sock.get('sk_wmem_queued') * 3 > sock.get('sk_sndbuf') * 2) return;
     this.#waits = false;
@@ -95,27 +117,35 @@ export class Writer {
       const open = this.#output.open;
       if (open === undefined && sock.get('sk_wmem_queued') >= sock.get('sk_sndbuf')) {
         this.#waits = true;
-        if (this.#output.hasUnsent) this.#output.write();
+        // What was written so far goes out, small segments too (TCP_NAGLE_PUSH).
+        if (this.#output.hasUnsent) {
+          this.#output.markPush();
+          this.#output.write(Number.POSITIVE_INFINITY, false, true);
+        }
         return;
       }
       this.#fill(open);
       if (this.#leftOfWrite > 0 && this.#output.unsent === 1 && this.#output.open === undefined) this.#output.write(1);
-      else if (this.#leftOfWrite === 0 && this.#output.hasUnsent) this.#output.write();
+      else if (this.#leftOfWrite === 0 && this.#output.hasUnsent) {
+        this.#output.markPush();
+        this.#output.write();
+      }
     }
     if (this.#bursts[0]!.periodic === true)
       this.#next(this.#startedAt + this.#bursts[0]!.pauseNs - this.#simulator.now);
     else this.#timer = this.#simulator.after(POLL, () => this.#poll());
   }
 
-  #fill(open: { bytes: number } | undefined): void {
+  #fill(open: { bytes: number; push: boolean } | undefined): void {
     const sock = this.#sock;
-    const bytes = Math.min(MSS - (open?.bytes ?? 0), this.#leftOfWrite);
+    const bytes = Math.min(sock.get('mss_cache') - (open?.bytes ?? 0), this.#leftOfWrite);
     if (open === undefined) {
-      this.#restartAfterIdle();
+      this.restartAfterIdle();
       this.#output.queue(bytes, false);
       sock.add('sk_wmem_queued', bytes + OVERHEAD);
     } else {
       open.bytes += bytes;
+      open.push = false;
       sock.add('sk_wmem_queued', bytes);
     }
     sock.set('write_seq', sock.get('write_seq') + bytes);
@@ -144,18 +174,23 @@ export class Writer {
   #checkAppLimited(): void {
     const sock = this.#sock;
     const inFlight = sock.inFlight();
-    if (this.#output.hasUnsent || inFlight >= sock.get('snd_cwnd') || sock.get('lost_out') > sock.get('retrans_out'))
+    const unsent = (sock.get('write_seq') - sock.get('snd_nxt')) >>> 0;
+    if (
+      unsent >= sock.get('mss_cache') ||
+      inFlight >= sock.get('snd_cwnd') ||
+      sock.get('lost_out') > sock.get('retrans_out')
+    )
       return;
     sock.set('app_limited', Math.max(1, sock.get('delivered') + inFlight));
   }
 
-  /** tcp_slow_start_after_idle_check, tcp_cwnd_restart. */
-  #restartAfterIdle(): void {
+  /** tcp_slow_start_after_idle_check, tcp_cwnd_restart: the window that was right before a pause may not be after it. */
+  restartAfterIdle(): void {
     const sock = this.#sock;
     if (sock.get('packets_out') > 0 || this.#ops.has('cong_control')) return;
-    const rto = sock.get('icsk_rto') * 1e6;
-    let idle = this.#simulator.now - this.#output.lastSentAt;
-    if (this.#output.lastSentAt === 0 || idle <= rto) return;
+    const rto = sock.get('icsk_rto');
+    let idle = this.#clock.since(sock.get('lsndtime'));
+    if (idle <= rto) return;
     const before = sock.get('snd_cwnd');
     this.#recovery.event(CA_EVENT.CWND_RESTART);
     sock.set('snd_ssthresh', currentSsthresh(sock, this.#recovery.reducing));
@@ -163,6 +198,7 @@ export class Writer {
     let cwnd = before;
     for (idle -= rto; idle > 0 && cwnd > least; idle -= rto) cwnd >>= 1;
     sock.set('snd_cwnd', Math.max(cwnd, least));
+    this.#recovery.stampCwnd();
     sock.set('snd_cwnd_used', 0);
   }
 

@@ -1,9 +1,8 @@
 import * as T from '../core/reg_types.table.ts';
 import { markRegKnownZero, markRegUnknown } from '../core/regs.ts';
-import { type Env, Reject, type VerifierState } from '../core/types.ts';
+import { type Env, Reject, reject, type VerifierState } from '../core/types.ts';
 import * as A from '../tables/arg_types.table.ts';
 import { prepareFuncArgs, prepareMainArgs } from './subprog_args.ts';
-import { unsupported } from './unsupported.ts';
 
 /** Registers at the entry of the main program and of a global function (`do_check_common`). */
 export function initArguments(env: Env, state: VerifierState, subprog: number): void {
@@ -15,9 +14,14 @@ export function initArguments(env: Env, state: VerifierState, subprog: number): 
     markRegKnownZero(regs[1]!);
     return;
   }
-  if (env.subprogs[subprog]!.isExceptionCb) unsupported(env, 'exception callbacks');
+  const info = env.subprogs[subprog]!;
   if (!prepareFuncArgs(env, subprog)) throw new Reject('EINVAL');
-  env.subprogs[subprog]!.args.forEach(({ argType, memSize }, i) => {
+  if (info.isExceptionCb) {
+    state.frame[0]!.inExceptionCallbackFn = true;
+    if (info.argCnt !== 1 || info.args[0]!.argType !== A.ARG_ANYTHING)
+      reject(env, 'EINVAL', 'exception cb only supports single integer argument');
+  }
+  info.args.forEach(({ argType, memSize }, i) => {
     const reg = regs[i + 1]!;
     markRegUnknown(env, reg);
     if (argType === A.ARG_ANYTHING) return;

@@ -1,22 +1,11 @@
-import type { Btf, BtfFuncProto } from '../../btf/index.ts';
 import * as T from '../core/reg_types.table.ts';
 import { type Env, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
-import { RAW_TP_NULL_ARGS } from '../tables/raw_tp_null.table.ts';
-import { isStruct, skipModifiers, tagFlag } from './btf_walk.ts';
+import { btfArguments, type CtxAccess, scalar } from './ctx_btf.ts';
 import { BPF_READ, BPF_WRITE } from './region.ts';
-import { unsupported } from './unsupported.ts';
 
-/** What a load from the context gives (`struct bpf_insn_access_aux`). */
-export interface CtxAccess {
-  type: number;
-  btf: Btf | null;
-  btfId: number;
-  /** Width of the real field where a narrower load is to be rewritten; 0 without. */
-  fieldSize: number;
-}
+export type { CtxAccess } from './ctx_btf.ts';
 
-const scalar = (fieldSize = 0): CtxAccess => ({ type: T.SCALAR_VALUE, btf: null, btfId: 0, fieldSize });
 const pointer = (type: number): CtxAccess => ({ type, btf: null, btfId: 0, fieldSize: 0 });
 
 type Rule = (env: Env, off: number, size: number, access: number, isLdsx: boolean) => CtxAccess | null;
@@ -110,11 +99,20 @@ const xdp: Rule = (_env, off, size, access, isLdsx) => {
   return isLdsx ? null : pointer(type);
 };
 
+/** `sizeof(__u64) * MAX_BPF_FUNC_ARGS`. */
+const RAW_TP_BYTES = 96;
+
 /** A context of plain bytes: reads of natural alignment within `bytes`. */
 const plain =
   (bytes: number): Rule =>
   (_env, off, size, access) =>
     access === BPF_READ && off >= 0 && off + size <= bytes && off % size === 0 ? scalar() : null;
+
+/** Of writable raw tracepoints: the first slot is a buffer. */
+const rawTracepointWritable: Rule = (env, off, size, access, isLdsx) =>
+  off === 0 && size === 8 && access === BPF_READ
+    ? pointer(T.PTR_TO_TP_BUFFER)
+    : plain(RAW_TP_BYTES)(env, off, size, access, isLdsx);
 
 const tracepoint: Rule = (_env, off, size, access) =>
   access === BPF_READ && off >= 8 && off < 8192 && off % size === 0 ? scalar() : null;
@@ -127,16 +125,6 @@ const perfEvent: Rule = (_env, off, size, access) => {
   return size === 8 ? scalar() : null;
 };
 
-/** Arguments of a kernel function, tracepoint or struct_ops member (`bpf_tracing_btf_ctx_access`). */
-const btfArguments: Rule = (env, off, size, access) => {
-  if (off < 0 || off >= 96 || access !== BPF_READ || off % size !== 0) return null;
-  const found = btfCtxAccess(env, off, size);
-  if (!found || env.input.progType !== P.PROG_STRUCT_OPS || found.btfId !== env.vmlinux.find('sock', 'struct'))
-    return found;
-  const ops = env.vmlinux.name(env.input.attachBtfId);
-  return ops === 'tcp_congestion_ops' ? { ...found, btfId: env.vmlinux.find('tcp_sock', 'struct')! } : found;
-};
-
 const RULES: Readonly<Record<number, Rule>> = {
   [P.PROG_SOCKET_FILTER]: socketFilter,
   [P.PROG_SCHED_CLS]: classifier,
@@ -146,9 +134,11 @@ const RULES: Readonly<Record<number, Rule>> = {
   [P.PROG_KPROBE]: plain(168),
   [P.PROG_TRACEPOINT]: tracepoint,
   [P.PROG_PERF_EVENT]: perfEvent,
-  [P.PROG_RAW_TRACEPOINT]: plain(96),
+  [P.PROG_RAW_TRACEPOINT]: plain(RAW_TP_BYTES),
+  [P.PROG_RAW_TRACEPOINT_WRITABLE]: rawTracepointWritable,
   [P.PROG_TRACING]: btfArguments,
   [P.PROG_STRUCT_OPS]: btfArguments,
+  [P.PROG_LSM]: btfArguments,
   [P.PROG_SYSCALL]: syscall,
 };
 
@@ -166,76 +156,4 @@ export function checkCtxAccess(
   if (!found.btf) env.aux[insnIdx]!.ctxFieldSize = found.fieldSize;
   env.maxCtxOffset = Math.max(env.maxCtxOffset, off + size);
   return found;
-}
-
-/** The argument that byte `off` belongs to; structs by value take several slots (`get_ctx_arg_idx`). */
-function argIndex(btf: Btf, proto: BtfFuncProto, off: number): number {
-  let end = 0;
-  for (let i = 0; i < proto.params.length; i++) {
-    const type = skipModifiers(btf, proto.params[i]!.type).type;
-    end += type.kind === 'ptr' ? 8 : Math.ceil(btf.sizeOf(proto.params[i]!.type) / 8) * 8;
-    if (off < end) return i;
-  }
-  return off < end + 8 ? proto.params.length : proto.params.length + 1;
-}
-
-/** fexit and fmod_ret: what the function returns stands behind its arguments. */
-const AFTER_RETURN: readonly number[] = [25, 26];
-
-const KIND_WORDS: Readonly<Record<string, string>> = { func_proto: 'FUNC_PROTO' };
-
-/** Type of a traced function's argument (`btf_ctx_access`); null after the reason was written. */
-function btfCtxAccess(env: Env, off: number, size: number): CtxAccess | null {
-  const name = `func '${env.attachFuncName}'`;
-  if (off % 8) return said(env, `${name} offset ${off} is not multiple of 8`);
-  const btf = env.vmlinux;
-  const proto = env.attachFuncProto ? btf.type(env.attachFuncProto) : null;
-  if (proto?.kind !== 'func_proto')
-    return off < 40 ? scalar() : said(env, `${name} doesn't have ${off / 8 + 1}-th argument`);
-  const traced = env.input.progType === P.PROG_TRACING && env.input.expectedAttachType === 23;
-  const params = traced ? proto.params.slice(1) : proto.params;
-  const arg = argIndex(btf, { ...proto, params }, off);
-  const returned = arg === params.length && AFTER_RETURN.includes(env.input.expectedAttachType);
-  if (arg >= params.length && !returned) return said(env, `${name} doesn't have ${arg + 1}-th argument`);
-  if (traced && RAW_TP_NULL_ARGS[env.attachFuncName]?.includes(arg))
-    unsupported(env, `argument ${arg} of tracepoint ${env.attachFuncName}, which may be null`);
-  const { type } = skipModifiers(btf, returned ? proto.returns : params[arg]!.type);
-  if (type.kind === 'int' || type.kind === 'enum' || type.kind === 'enum64' || isStruct(type)) return scalar();
-  if (type.kind !== 'ptr') {
-    const kind = KIND_WORDS[type.kind] ?? type.kind.toUpperCase();
-    return said(env, `${name} arg${arg} '${type.kind}' has type ${kind}. Only pointer access is allowed`);
-  }
-  if (size !== 8) return said(env, `${name} size ${size} must be 8`);
-  const target = skipModifiers(btf, type.type);
-  if (target.id === 0 || target.type.kind === 'int') return scalar();
-  const kind = target.type.kind.toUpperCase();
-  if (!isStruct(target.type)) return said(env, `${name} arg${arg} type ${kind} is not a struct`);
-  if (stubParam(env, arg).endsWith('__nullable')) {
-    return { type: T.PTR_TO_BTF_ID | T.PTR_TRUSTED | T.PTR_MAYBE_NULL, btf, btfId: target.id, fieldSize: 0 };
-  }
-  const nullable = params[arg]?.name.endsWith('__nullable') ? T.PTR_MAYBE_NULL : 0;
-  env.verbose(`${name} arg${arg} has btf_id ${target.id} type ${kind} '${target.type.name}'\n`);
-  return {
-    type: T.PTR_TO_BTF_ID | T.PTR_TRUSTED | nullable | tagFlag(btf, type.type),
-    btf,
-    btfId: target.id,
-    fieldSize: 0,
-  };
-}
-
-/** Name of an argument in the kernel's stub of a struct_ops member, which tells what it may be (`prepare_arg_info`). */
-function stubParam(env: Env, arg: number): string {
-  if (env.input.progType !== P.PROG_STRUCT_OPS) return '';
-  const btf = env.vmlinux;
-  const id = btf.find(`${btf.name(env.input.attachBtfId)}__${env.attachFuncName}`, 'func');
-  const func = id === undefined ? null : btf.type(id);
-  const proto = func?.kind === 'func' ? btf.type(func.type) : null;
-  const name = (proto?.kind === 'func_proto' && proto.params[arg]?.name) || '';
-  if (name.endsWith('__ref')) unsupported(env, 'arguments that come with a reference');
-  return name;
-}
-
-function said(env: Env, text: string): null {
-  env.verbose(`${text}\n`);
-  return null;
 }

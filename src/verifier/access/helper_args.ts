@@ -1,4 +1,3 @@
-import { typeStr } from '../core/log.ts';
 import { markChainPrecision, markSlotPrecision } from '../core/precise.ts';
 import * as T from '../core/reg_types.table.ts';
 import { checkRegArg, registerIsNull } from '../core/regs.ts';
@@ -6,86 +5,21 @@ import { type Env, type RegState, reject } from '../core/types.ts';
 import { isConst } from '../domain/index.ts';
 import * as A from '../tables/arg_types.table.ts';
 import * as P from '../tables/contexts.table.ts';
+import { SOCK_MAPS } from '../tables/map_helpers.table.ts';
 import { BPF_TIMER } from '../tables/special_fields.table.ts';
 import { checkArgOffset } from './arg_offset.ts';
 import { checkFieldPointer } from './async.ts';
 import { checkDynptrArg, requireOwnedDynptr } from './dynptr.ts';
 import { type CallMeta, checkHelperMemory, checkSizeArgument } from './helper_memory.ts';
+import { checkType } from './helper_types.ts';
+import { exchangedField } from './kptr.ts';
 import { constOff } from './numbers.ts';
 import { BPF_READ, BPF_WRITE } from './region.ts';
 import { checkConstString } from './strings.ts';
-import { structIdsMatch } from './struct_match.ts';
 import { unsupported } from './unsupported.ts';
-
-const MEMORY = [
-  T.PTR_TO_STACK,
-  T.PTR_TO_PACKET,
-  T.PTR_TO_PACKET_META,
-  T.PTR_TO_MAP_KEY,
-  T.PTR_TO_MAP_VALUE,
-  T.PTR_TO_MEM,
-  T.PTR_TO_MEM | T.MEM_RINGBUF,
-  T.PTR_TO_BUF,
-  T.PTR_TO_BTF_ID | T.PTR_TRUSTED,
-];
-const SCALAR = [T.SCALAR_VALUE];
-
-/** Register types that an argument takes (`compatible_reg_types`). */
-const COMPATIBLE: Readonly<Record<number, readonly number[]>> = {
-  [A.ARG_PTR_TO_MAP_KEY]: MEMORY,
-  [A.ARG_PTR_TO_MAP_VALUE]: MEMORY,
-  [A.ARG_PTR_TO_MEM]: MEMORY,
-  [A.ARG_CONST_SIZE]: SCALAR,
-  [A.ARG_CONST_SIZE_OR_ZERO]: SCALAR,
-  [A.ARG_CONST_ALLOC_SIZE_OR_ZERO]: SCALAR,
-  [A.ARG_CONST_MAP_PTR]: [T.CONST_PTR_TO_MAP],
-  [A.ARG_PTR_TO_CTX]: [T.PTR_TO_CTX],
-  [A.ARG_PTR_TO_BTF_ID]: [T.PTR_TO_BTF_ID, T.PTR_TO_BTF_ID | T.PTR_TRUSTED, T.PTR_TO_BTF_ID | T.MEM_RCU],
-  [A.ARG_PTR_TO_RINGBUF_MEM]: [T.PTR_TO_MEM | T.MEM_RINGBUF],
-  [A.ARG_PTR_TO_FUNC]: [T.PTR_TO_FUNC],
-  [A.ARG_PTR_TO_STACK]: [T.PTR_TO_STACK],
-  [A.ARG_PTR_TO_TIMER]: [T.PTR_TO_MAP_VALUE],
-  [A.ARG_PTR_TO_CONST_STR]: [T.PTR_TO_MAP_VALUE],
-};
-
-const DYNPTR: readonly number[] = [T.PTR_TO_STACK, T.CONST_PTR_TO_DYNPTR];
-/** Helpers with dynptrs that are modelled. */
-const DYNPTR_HELPERS: readonly string[] = ['ringbuf_reserve_dynptr', 'ringbuf_submit_dynptr', 'ringbuf_discard_dynptr'];
 
 /** Program types whose helpers may be given packet data. */
 const PACKET_TYPES: readonly number[] = [P.PROG_SCHED_CLS, P.PROG_SCHED_ACT, P.PROG_XDP, P.PROG_CGROUP_SKB];
-
-/** Whether the register is of a type that the argument takes, and of the right struct (`check_reg_type`). */
-function checkType(env: Env, regno: number, argType: number, meta: CallMeta): void {
-  const reg = env.reg(regno);
-  const base = argType & T.BASE_TYPE_MASK;
-  const types = base === A.ARG_PTR_TO_DYNPTR && DYNPTR_HELPERS.includes(meta.name) ? DYNPTR : COMPATIBLE[base];
-  if (!types) unsupported(env, `argument ${regno} of helper bpf_${meta.name}`);
-  let { type } = reg;
-  if (argType & T.MEM_RDONLY) type &= ~T.MEM_RDONLY;
-  if (argType & T.PTR_MAYBE_NULL) type &= ~T.PTR_MAYBE_NULL;
-  if (!types!.includes(type)) {
-    reject(env, 'EACCES', `R${regno} type=${typeStr(reg.type)} expected=${types!.map(typeStr).join(', ')}`);
-  }
-  if ((type & T.BASE_TYPE_MASK) !== T.PTR_TO_BTF_ID) return;
-  if (types === MEMORY) {
-    if (argType & T.MEM_RDONLY) return;
-    reject(env, 'EACCES', `bpf_${meta.name}() may write into memory pointed by R${regno} type=${typeStr(reg.type)}`);
-  }
-  checkStruct(env, regno, reg, argType, meta);
-}
-
-function checkStruct(env: Env, regno: number, reg: RegState, argType: number, meta: CallMeta): void {
-  const released = (argType & T.OBJ_RELEASE) !== 0;
-  const name = meta.proto.argBtf?.[regno];
-  if (!name) unsupported(env, `argument ${regno} of helper bpf_${meta.name}`);
-  if (reg.type & T.PTR_MAYBE_NULL && (!(argType & T.PTR_MAYBE_NULL) || released)) {
-    reject(env, 'EACCES', `Possibly NULL pointer passed to helper arg${regno}`);
-  }
-  const wanted = env.vmlinux.find(name!, 'struct') ?? 0;
-  if (wanted && structIdsMatch(env, reg.btf!, reg.btfId, reg.off, env.vmlinux, wanted, released)) return;
-  reject(env, 'EACCES', `R${regno} is of type ${reg.btf!.name(reg.btfId)} but ${name} is expected`);
-}
 
 const ARRAYS: readonly number[] = [2, 6];
 
@@ -108,10 +42,24 @@ function constantKey(env: Env, reg: RegState, keySize: number): number {
   return value >= 0 && value <= 0x7fffffff ? value : -1;
 }
 
-/** R`regno` as an argument of type `argType` (`check_func_arg`). */
-export function checkArgument(env: Env, regno: number, argType: number, meta: CallMeta): void {
+const BLOOM_FILTER = 30;
+
+/** Values of sockmaps are sockets, and what a bloom filter is asked for is not written (`resolve_map_arg_type`). */
+function resolveMapArgument(env: Env, argType: number, { map, name }: CallMeta): number {
+  if ((argType & T.BASE_TYPE_MASK) !== A.ARG_PTR_TO_MAP_VALUE) return argType;
+  if (!map) throw reject(env, 'EACCES', 'invalid map_ptr to access map->type');
+  if (SOCK_MAPS.includes(map.type)) {
+    if (argType !== A.ARG_PTR_TO_MAP_VALUE) reject(env, 'EINVAL', 'invalid arg_type for sockmap/sockhash');
+    return A.ARG_PTR_TO_BTF_ID_SOCK_COMMON;
+  }
+  return map.type === BLOOM_FILTER && name === 'map_peek_elem' ? A.ARG_PTR_TO_MAP_VALUE : argType;
+}
+
+/** R`regno` as an argument of type `declared` (`check_func_arg`). */
+export function checkArgument(env: Env, regno: number, declared: number, meta: CallMeta): void {
   checkRegArg(env, regno, 'src');
-  if (argType === A.ARG_ANYTHING) return;
+  if (declared === A.ARG_ANYTHING) return;
+  const argType = resolveMapArgument(env, declared, meta);
   const reg = env.reg(regno);
   const base = argType & T.BASE_TYPE_MASK;
   const isPacket = reg.type === T.PTR_TO_PACKET || reg.type === T.PTR_TO_PACKET_META;
@@ -129,8 +77,11 @@ export function checkArgument(env: Env, regno: number, argType: number, meta: Ca
     }
     meta.releaseRegno = regno;
   }
-  if (reg.refObjId) {
-    if (meta.refObjId) unsupported(env, 'two references as arguments of one helper');
+  if (reg.refObjId && base !== A.ARG_KPTR_XCHG_DEST) {
+    if (meta.refObjId) {
+      const ids = `R${regno} ${reg.refObjId} ${meta.refObjId}`;
+      reject(env, 'EFAULT', `verifier bug: more than one arg with ref_obj_id ${ids}`);
+    }
     meta.refObjId = reg.refObjId;
   }
   checkByArgument(env, regno, reg, argType, base, meta);
@@ -159,7 +110,19 @@ function checkByArgument(env: Env, regno: number, reg: RegState, argType: number
       checkHelperMemory(env, regno, meta.map!.valueSize, access, false, meta);
       return;
     case A.ARG_PTR_TO_DYNPTR:
-      checkDynptrArg(env, regno, env.insnIdx, argType & ~T.BASE_TYPE_MASK, 0);
+      meta.dynptr ??= checkDynptrArg(env, regno, env.insnIdx, argType & ~T.BASE_TYPE_MASK, 0);
+      return;
+    case A.ARG_PTR_TO_PERCPU_BTF_ID:
+      if (!reg.btfId) reject(env, 'EACCES', `Helper has invalid btf_id in R${regno}`);
+      meta.retBtf = reg.btf;
+      meta.retBtfId = reg.btfId;
+      return;
+    case A.ARG_PTR_TO_SPIN_LOCK:
+      unsupported(env, 'spin locks');
+      return;
+    case A.ARG_KPTR_XCHG_DEST:
+      meta.kptr = exchangedField(env, regno);
+      if (reg.type === T.PTR_TO_MAP_VALUE) meta.map = reg.map;
       return;
     case A.ARG_PTR_TO_TIMER:
       checkFieldPointer(env, regno, BPF_TIMER, meta);

@@ -1,55 +1,35 @@
 import type { Insn } from '../../bpf/index.ts';
+import { typeStr } from '../core/log.ts';
 import { markChainPrecision } from '../core/precise.ts';
 import * as T from '../core/reg_types.table.ts';
-import { clearCallerSaved, isScalarConst, markRegKnownZero, markRegUnknown, registerIsNull } from '../core/regs.ts';
+import { clearCallerSaved, isScalarConst, registerIsNull } from '../core/regs.ts';
 import { type Env, MAP_PTR_POISON, reject } from '../core/types.ts';
-import { boundsSync } from '../domain/index.ts';
 import * as A from '../tables/arg_types.table.ts';
+import * as P from '../tables/contexts.table.ts';
 import { HELPER_NAMES } from '../tables/helper_sets.table.ts';
 import * as M from '../tables/map_helpers.table.ts';
-import * as F from '../tables/special_fields.table.ts';
-import { callAsync, callForEach, callLoop, SYNC_CALLBACKS } from './callbacks.ts';
-import { releaseDynptr } from './dynptr.ts';
+import { isStruct } from './btf_walk.ts';
+import { callAsync, callDrain, callFindVma, callForEach, callLoop, SYNC_CALLBACKS } from './callbacks.ts';
+import { DYNPTR_SKB, DYNPTR_SKB_META, releaseDynptr } from './dynptr.ts';
 import { checkArgument } from './helper_args.ts';
 import type { CallMeta } from './helper_memory.ts';
-import { helperProto, helperProtoName, requireHelperProto } from './helper_proto.ts';
+import { hasTrampoline, helperProto, helperProtoName, requireHelperProto } from './helper_proto.ts';
+import { setHelperReturn } from './helper_return.ts';
 import { constOff } from './numbers.ts';
 import { clearAllPktPointers } from './pointers.ts';
-import { hasField } from './record.ts';
-import { acquireReference, checkResourceLeak, releaseReference } from './references.ts';
+import { checkResourceLeak, giveToMap, releaseReference } from './references.ts';
 import { BPF_WRITE } from './region.ts';
 import { checkFormat } from './strings.ts';
 import { unsupported } from './unsupported.ts';
 
 const BPF_B = 0x10;
+const TRACE_ITER = 28;
+const SOCK_OPS = 13;
 const BPF_F_RDONLY_PROG = 1 << 7;
-const MAX_ERRNO = 4095;
-const LOCKS = F.BPF_SPIN_LOCK | F.BPF_RES_SPIN_LOCK;
 
 /** Helpers whose rules beyond their arguments are not modelled. */
-const NOT_MODELLED: readonly string[] = [
-  'find_vma',
-  'user_ringbuf_drain',
-  'get_local_storage',
-  'set_retval',
-  'kptr_xchg',
-  'per_cpu_ptr',
-  'this_cpu_ptr',
-  'sk_release',
-  'get_func_ip',
-  'get_attach_cookie',
-  'get_func_arg',
-  'get_func_ret',
-  'get_func_arg_cnt',
-];
+const NOT_MODELLED: readonly string[] = ['set_retval'];
 const STORAGE_GET: readonly string[] = ['sk_storage_get', 'inode_storage_get', 'task_storage_get', 'cgrp_storage_get'];
-const BOUNDED_BY_SIZE: readonly string[] = [
-  'get_stack',
-  'get_task_stack',
-  'probe_read_str',
-  'probe_read_kernel_str',
-  'probe_read_user_str',
-];
 const WRITES_MAP: readonly string[] = ['map_delete_elem', 'map_update_elem', 'map_push_elem', 'map_pop_elem'];
 
 /** What atomic sections that the program is in forbid. */
@@ -69,7 +49,7 @@ function checkSections(env: Env, meta: CallMeta): void {
 function record(env: Env, insnIdx: number, { map, name }: CallMeta): void {
   if (!M.RECORDS_MAP.includes(name)) return;
   const aux = env.aux[insnIdx]!;
-  if (!map) throw unsupported(env, `helper bpf_${name} without a map`);
+  if (!map) throw reject(env, 'EINVAL', 'kernel subsystem misconfigured verifier');
   if (map.flags & BPF_F_RDONLY_PROG && WRITES_MAP.includes(name)) reject(env, 'EACCES', 'write into map forbidden');
   if (!aux.mapPtr) aux.mapPtr = map;
   else if (aux.mapPtr !== map) aux.mapPtr = MAP_PTR_POISON;
@@ -88,73 +68,57 @@ function record(env: Env, insnIdx: number, { map, name }: CallMeta): void {
   aux.mapKeySeen = true;
 }
 
+/** Whether this program may put sockets in a sockmap or take them out (`may_update_sockmap`). */
+function mayUpdateSockmap(env: Env, name: string): boolean {
+  if (name !== 'map_update_elem' && name !== 'map_delete_elem') return false;
+  const { progType, expectedAttachType } = env.input;
+  if (M.SOCKMAP_UPDATERS.includes(progType)) return true;
+  if (progType === P.PROG_TRACING && expectedAttachType === TRACE_ITER) return true;
+  if (progType === SOCK_OPS && name === 'map_delete_elem') return true;
+  env.verbose('cannot update sockmap in this context\n');
+  return false;
+}
+
 /** Whether helper and map go together (`check_map_func_compatibility`). */
 function checkMap(env: Env, { map, name, func }: CallMeta): void {
   if (!map) return;
-  if (M.SOCK_MAPS.includes(map.type)) unsupported(env, 'sockmaps');
   const helpers = M.HELPERS_OF_MAP[map.type];
   const types = M.MAPS_OF_HELPER[name];
-  if ((!helpers || helpers.includes(name)) && (!types || types.includes(map.type))) return;
+  const mapAllows =
+    !helpers || helpers.includes(name) || (M.SOCK_MAPS.includes(map.type) && mayUpdateSockmap(env, name));
+  if (mapAllows && (!types || types.includes(map.type))) return;
   reject(env, 'EINVAL', `cannot pass map_type ${map.type} into func bpf_${name}#${func}`);
 }
 
-/** R0 by the prototype's return type. */
-function setReturn(env: Env, insnIdx: number, meta: CallMeta): void {
-  const { ret, retBtf } = meta.proto;
-  const r0 = env.reg(0);
-  const flags = ret & ~T.BASE_TYPE_MASK;
-  switch (ret & T.BASE_TYPE_MASK) {
-    case A.RET_INTEGER:
-      markRegUnknown(env, r0);
-      refine(env, meta);
-      return;
-    case A.RET_VOID:
-      return;
-    case A.RET_PTR_TO_MAP_VALUE: {
-      const map = meta.map;
-      if (!map) throw unsupported(env, `helper bpf_${meta.name} without a map`);
-      const found = meta.name === 'map_lookup_elem' && meta.constKey >= 0 && meta.constKey < map.maxEntries;
-      markRegKnownZero(r0);
-      r0.map = map;
-      r0.mapUid = meta.mapUid;
-      r0.type = T.PTR_TO_MAP_VALUE | (found ? flags & ~T.PTR_MAYBE_NULL : flags);
-      if (found && hasField(map.record, LOCKS)) r0.id = ++env.idGen;
-      break;
-    }
-    case A.RET_PTR_TO_MEM:
-      markRegKnownZero(r0);
-      r0.type = T.PTR_TO_MEM | flags;
-      r0.memSize = meta.memSize;
-      break;
-    case A.RET_PTR_TO_BTF_ID: {
-      const id = retBtf ? env.vmlinux.find(retBtf, 'struct') : undefined;
-      if (id === undefined) throw unsupported(env, `what helper bpf_${meta.name} returns`);
-      markRegKnownZero(r0);
-      r0.type = T.PTR_TO_BTF_ID | flags;
-      r0.btf = env.vmlinux;
-      r0.btfId = id;
-      break;
-    }
-    default:
-      unsupported(env, `what helper bpf_${meta.name} returns`);
-  }
-  if (r0.type & T.PTR_MAYBE_NULL) r0.id = ++env.idGen;
-  if (meta.name === 'ringbuf_reserve') r0.id = r0.refObjId = acquireReference(env, insnIdx);
-}
+/** Rules of single helpers, once the arguments are known to be of their types; R1 to R5 still hold them. */
+const SPECIAL: Readonly<Record<string, (env: Env, insn: Insn, insnIdx: number, meta: CallMeta) => void>> = {
+  tail_call: (env) => checkResourceLeak(env, false, true, 'tail_call'),
+  for_each_map_elem: callForEach,
+  loop: callLoop,
+  timer_set_callback: (env, insn, insnIdx, { subprogno }) => callAsync(env, insn, insnIdx, subprogno, 1, false),
+  find_vma: callFindVma,
+  user_ringbuf_drain: callDrain,
+  snprintf: (env) => checkFormat(env),
+  get_local_storage: (env) => {
+    if (!registerIsNull(env.reg(2))) reject(env, 'EINVAL', "get_local_storage() doesn't support non-zero flags");
+    markChainPrecision(env, 2);
+  },
+  dynptr_from_mem: (env) => {
+    const { type } = env.reg(1);
+    if (type === T.PTR_TO_MAP_VALUE) return;
+    reject(env, 'EACCES', `Unsupported reg type ${typeStr(type)} for bpf_dynptr_from_mem data`);
+  },
+  per_cpu_ptr: (env, _insn, insnIdx, meta) => noteObjectOfCpu(env, insnIdx, meta),
+  this_cpu_ptr: (env, _insn, insnIdx, meta) => noteObjectOfCpu(env, insnIdx, meta),
+};
 
-/** What is known of the number that a helper returns (`do_refine_retval_range`). */
-function refine(env: Env, meta: CallMeta): void {
-  const r0 = env.reg(0);
-  if (BOUNDED_BY_SIZE.includes(meta.name)) {
-    const { lo, hi, s32 } = meta.sizeMax!;
-    Object.assign(r0, { smaxLo: lo, smaxHi: hi, s32max: s32, sminLo: -MAX_ERRNO, sminHi: -1, s32min: -MAX_ERRNO });
-    boundsSync(r0);
-  } else if (meta.name === 'get_smp_processor_id') {
-    const max = env.input.target.cpus - 1;
-    Object.assign(r0, { umaxLo: max, umaxHi: 0, u32max: max, smaxLo: max, smaxHi: 0, s32max: max });
-    Object.assign(r0, { uminLo: 0, uminHi: 0, u32min: 0, sminLo: 0, sminHi: 0, s32min: 0 });
-    boundsSync(r0);
-  }
+/** An object of bpf_percpu_obj_new, of which this processor's part is asked for. */
+function noteObjectOfCpu(env: Env, insnIdx: number, meta: CallMeta): void {
+  const reg = env.reg(1);
+  if (!(reg.type & T.MEM_RCU)) return;
+  if (!isStruct(reg.btf!.type(reg.btfId))) reject(env, 'EFAULT', 'Helper has invalid btf/btf_id in R1');
+  meta.objectOfCpu = true;
+  env.aux[insnIdx]!.callWithPercpuAllocPtr = true;
 }
 
 /** A call of a helper (`check_helper_call`, kernel/bpf/verifier.c, 6.18). */
@@ -179,6 +143,11 @@ export function checkHelperCall(env: Env, insn: Insn, insnIdx: number): void {
     memSize: 0,
     subprogno: 0,
     constKey: -1,
+    dynptr: null,
+    kptr: null,
+    retBtf: null,
+    retBtfId: 0,
+    objectOfCpu: false,
   };
   checkSections(env, meta);
   proto.args.forEach((argType, i) => {
@@ -189,15 +158,26 @@ export function checkHelperCall(env: Env, insn: Insn, insnIdx: number): void {
     env.ops.checkMemAccess(env, insnIdx, meta.regno, i, BPF_B, BPF_WRITE, -1, false, false);
   }
   release(env, meta);
-  if (name === 'tail_call') checkResourceLeak(env, false, true, 'tail_call');
-  else if (name === 'for_each_map_elem') callForEach(env, insn, insnIdx, meta);
-  else if (name === 'loop') callLoop(env, insn, insnIdx, meta);
-  else if (name === 'timer_set_callback') callAsync(env, insn, insnIdx, meta.subprogno, 1, false);
-  else if (name === 'snprintf') checkFormat(env);
+  SPECIAL[name]?.(env, insn, insnIdx, meta);
   clearCallerSaved(env, env.func().regs);
-  setReturn(env, insnIdx, meta);
+  setHelperReturn(env, insnIdx, meta);
   checkMap(env, meta);
-  if (M.CHANGES_PACKET.includes(name)) clearAllPktPointers(env);
+  checkFuncIp(env, meta);
+  if (M.CHANGES_PACKET.includes(name) || writesSkb(meta)) clearAllPktPointers(env);
+}
+
+/** What is written through a dynptr of an skb may move its data. */
+const writesSkb = ({ name, dynptr }: CallMeta): boolean =>
+  name === 'dynptr_write' && (dynptr?.type === DYNPTR_SKB || dynptr?.type === DYNPTR_SKB_META);
+
+/** Whether there is a function whose address could be asked for (`check_get_func_ip`). */
+function checkFuncIp(env: Env, { name, func }: CallMeta): void {
+  if (name !== 'get_func_ip') return;
+  const { progType } = env.input;
+  if (progType === P.PROG_KPROBE) return;
+  const what = `func bpf_${name}#${func}`;
+  if (progType !== P.PROG_TRACING) reject(env, 'ENOTSUPP', `${what} not supported for program type ${progType}`);
+  if (!hasTrampoline(env)) reject(env, 'ENOTSUPP', `${what} supported only for fentry/fexit/fmod_ret programs`);
 }
 
 function release(env: Env, { releaseRegno, refObjId, name, func, proto }: CallMeta): void {
@@ -205,7 +185,8 @@ function release(env: Env, { releaseRegno, refObjId, name, func, proto }: CallMe
     releaseDynptr(env, releaseRegno);
     return;
   }
-  if (!releaseRegno || (refObjId && releaseReference(env, refObjId))) return;
+  if (!releaseRegno) return;
+  if (refObjId && (name === 'kptr_xchg' ? giveToMap(env, refObjId) : releaseReference(env, refObjId))) return;
   if (!refObjId && registerIsNull(env.reg(releaseRegno))) return;
   reject(env, 'EINVAL', `func bpf_${name}#${func} reference has not been acquired before`);
 }

@@ -1,11 +1,13 @@
+import type { Btf } from '../../btf/index.ts';
 import type { VerifierEnv } from '../core/env.ts';
 import { typeStr } from '../core/log.ts';
 import { markChainPrecision } from '../core/precise.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegUnknown, registerIsNull } from '../core/regs.ts';
-import { copyReg, type Env, type MapInfo, RegState, reject, type StackSlot } from '../core/types.ts';
+import { copyReg, type Env, type MapInfo, type RecordField, RegState, reject, type StackSlot } from '../core/types.ts';
 import { isConst, tnumText } from '../domain/index.ts';
 import type { HelperProto } from '../tables/helpers.table.ts';
+import type { DynptrFacts } from './dynptr.ts';
 import { constOff, smax, smin, umax } from './numbers.ts';
 import { markNotNull } from './pointers.ts';
 import * as R from './region.ts';
@@ -32,6 +34,14 @@ export interface CallMeta {
   subprogno: number;
   /** Constant key into an array, or -1. */
   constKey: number;
+  /** The initialized dynptr among the arguments. */
+  dynptr: DynptrFacts | null;
+  /** The field that is exchanged. */
+  kptr: RecordField | null;
+  /** Type of the per-processor variable that is asked for. */
+  retBtf: Btf | null;
+  retBtfId: number;
+  objectOfCpu: boolean;
 }
 
 function scrub(slot: StackSlot): void {
@@ -136,10 +146,10 @@ export function checkSizeArgument(
   regno: number,
   access: number,
   zeroSizeAllowed: boolean,
-  meta: CallMeta,
+  meta: CallMeta | null,
 ): void {
   const reg = env.reg(regno);
-  meta.sizeMax = { lo: reg.umaxLo, hi: reg.umaxHi, s32: reg.umaxLo };
+  if (meta) meta.sizeMax = { lo: reg.umaxLo, hi: reg.umaxHi, s32: reg.umaxLo };
   R.checkSizeBounds(env, regno, zeroSizeAllowed);
   checkHelperMemory(env, regno - 1, umax(reg), access, zeroSizeAllowed, isConst(reg) ? meta : null);
   markChainPrecision(env, regno);

@@ -2,14 +2,48 @@ import { type Env, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import { HELPER_NAMES, HELPER_SETS } from '../tables/helper_sets.table.ts';
 import { HELPER_PROTOS, type HelperProto } from '../tables/helpers.table.ts';
+import { LSM_SLEEPABLE } from '../tables/lsm.table.ts';
 import { isGplCompatible } from './license.ts';
+import { unsupported } from './unsupported.ts';
 
 /** Helpers that the release member of tcp_congestion_ops may not call. */
 const NOT_IN_RELEASE: readonly string[] = ['setsockopt', 'getsockopt'];
+/** Helpers of tracing programs that only iterators may call. */
+const ITERATORS_ONLY: readonly string[] = ['seq_printf', 'seq_write', 'seq_printf_btf'];
+/** Functions at which bpf_d_path may be called (`btf_allowlist_d_path`, kernel/trace/bpf_trace.c). */
+const D_PATH_FUNCTIONS: readonly string[] = [
+  'security_file_permission',
+  'security_inode_getattr',
+  'security_file_open',
+  'security_path_truncate',
+  'vfs_truncate',
+  'vfs_fallocate',
+  'dentry_open',
+  'vfs_getattr',
+  'filp_close',
+];
 /** Prototypes that tcp_congestion_ops programs get of helpers that other types know by other rules. */
 const TCP_CA_PROTOS: Readonly<Record<string, string>> = {
   setsockopt: 'bpf_sk_setsockopt',
   getsockopt: 'bpf_sk_getsockopt',
+};
+
+const FENTRY = 24;
+const FEXIT = 25;
+const MODIFY_RETURN = 26;
+const TRACE_RAW_TP = 23;
+
+/** Whether a tracing program runs from a trampoline (`bpf_prog_has_trampoline`). */
+export const hasTrampoline = ({ input }: Env): boolean =>
+  input.progType === P.PROG_TRACING && [FENTRY, FEXIT, MODIFY_RETURN].includes(input.expectedAttachType);
+
+/** What tracing programs must be to be given some helpers (`tracing_prog_func_proto`). */
+const NEEDS: Readonly<Record<string, (env: Env) => boolean>> = {
+  get_func_arg: hasTrampoline,
+  get_func_arg_cnt: hasTrampoline,
+  get_func_ret: (env) => hasTrampoline(env) && env.input.expectedAttachType !== FENTRY,
+  get_attach_cookie: (env) =>
+    env.input.progType !== P.PROG_TRACING || env.input.expectedAttachType === TRACE_RAW_TP || hasTrampoline(env),
 };
 
 function setOf(env: Env): string {
@@ -19,7 +53,8 @@ function setOf(env: Env): string {
 
 /** The prototype of helper `func` for this program (`env->ops->get_func_proto`); null if its type may not call it. */
 export function helperProto(env: Env, func: number): HelperProto | null {
-  return HELPER_PROTOS[helperProtoName(env, func) ?? ''] ?? null;
+  const name = helperProtoName(env, func);
+  return name === null ? null : (HELPER_PROTOS[name] ?? unsupported(env, `helper bpf_${HELPER_NAMES[func]}`));
 }
 
 /** The prototype's name without `_proto`. */
@@ -32,6 +67,8 @@ export function helperProtoName(env: Env, func: number): string | null {
   ) {
     return null;
   }
+  if (ITERATORS_ONLY.includes(name) && env.input.expectedAttachType !== P.ATTACH_ITER) return null;
+  if (NEEDS[name]?.(env) === false) return null;
   if (set === 'bpf_tcp_ca_get_func_proto' && TCP_CA_PROTOS[name]) return TCP_CA_PROTOS[name];
   for (; set; set = HELPER_SETS[set]!.base) {
     const found = HELPER_SETS[set]!.protos[name];
@@ -39,6 +76,16 @@ export function helperProtoName(env: Env, func: number): string | null {
     return typeof found === 'string' ? found : found[env.input.sleepable ? 0 : 1];
   }
   return null;
+}
+
+/** Where a helper may be called beyond its program types (`fn->allowed`). */
+function allowedHere(env: Env, name: string): boolean {
+  const { progType, expectedAttachType } = env.input;
+  const sleepableHook = LSM_SLEEPABLE.has(env.attachFuncName.replace(/^bpf_lsm_/, ''));
+  if (name === 'ima_inode_hash' || name === 'ima_file_hash') return sleepableHook;
+  if (name !== 'd_path') return true;
+  if (progType === P.PROG_TRACING && expectedAttachType === P.ATTACH_ITER) return true;
+  return progType === P.PROG_LSM ? sleepableHook : D_PATH_FUNCTIONS.includes(env.attachFuncName);
 }
 
 /** As {@link helperProto}, refusing with the verifier's words (the start of `check_helper_call`). */
@@ -50,6 +97,7 @@ export function requireHelperProto(env: Env, func: number): HelperProto {
   if (proto.gplOnly && !isGplCompatible(env.input.license)) {
     return reject(env, 'EINVAL', 'cannot call GPL-restricted function from non-GPL compatible program');
   }
+  if (!allowedHere(env, name)) return reject(env, 'EINVAL', 'helper call is not allowed in probe');
   if (proto.mightSleep && !env.cur.inSleepable) {
     return reject(env, 'EINVAL', 'helper call might sleep in a non-sleepable prog');
   }

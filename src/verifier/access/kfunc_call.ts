@@ -1,20 +1,42 @@
 import type { Insn } from '../../bpf/index.ts';
 import * as T from '../core/reg_types.table.ts';
-import { clearCallerSaved, markInsnZext, markRegKnownZero, markRegUnknown } from '../core/regs.ts';
+import { clearCallerSaved, markInsnZext } from '../core/regs.ts';
 import { type Env, type RegState, reject } from '../core/types.ts';
 import * as K from '../tables/kfuncs.table.ts';
-import { isStruct, skipModifiers } from './btf_walk.ts';
-import { branchOnNext, inRcuSection, iteratorIn } from './iterators.ts';
-import { checkKfuncArgs, type KfuncArgs } from './kfunc_args.ts';
-import { type KfuncMeta, kfuncMeta, kindName } from './kfunc_meta.ts';
-import { acquireReference, releaseReference } from './references.ts';
-import { unsupported } from './unsupported.ts';
+import { callAsync, callLess, inTreeCallback } from './callbacks.ts';
+import { branchOnNext, inRcuSection } from './iterators.ts';
+import { checkKfuncArgs } from './kfunc_args.ts';
+import { type KfuncMeta, kfuncMeta } from './kfunc_meta.ts';
+import { setKfuncReturn } from './kfunc_return.ts';
+import { clearAllPktPointers } from './pointers.ts';
+import { giveToGraph, releaseReference } from './references.ts';
+import { checkReturnCode } from './return_code.ts';
 
-/** Kfuncs that a program may call while it holds a spin lock, of those that are modelled (`kfunc_spin_allowed`). */
+const GRAPH_KFUNCS: readonly string[] = [
+  'bpf_list_push_front_impl',
+  'bpf_list_push_back_impl',
+  'bpf_list_pop_front',
+  'bpf_list_pop_back',
+  'bpf_list_front',
+  'bpf_list_back',
+  'bpf_rbtree_remove',
+  'bpf_rbtree_add_impl',
+  'bpf_rbtree_first',
+  'bpf_rbtree_root',
+  'bpf_rbtree_left',
+  'bpf_rbtree_right',
+];
+/** Kfuncs that a program may call while it holds a spin lock (`kfunc_spin_allowed`). */
 const ALLOWED_UNDER_LOCK: ReadonlySet<string> = new Set([
   'bpf_iter_num_new',
   'bpf_iter_num_next',
   'bpf_iter_num_destroy',
+  ...GRAPH_KFUNCS,
+  'bpf_refcount_acquire_impl',
+  'bpf_res_spin_lock',
+  'bpf_res_spin_unlock',
+  'bpf_res_spin_lock_irqsave',
+  'bpf_res_spin_unlock_irqrestore',
 ]);
 
 function checkContext(env: Env, meta: KfuncMeta): void {
@@ -48,6 +70,10 @@ function checkSections(env: Env, meta: KfuncMeta): void {
   const sleepable = (meta.flags & K.KF_SLEEPABLE) !== 0;
   const sleepsIn = (section: string): never =>
     reject(env, 'EACCES', `kernel func ${name} is sleepable within ${section} region`);
+  const rcu = name === 'bpf_rcu_read_lock' || name === 'bpf_rcu_read_unlock';
+  if (cur.activeRcuLock && rcu && inTreeCallback(env)) {
+    reject(env, 'EACCES', 'Calling bpf_rcu_read_{lock,unlock} in unnecessary rbtree callback');
+  }
   if (cur.activeRcuLock) {
     if (name === 'bpf_rcu_read_lock') reject(env, 'EINVAL', `nested rcu read lock (kernel function ${name})`);
     if (name === 'bpf_rcu_read_unlock') leaveRcu(env);
@@ -67,55 +93,6 @@ function checkSections(env: Env, meta: KfuncMeta): void {
   }
 }
 
-function returnPointer(env: Env, meta: KfuncMeta, args: KfuncArgs, target: number): void {
-  const r0 = env.reg(0);
-  const { id, type } = skipModifiers(meta.btf, target);
-  if (type.kind === 'void') {
-    markRegUnknown(env, r0);
-    return;
-  }
-  r0.type = isStruct(type) ? T.PTR_TO_BTF_ID : T.PTR_TO_MEM | T.MEM_RDONLY;
-  markRegKnownZero(r0);
-  if (isStruct(type)) {
-    r0.btf = meta.btf;
-    r0.btfId = id;
-    if (meta.flags & K.KF_ITER_NEXT) {
-      const rcu = iteratorIn(env.cur, args.iterator!).type & T.MEM_RCU;
-      r0.type |= rcu ? T.MEM_RCU : T.PTR_TRUSTED;
-    } else if (meta.flags & K.KF_RCU_PROTECTED) r0.type |= T.MEM_RCU;
-    return;
-  }
-  if (type.kind === 'func' || type.kind === 'func_proto' || type.kind === 'fwd') {
-    const returns = `returns pointer type ${kindName(type)}`;
-    reject(env, 'EINVAL', `kernel function ${meta.name} ${returns} is not supported`);
-  }
-  r0.memSize = meta.btf.sizeOf(id);
-  r0.refObjId = args.refObjId;
-}
-
-/** R0 after the call. */
-function setReturn(env: Env, meta: KfuncMeta, args: KfuncArgs, insnIdx: number): void {
-  const r0 = env.reg(0);
-  const { type } = skipModifiers(meta.btf, meta.proto.returns);
-  if (type.kind === 'void') return;
-  if (type.kind !== 'ptr') {
-    if (meta.flags & K.KF_ACQUIRE) reject(env, 'EINVAL', 'acquire kernel function does not return PTR_TO_BTF_ID');
-    markRegUnknown(env, r0);
-    r0.subregDef = meta.btf.sizeOf(type.id) === 8 ? T.DEF_NOT_SUBREG : env.insnIdx + 1;
-    return;
-  }
-  returnPointer(env, meta, args, type.type);
-  if (meta.flags & K.KF_RET_NULL) {
-    r0.type |= T.PTR_MAYBE_NULL;
-    r0.id = ++env.idGen;
-  }
-  r0.subregDef = T.DEF_NOT_SUBREG;
-  if (!(meta.flags & K.KF_ACQUIRE)) return;
-  const id = acquireReference(env, insnIdx);
-  if (meta.flags & K.KF_RET_NULL) r0.id = id;
-  r0.refObjId = id;
-}
-
 /** Arguments of eight bytes are read whole (`mark_btf_func_reg_size`). */
 function markArgumentsRead(env: Env, meta: KfuncMeta): void {
   for (const [arg, { type }] of meta.params.entries()) {
@@ -130,13 +107,30 @@ export function checkKfuncCall(env: Env, insn: Insn, insnIdx: number): void {
   checkContext(env, meta);
   env.aux[insnIdx]!.isIterNext = (meta.flags & K.KF_ITER_NEXT) !== 0;
   const args = checkKfuncArgs(env, meta, insnIdx);
+  if (meta.name === 'bpf_rbtree_add_impl') callLess(env, insn, insnIdx, args.subprogno);
+  else if (K.ASYNC_CALLBACKS.includes(meta.name)) {
+    callAsync(env, insn, insnIdx, args.subprogno, meta.name === 'bpf_wq_set_callback_impl' ? 1 : 2, true);
+  }
   checkSections(env, meta);
   if (args.releaseRegno && !releaseReference(env, env.reg(args.releaseRegno).refObjId)) {
     reject(env, 'EINVAL', `kfunc ${meta.name}#${meta.id} reference has not been acquired before`);
   }
-  if (meta.name === 'bpf_throw') unsupported(env, 'exceptions');
+  if (TAKES_NODE.includes(meta.name)) {
+    const { refObjId, off } = env.reg(2);
+    env.aux[insnIdx]!.insertOff = off;
+    giveToGraph(env, refObjId);
+  }
+  if (meta.name === 'bpf_throw') {
+    env.seenException = true;
+    // Without a callback the cookie is what the program returns.
+    if (!env.exceptionCallbackSubprog) checkReturnCode(env, 1, 'R1');
+  }
   markArgumentsRead(env, meta);
   clearCallerSaved(env, env.func().regs);
-  setReturn(env, meta, args, insnIdx);
+  setKfuncReturn(env, meta, args, insnIdx);
+  if (meta.name === K.PULL_DATA) clearAllPktPointers(env);
   if (meta.flags & K.KF_ITER_NEXT) branchOnNext(env, insnIdx, args.iterator!);
 }
+
+/** Kfuncs whose R2 is a node that a list or tree takes over. */
+const TAKES_NODE: readonly string[] = ['bpf_list_push_front_impl', 'bpf_list_push_back_impl', 'bpf_rbtree_add_impl'];

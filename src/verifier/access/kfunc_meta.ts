@@ -60,12 +60,13 @@ export const isScalarType = (type: BtfType): boolean =>
 export const hasSuffix = (param: KfuncParam, suffix: string): boolean =>
   param.name.length > suffix.length && param.name.endsWith(suffix);
 
-function mayCall(env: Env, name: string, kfunc: K.Kfunc): boolean {
+function mayCall(env: Env, kfunc: K.Kfunc): boolean {
   const hooks = K.KFUNC_SETS[kfunc.set]!;
   if (hooks === 'all') return true;
-  const hook = K.KFUNC_HOOK[env.input.progType];
-  if (!hook) return unsupported(env, `kfunc ${name} in a program of type ${env.input.progType}`);
-  return hooks.includes(hook);
+  const { progType, expectedAttachType } = env.input;
+  const hook = K.KFUNC_HOOK[progType];
+  if (!hook || !hooks.includes(hook)) return false;
+  return K.KFUNC_FILTERS[kfunc.set]?.(progType, expectedAttachType) ?? true;
 }
 
 /** What the kernel knows of the kfunc that `insn` calls (`fetch_kfunc_meta`); refuses those that the program may not call. */
@@ -82,8 +83,9 @@ function findMeta(env: Env, insn: Insn): KfuncMeta | null {
   const kfunc = K.KFUNCS.get(name);
   // A BTF without any tag comes from a pahole before 1.27: only the table tells kfuncs then.
   if (facts.tagged.size > 0 && !facts.tagged.has(insn.imm)) return null;
+  if (K.NOT_CALLABLE.has(name)) return null;
   if (!kfunc) return unsupported(env, `kfunc ${name}`);
-  if (!mayCall(env, name, kfunc)) return null;
+  if (!mayCall(env, kfunc)) return null;
   const known = facts.metas.get(insn.imm);
   if (known) return known;
   const proto = protoOf(btf, insn.imm)!;
@@ -121,6 +123,8 @@ export function addKfuncCall(env: Env, insn: Insn): void {
     reject(env, 'EINVAL', `kernel btf_id ${insn.imm >>> 0} is not a function`);
   if (!protoOf(btf, insn.imm))
     reject(env, 'EINVAL', `kernel function btf_id ${insn.imm} does not have a valid func_proto`);
+  if (K.DEVICE_BOUND.includes(btf.name(insn.imm)))
+    reject(env, 'EINVAL', 'metadata kfuncs require device-bound program');
   seen.add(insn.imm);
 }
 
@@ -143,14 +147,25 @@ export const kfuncMightSleep = (env: Env, insn: Insn): boolean => (kfuncFlags(en
 /** Arguments that the call reads and whether it sets R0 (`bpf_get_call_summary`); null for what is not known to be a function. */
 export function kfuncSummary(env: Env, insn: Insn): { numParams: number; isVoid: boolean; fastcall: boolean } | null {
   const proto = insn.src === 2 && insn.off === 0 && kfuncMayBeCalled(env, insn) ? protoOf(env.vmlinux, insn.imm) : null;
-  return proto && { numParams: proto.params.length, isVoid: proto.returns === 0, fastcall: false };
+  if (!proto) return null;
+  const fastcall = (kfuncFlags(env, insn) & K.KF_FASTCALL) !== 0;
+  return { numParams: proto.params.length, isVoid: proto.returns === 0, fastcall };
 }
+
+/** 1: the kfunc calls a function back before it returns; 2: later. */
+export function kfuncCallbackKind(env: Env, insn: Insn): number {
+  if (insn.off !== 0 || insn.imm <= 0 || insn.imm >= env.vmlinux.typeCount) return 0;
+  const name = env.vmlinux.name(insn.imm);
+  return name === 'bpf_rbtree_add_impl' ? 1 : K.ASYNC_CALLBACKS.includes(name) ? 2 : 0;
+}
+
+/** Whether packet pointers are not good any more after the kfunc (`is_kfunc_pkt_changing`). */
+export const kfuncChangesPacket = (env: Env, insn: Insn): boolean =>
+  insn.off === 0 && insn.imm > 0 && insn.imm < env.vmlinux.typeCount && env.vmlinux.name(insn.imm) === K.PULL_DATA;
 
 /** Whether the kernel has it in a set for this program; the refusal comes when the call is reached. */
 function kfuncMayBeCalled(env: Env, insn: Insn): boolean {
   const name = env.vmlinux.name(insn.imm);
   const kfunc = K.KFUNCS.get(name);
-  return (
-    insn.imm !== 0 && kfunc !== undefined && factsOf(env.vmlinux).tagged.has(insn.imm) && mayCall(env, name, kfunc)
-  );
+  return insn.imm !== 0 && kfunc !== undefined && factsOf(env.vmlinux).tagged.has(insn.imm) && mayCall(env, kfunc);
 }

@@ -4,6 +4,7 @@ import { registerIsNull } from '../core/regs.ts';
 import { type Env, type RegState, reject } from '../core/types.ts';
 import { CTX_STRUCT } from '../tables/kfuncs.table.ts';
 import { isStruct, skipModifiers } from './btf_walk.ts';
+import { isIteratorParam } from './iterators.ts';
 import { hasSuffix, isScalarType, type KfuncMeta, kindName } from './kfunc_meta.ts';
 import { isProjectionOf } from './struct_match.ts';
 import { unsupported } from './unsupported.ts';
@@ -14,7 +15,26 @@ export interface Target {
   type: BtfType;
 }
 
-export type PointerKind = 'ctx' | 'null' | 'dynptr' | 'map' | 'struct' | 'memory';
+/** `enum kfunc_ptr_arg_type`. */
+export type PointerKind =
+  | 'ctx'
+  | 'null'
+  | 'object'
+  | 'refcounted'
+  | 'dynptr'
+  | 'iterator'
+  | 'list_head'
+  | 'list_node'
+  | 'tree_root'
+  | 'tree_node'
+  | 'string'
+  | 'map'
+  | 'workqueue'
+  | 'task_work'
+  | 'struct'
+  | 'callback'
+  | 'memory'
+  | 'sized_memory';
 
 const TRUSTED = T.MEM_ALLOC | T.PTR_TRUSTED | T.NON_OWN_REF;
 /** Structs that registers of these types point to (`reg2btf_ids`). */
@@ -24,18 +44,15 @@ const STRUCT_OF_TYPE: Readonly<Record<number, string>> = {
   [T.PTR_TO_TCP_SOCK]: 'tcp_sock',
   [T.CONST_PTR_TO_MAP]: 'bpf_map',
 };
-/** Suffixes of parameters, and structs, that mean a special kind of argument. */
-const NOT_MODELLED_SUFFIXES = ['__alloc', '__refcounted_kptr', '__irq_flag', '__prog'];
-const NOT_MODELLED_STRUCTS: ReadonlySet<string> = new Set([
-  'bpf_list_head',
-  'bpf_list_node',
-  'bpf_rb_root',
-  'bpf_rb_node',
-  'bpf_wq',
-  'bpf_timer',
-  'bpf_task_work',
-  'bpf_res_spin_lock',
-]);
+/** Structs whose pointers are special arguments. */
+const KIND_OF_STRUCT: Readonly<Record<string, PointerKind>> = {
+  bpf_dynptr: 'dynptr',
+  bpf_list_head: 'list_head',
+  bpf_list_node: 'list_node',
+  bpf_rb_root: 'tree_root',
+  bpf_rb_node: 'tree_node',
+};
+const KIND_OF_FIELD: Readonly<Record<string, PointerKind>> = { bpf_wq: 'workqueue', bpf_task_work: 'task_work' };
 
 /** Whether nothing can have happened to what the register points to (`is_trusted_reg`). */
 export function isTrusted(reg: RegState): boolean {
@@ -61,7 +78,7 @@ function isProgCtx(env: Env, type: BtfType): boolean {
 }
 
 /** Whether a struct holds scalars only, four levels deep (`__btf_type_is_scalar_struct`). */
-function isScalarStruct(env: Env, btf: Btf, type: BtfType, depth: number): boolean {
+export function isScalarStruct(env: Env, btf: Btf, type: BtfType, depth: number): boolean {
   if (!isStruct(type)) return false;
   for (const member of type.members) {
     const inner = skipModifiers(btf, member.type).type;
@@ -88,26 +105,32 @@ function isSizeOfBefore(env: Env, meta: KfuncMeta, arg: number): boolean {
 export function pointerKind(env: Env, meta: KfuncMeta, arg: number, target: Target): PointerKind {
   const param = meta.params[arg]!;
   const reg = env.reg(arg + 1);
-  if (isProgCtx(env, target.type)) return 'ctx';
+  const struct = target.type.kind === 'struct' ? target.type.name : '';
+  if (meta.name === 'bpf_cast_to_kern_ctx' || isProgCtx(env, target.type)) return 'ctx';
   if (hasSuffix(param, '__nullable') && registerIsNull(reg)) return 'null';
-  if (NOT_MODELLED_SUFFIXES.some((suffix) => hasSuffix(param, suffix)) || NOT_MODELLED_STRUCTS.has(target.type.name)) {
+  if (hasSuffix(param, '__alloc')) return 'object';
+  if (hasSuffix(param, '__refcounted_kptr')) return 'refcounted';
+  if (struct === 'bpf_dynptr') return 'dynptr';
+  if (isIteratorParam(meta, arg)) return 'iterator';
+  if (KIND_OF_STRUCT[struct]) return KIND_OF_STRUCT[struct]!;
+  if (hasSuffix(param, '__str')) return 'string';
+  if (hasSuffix(param, '__map')) return 'map';
+  if (KIND_OF_FIELD[struct]) return KIND_OF_FIELD[struct]!;
+  if (hasSuffix(param, '__irq_flag') || struct === 'bpf_res_spin_lock') {
     unsupported(env, `argument ${arg} of kfunc ${meta.name}`);
   }
-  if (target.type.kind === 'struct' && target.type.name === 'bpf_dynptr') return 'dynptr';
-  if (hasSuffix(param, '__str')) unsupported(env, `strings as arguments of kfunc ${meta.name}`);
-  if (hasSuffix(param, '__map')) return 'map';
   if (kernelStructOf(env, reg)) {
     if (isStruct(target.type)) return 'struct';
     const type = `pointer type ${kindName(target.type)}`;
     return reject(env, 'EINVAL', `kernel function ${meta.name} args#${arg} ${type} is not supported`);
   }
-  if (target.type.kind === 'func_proto') unsupported(env, `callbacks of kfunc ${meta.name}`);
+  if (target.type.kind === 'func_proto') return 'callback';
   const sized = isSizeOfBefore(env, meta, arg + 1);
   const ok =
     isScalarType(target.type) ||
     isScalarStruct(env, meta.btf, target.type, 0) ||
     (sized && target.type.kind === 'void');
-  if (ok) return 'memory';
+  if (ok) return sized ? 'sized_memory' : 'memory';
   const words = `${sized ? 'void, ' : ''}scalar, or struct with scalar`;
   return reject(env, 'EINVAL', `arg#${arg} pointer type ${kindName(target.type)} must point to ${words}`);
 }

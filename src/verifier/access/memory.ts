@@ -3,18 +3,23 @@ import { printLinfo, typeStr } from '../core/log.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegKnown, markRegKnownZero, markRegUnknown } from '../core/regs.ts';
 import { type Env, type RegState, Reject, reject } from '../core/types.ts';
-import { coerceToSize, coerceToSizeSx, isConst, tnumIsAligned, tnumText } from '../domain/index.ts';
+import { coerceToSize, coerceToSizeSx, isConst, tnumText } from '../domain/index.ts';
 import * as P from '../tables/contexts.table.ts';
+import * as M from '../tables/map_helpers.table.ts';
+import * as F from '../tables/special_fields.table.ts';
 import { btfStructAccess, type FieldAccess } from './btf_walk.ts';
 import { type CtxAccess, checkCtxAccess } from './ctx.ts';
+import { accessKptr } from './kptr.ts';
+import { isGplCompatible } from './license.ts';
 import { constOff } from './numbers.ts';
+import { fieldAt, isAllocated, structRecord } from './record.ts';
 import * as R from './region.ts';
+import { checkFlowKeys, checkSockAccess } from './sockets.ts';
 import { accessStack, checkStackBounds } from './stack.ts';
 import { unsupported } from './unsupported.ts';
 
 const { BPF_READ, BPF_WRITE } = R;
 const BPF_F_RDONLY_PROG = 1 << 7;
-const KPTR_MASK = (1 << 2) | (1 << 3) | (1 << 4);
 
 /** One access: what {@link checkMemAccess} was asked, with the register's own offset added. */
 interface Access {
@@ -43,16 +48,22 @@ const WORDS_OF_POINTER: Readonly<Record<number, string>> = {
   [T.PTR_TO_XDP_SOCK]: 'xdp_sock ',
 };
 
-/** x86-64 has efficient unaligned access: only the stack is strict (`check_ptr_alignment`). */
+/** NET_IP_ALIGN where alignment is asked for. */
+const PACKET_ALIGN = 2;
+
+/**
+ * x86-64 has efficient unaligned access: without BPF_F_STRICT_ALIGNMENT only the stack is strict
+ * (`check_ptr_alignment`).
+ */
 function checkAlignment(at: Access, strictOnce: boolean): void {
   const { env, reg, size } = at;
   if (reg.type === T.PTR_TO_ARENA || size === 1) return;
-  const strict = strictOnce || reg.type === T.PTR_TO_STACK;
-  if (!strict) return;
-  const sum = constOff(reg) + at.off;
-  if (isConst(reg) ? sum % size === 0 : sum % size === 0 && tnumIsAligned(reg, size)) return;
-  const words = WORDS_OF_POINTER[reg.type] ?? '';
-  const place = `${tnumText(reg)}+${reg.off}+${at.off - reg.off}`;
+  if (!strictOnce && !env.strictAlignment && reg.type !== T.PTR_TO_STACK) return;
+  const isPacket = reg.type === T.PTR_TO_PACKET || reg.type === T.PTR_TO_PACKET_META;
+  const sum = (reg.varLo + at.off + (isPacket ? PACKET_ALIGN : 0)) | 0;
+  if (((sum | reg.maskLo) & (size - 1)) === 0) return;
+  const words = isPacket ? 'packet ' : (WORDS_OF_POINTER[reg.type] ?? '');
+  const place = `${isPacket ? `${PACKET_ALIGN}+` : ''}${tnumText(reg)}+${reg.off}+${at.off - reg.off}`;
   reject(env, 'EACCES', `misaligned ${words}access off ${place} size ${size}`);
 }
 
@@ -94,8 +105,11 @@ function mapValue(at: Access): void {
   const map = reg.map!;
   if (isConst(reg)) {
     const place = off + constOff(reg);
-    const field = map.record?.fields.find((f) => f.offset === place && f.type & KPTR_MASK);
-    if (field) unsupported(env, 'loads and stores of kptr fields');
+    const field = fieldAt(map.record, place, F.BPF_KPTR | F.BPF_UPTR);
+    if (field) {
+      accessKptr(env, env.insns[at.insnIdx]!, at.valueRegno, field);
+      return;
+    }
     if (at.access === BPF_READ && at.valueRegno >= 0 && map.frozen && map.flags & BPF_F_RDONLY_PROG && map.data) {
       loadKnownBytes(at, map.data);
       return;
@@ -108,7 +122,8 @@ function memory(at: Access): void {
   const { env, reg, regno } = at;
   if (reg.type & T.PTR_MAYBE_NULL) reject(env, 'EACCES', `R${regno} invalid mem access '${typeStr(reg.type)}'`);
   if (at.access === BPF_WRITE && reg.type & T.MEM_RDONLY) readOnly(at);
-  R.checkMemRegion(env, regno, at.off, at.size, reg.memSize, false);
+  const probed = (reg.type & (T.MEM_RDONLY | T.PTR_UNTRUSTED)) === (T.MEM_RDONLY | T.PTR_UNTRUSTED);
+  if (!probed) R.checkMemRegion(env, regno, at.off, at.size, reg.memSize, false);
   intoValue(at);
 }
 
@@ -197,22 +212,37 @@ function loadedFlag(env: Env, reg: RegState, found: FieldAccess): number {
   return found.flag & (T.MEM_PERCPU | T.MEM_USER) ? found.flag : found.flag & unsafe;
 }
 
+/** Special fields of the program's own objects are for helpers and kfuncs alone. */
+function checkObjectField({ env, reg, off, size }: Access): void {
+  const loose = T.NON_OWN_REF | T.MEM_RCU;
+  if (!(reg.type & loose) && !reg.refObjId) {
+    reject(env, 'EFAULT', 'verifier bug: ref_obj_id for allocated object must be non-zero');
+  }
+  const fields = structRecord(reg.btf!, env.vmlinux, reg.btfId)?.fields ?? [];
+  const hit = fields.find((field) => off < field.offset + field.size && field.offset < off + size);
+  if (hit) reject(env, 'EACCES', `direct access to ${R.fieldName(hit.type)} is disallowed`);
+}
+
 function kernelStruct(at: Access): void {
   const { env, reg, regno, off } = at;
   const name = reg.btf!.name(reg.btfId);
   const who = `R${regno} is ptr_${name}`;
+  if (reg.btf === env.vmlinux && !isGplCompatible(env.input.license)) {
+    reject(env, 'EINVAL', `Cannot access kernel 'struct ${name}' from non-GPL compatible program`);
+  }
   if (off < 0) reject(env, 'EACCES', `${who} invalid negative access: off=${off}`);
   if (!isConst(reg) || constOff(reg) !== 0) {
     reject(env, 'EACCES', `${who} invalid variable offset: off=${off}, var_off=${tnumText(reg)}`);
   }
   if (reg.type & T.MEM_USER) reject(env, 'EACCES', `${who} access user memory: off=${off}`);
   if (reg.type & T.MEM_PERCPU) reject(env, 'EACCES', `${who} access percpu memory: off=${off}`);
-  const local = (reg.type & T.MEM_ALLOC) !== 0;
+  const local = isAllocated(reg.type);
   if (at.access !== BPF_READ && !local) {
     if (reg.type & T.PTR_UNTRUSTED) reject(env, 'EACCES', 'only read is supported');
     storeToStruct(at);
     return;
   }
+  if (local) checkObjectField(at);
   const found = btfStructAccess(env, reg.btf!, reg.btfId, off, at.size, local);
   if (at.access !== BPF_READ || at.valueRegno < 0) return;
   const dst = env.reg(at.valueRegno);
@@ -251,6 +281,46 @@ function mapKey(at: Access): void {
   intoValue(at);
 }
 
+function socket(at: Access): void {
+  if (at.access === BPF_WRITE) readOnly(at);
+  checkSockAccess(at.env, at.insnIdx, at.regno, at.off, at.size);
+  intoValue(at);
+}
+
+function flowKeys(at: Access): void {
+  checkFlowKeys(at.env, at.off, at.size);
+  intoValue(at);
+}
+
+function tracepointBuffer(at: Access): void {
+  R.checkBufferAccess(at.env, 'tracepoint', at.regno, at.off, at.size);
+  at.env.maxTpAccess = Math.max(at.env.maxTpAccess, at.off + at.size);
+  intoValue(at);
+}
+
+/** The kernel's own struct of a map (`check_ptr_to_map_access`). */
+function mapStruct(at: Access): void {
+  const { env, reg, regno, off } = at;
+  const name = M.STRUCT_OF_MAP[reg.map!.type];
+  if (!name) throw reject(env, 'ENOTSUPP', `map_ptr access not supported for map type ${reg.map!.type}`);
+  const id = env.vmlinux.find(name, 'struct');
+  if (id === undefined) throw unsupported(env, `a kernel without struct ${name}`);
+  if (off < 0) reject(env, 'EACCES', `R${regno} is ${name} invalid negative access: off=${off}`);
+  if (at.access !== BPF_READ) reject(env, 'EACCES', `only read from ${name} is supported`);
+  const found = btfStructAccess(env, env.vmlinux, id, off, at.size, false);
+  if (at.valueRegno < 0) return;
+  const dst = env.reg(at.valueRegno);
+  if (!found.btfId) {
+    markRegUnknown(env, dst);
+    return;
+  }
+  markRegKnownZero(dst);
+  dst.type = T.PTR_TO_BTF_ID | found.flag;
+  dst.btf = env.vmlinux;
+  dst.btfId = found.btfId;
+  if (found.flag & T.PTR_MAYBE_NULL) dst.id = ++env.idGen;
+}
+
 /** Pointers that are checked whatever their flags, and those that must carry none. */
 const ANY_FLAGS: Readonly<Record<number, (at: Access) => void>> = { [T.PTR_TO_MEM]: memory };
 const NOT_NULL: Readonly<Record<number, (at: Access) => void>> = {
@@ -265,17 +335,14 @@ const PLAIN: Readonly<Record<number, (at: Access) => void>> = {
   [T.PTR_TO_PACKET]: packet,
   [T.PTR_TO_PACKET_META]: packet,
   [T.PTR_TO_ARENA]: intoValue,
+  [T.PTR_TO_SOCKET]: socket,
+  [T.PTR_TO_SOCK_COMMON]: socket,
+  [T.PTR_TO_TCP_SOCK]: socket,
+  [T.PTR_TO_XDP_SOCK]: socket,
+  [T.PTR_TO_FLOW_KEYS]: flowKeys,
+  [T.PTR_TO_TP_BUFFER]: tracepointBuffer,
+  [T.CONST_PTR_TO_MAP]: mapStruct,
 };
-const NOT_MODELLED: readonly number[] = [
-  T.PTR_TO_FLOW_KEYS,
-  T.PTR_TO_SOCKET,
-  T.PTR_TO_SOCK_COMMON,
-  T.PTR_TO_TCP_SOCK,
-  T.PTR_TO_XDP_SOCK,
-  T.PTR_TO_TP_BUFFER,
-  T.CONST_PTR_TO_MAP,
-];
-
 function handlerOf(type: number): ((at: Access) => void) | undefined {
   const base = type & T.BASE_TYPE_MASK;
   return ANY_FLAGS[base] ?? (type & T.PTR_MAYBE_NULL ? undefined : NOT_NULL[base]) ?? PLAIN[type];
@@ -299,7 +366,6 @@ export function checkMemAccess(
   checkAlignment(at, strictAlignmentOnce);
   const handler = handlerOf(reg.type);
   if (!handler) {
-    if (NOT_MODELLED.includes(reg.type)) unsupported(env, `access through ${typeStr(reg.type)}`);
     reject(env, 'EACCES', `R${regno} invalid mem access '${typeStr(reg.type)}'`);
   }
   handler(at);

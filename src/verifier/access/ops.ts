@@ -10,7 +10,15 @@ import {
   helperSummary,
 } from './helper_call.ts';
 import { checkKfuncCall } from './kfunc_call.ts';
-import { addKfuncCall, kfuncIsIterNext, kfuncMightSleep, kfuncName, kfuncSummary } from './kfunc_meta.ts';
+import {
+  addKfuncCall,
+  kfuncCallbackKind,
+  kfuncChangesPacket,
+  kfuncIsIterNext,
+  kfuncMightSleep,
+  kfuncName,
+  kfuncSummary,
+} from './kfunc_meta.ts';
 import { checkMapProgCompatibility } from './map_rules.ts';
 import { checkMemAccess } from './memory.ts';
 import { clearAllPktPointers, findGoodPktPointers, markPtrOrNullRegs, saveAuxPtrType } from './pointers.ts';
@@ -38,9 +46,9 @@ export const verifierOps: VerifierOps = {
   clearAllPktPointers,
   kfuncIsIterNext,
   callSummary: (env, insn) => (insn.src === 0 ? helperSummary(env, insn.imm) : kfuncSummary(env, insn)),
-  callbackKind: (_env, insn) => (insn.src === 0 ? helperCallbackKind(insn.imm) : 0),
+  callbackKind: (env, insn) => (insn.src === 0 ? helperCallbackKind(insn.imm) : kfuncCallbackKind(env, insn)),
   callMightSleep: (env, insn) => (insn.src === 0 ? helperMightSleep(env, insn.imm) : kfuncMightSleep(env, insn)),
-  callChangesPktData: (_env, insn) => insn.src === 0 && helperChangesPacket(insn.imm),
+  callChangesPktData: (env, insn) => (insn.src === 0 ? helperChangesPacket(insn.imm) : kfuncChangesPacket(env, insn)),
   addKfuncCall,
   checkPseudoBtfId: (env) => unsupported(env, 'references to kernel variables'),
   checkMapProgCompatibility,

@@ -11,12 +11,17 @@ const MAX_PACKET_OFF = 0xffff;
 
 const isPacket = (type: number): boolean => type === T.PTR_TO_PACKET || type === T.PTR_TO_PACKET_META;
 
+const PACKET_DYNPTRS = T.DYNPTR_TYPE_SKB | T.DYNPTR_TYPE_XDP | T.DYNPTR_TYPE_SKB_META;
+/** Bytes of a packet by way of a dynptr (`reg_is_dynptr_slice_pkt`). */
+const isPacketSlice = (type: number): boolean =>
+  (type & T.BASE_TYPE_MASK) === T.PTR_TO_MEM && (type & PACKET_DYNPTRS) !== 0;
+
 /** After a helper that may move the packet: no pointer into it is good any more (`clear_all_pkt_pointers`). */
 export function clearAllPktPointers(env: Env): void {
   forEachReg(
     env.cur,
     (reg) => markRegUnknown(env, reg),
-    (reg) => isPacket(reg.type) || reg.type === T.PTR_TO_PACKET_END,
+    (reg) => isPacket(reg.type) || reg.type === T.PTR_TO_PACKET_END || isPacketSlice(reg.type),
   );
 }
 
@@ -24,7 +29,7 @@ export function clearAllPktPointers(env: Env): void {
 export function findGoodPktPointers(state: VerifierState, dst: RegView, type: number, rangeRightOpen: boolean): void {
   if (dst.off < 0 || (dst.off === 0 && rangeRightOpen)) return;
   if (umax(dst) > MAX_PACKET_OFF || umax(dst) + dst.off > MAX_PACKET_OFF) return;
-  const range = dst.off + (rangeRightOpen ? -1 : 0);
+  const range = dst.off + (rangeRightOpen ? 1 : 0);
   const { id } = dst;
   forEachReg(
     state,

@@ -1,6 +1,6 @@
 import type { Btf, BtfType } from '../../btf/index.ts';
 import * as T from '../core/reg_types.table.ts';
-import type { BtfRecord, Env, RecordField, RegState } from '../core/types.ts';
+import type { BtfRecord, Env, RecordField, RegView } from '../core/types.ts';
 import { VerifierError } from '../error.ts';
 import * as F from '../tables/special_fields.table.ts';
 import { isStruct, skipModifiers } from './btf_walk.ts';
@@ -267,7 +267,7 @@ export const isAllocated = (type: number): boolean =>
   (type & T.BASE_TYPE_MASK) === T.PTR_TO_BTF_ID && (type & T.MEM_ALLOC) !== 0;
 
 /** Special fields of what the register points to (`reg_btf_record`). */
-export function recordOf(env: Env, reg: RegState): BtfRecord | null {
+export function recordOf(env: Env, reg: RegView): BtfRecord | null {
   if ((reg.type & T.BASE_TYPE_MASK) === T.PTR_TO_MAP_VALUE) return reg.map?.record ?? null;
   return isAllocated(reg.type) && reg.btf ? structRecord(reg.btf, env.vmlinux, reg.btfId) : null;
 }

@@ -1,6 +1,7 @@
 import * as T from '../core/reg_types.table.ts';
 import { type Env, type RecordField, type RegState, reject } from '../core/types.ts';
 import { isConst, tnumText } from '../domain/index.ts';
+import { BPF_KPTR, BPF_KPTR_PERCPU, BPF_UPTR, SPECIAL_STRUCTS } from '../tables/special_fields.table.ts';
 import { constOff, decimal, MAX_VAR_OFF, overflowsInt, smax, smin, umax } from './numbers.ts';
 
 export const BPF_READ = 1;
@@ -8,19 +9,14 @@ export const BPF_WRITE = 2;
 
 const BPF_F_RDONLY_PROG = 1 << 7;
 const BPF_F_WRONLY_PROG = 1 << 8;
-const KPTR_MASK = (1 << 2) | (1 << 3) | (1 << 4);
+const POINTERS = BPF_KPTR | BPF_UPTR;
 
-/** Words of the special fields that no plain access may touch, by their bit in `enum btf_field_type`. */
-const FIELD_NAMES: Readonly<Record<number, string>> = {
-  [1 << 0]: 'bpf_spin_lock',
-  [1 << 1]: 'bpf_timer',
-  [1 << 5]: 'bpf_list_head',
-  [1 << 6]: 'bpf_list_node',
-  [1 << 7]: 'bpf_rb_root',
-  [1 << 8]: 'bpf_rb_node',
-  [1 << 9]: 'bpf_refcount',
-  [1 << 10]: 'bpf_wq',
-};
+/** Name of a special field in messages (`btf_field_type_name`). */
+export function fieldName(type: number): string {
+  if (type === BPF_UPTR) return 'uptr';
+  if (type & BPF_KPTR) return type === BPF_KPTR_PERCPU ? 'percpu_kptr' : 'kptr';
+  return SPECIAL_STRUCTS.find((struct) => struct.type === type)?.name ?? 'unknown';
+}
 
 /** `[off, off + size)` against a region of `memSize` bytes; says what is wrong (`__check_mem_access`). */
 function fits(env: Env, regno: number, off: number, size: number, memSize: number, zeroSizeAllowed: boolean): boolean {
@@ -86,16 +82,14 @@ export function checkMapAccessType(env: Env, regno: number, off: number, size: n
 function checkField(env: Env, reg: RegState, off: number, size: number, field: RecordField, helper: boolean): void {
   const from = smin(reg) + off;
   if (from >= field.offset + field.size || field.offset >= umax(reg) + off + size) return;
-  if ((field.type & KPTR_MASK) === 0) {
-    const name = FIELD_NAMES[field.type] ?? 'unknown';
-    reject(env, 'EACCES', `${name} cannot be accessed directly by load/store`);
-  }
-  if (helper) reject(env, 'EACCES', 'kptr cannot be accessed indirectly by helper');
-  if (!isConst(reg)) reject(env, 'EACCES', 'kptr access cannot have variable offset');
+  const name = fieldName(field.type);
+  if ((field.type & POINTERS) === 0) reject(env, 'EACCES', `${name} cannot be accessed directly by load/store`);
+  if (helper) reject(env, 'EACCES', `${name} cannot be accessed indirectly by helper`);
+  if (!isConst(reg)) reject(env, 'EACCES', `${name} access cannot have variable offset`);
   if (field.offset !== off + constOff(reg)) {
-    reject(env, 'EACCES', `kptr access misaligned expected=${field.offset} off=${off + constOff(reg)}`);
+    reject(env, 'EACCES', `${name} access misaligned expected=${field.offset} off=${off + constOff(reg)}`);
   }
-  if (size !== 8) reject(env, 'EACCES', 'kptr access size must be BPF_DW');
+  if (size !== 8) reject(env, 'EACCES', `${name} access size must be BPF_DW`);
 }
 
 /** An access to a map value, `off` with the register's own part in it (`check_map_access`). */

@@ -4,12 +4,11 @@ import * as T from '../core/reg_types.table.ts';
 import { checkRegArg } from '../core/regs.ts';
 import { type Env, type RegState, type RetvalRange, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
+import { LSM_BOOL } from '../tables/lsm.table.ts';
 import { smax, smin } from './numbers.ts';
 
 const BPF_CGROUP_INET_EGRESS = 1;
-const BPF_TRACE_FENTRY = 24;
-const BPF_TRACE_FEXIT = 25;
-const BPF_TRACE_ITER = 28;
+const MAX_ERRNO = 4095;
 
 /** What the program's type lets it return; null: anything. */
 function allowedRange(env: Env): RetvalRange | null {
@@ -20,17 +19,21 @@ function allowedRange(env: Env): RetvalRange | null {
     case P.PROG_RAW_TRACEPOINT:
       return attachBtfId ? { minval: 0, maxval: 0 } : null;
     case P.PROG_TRACING:
-      if (expectedAttachType === BPF_TRACE_FENTRY || expectedAttachType === BPF_TRACE_FEXIT) {
+      if (expectedAttachType === P.ATTACH_FENTRY || expectedAttachType === P.ATTACH_FEXIT) {
         return { minval: 0, maxval: 0 };
       }
-      return expectedAttachType === BPF_TRACE_ITER ? { minval: 0, maxval: 1 } : null;
+      return expectedAttachType === P.ATTACH_ITER ? { minval: 0, maxval: 1 } : null;
+    case P.PROG_LSM:
+      return LSM_BOOL.has(env.attachFuncName.replace(/^bpf_lsm_/, ''))
+        ? { minval: 0, maxval: 1 }
+        : { minval: -MAX_ERRNO, maxval: 0 };
     default:
       return null;
   }
 }
 
 function returnsVoid(env: Env): boolean {
-  if (env.input.progType !== P.PROG_STRUCT_OPS) return false;
+  if (env.input.progType !== P.PROG_STRUCT_OPS && env.input.progType !== P.PROG_LSM) return false;
   const proto = env.vmlinux.type(env.attachFuncProto);
   return proto.kind === 'func_proto' && proto.returns === 0;
 }
@@ -52,10 +55,11 @@ export function checkReturnCode(env: Env, regno: number, regName: string): void 
     reject(env, 'EINVAL', `At subprogram exit the ${what}`);
   }
   const range = allowedRange(env);
-  if (range) enforceReturnRange(env, 'At program exit', regno, regName, reg, range);
+  const is32 = env.input.progType === P.PROG_LSM;
+  if (range) enforceReturnRange(env, 'At program exit', regno, regName, reg, range, is32);
 }
 
-/** A scalar that must be in `range`, and from here on precisely so (`verbose_invalid_scalar` where it is not). */
+/** A scalar whose lower half (`is32`) or whole must be in `range`, and from here on precisely so (`verbose_invalid_scalar` where it is not). */
 export function enforceReturnRange(
   env: Env,
   where: string,
@@ -63,12 +67,14 @@ export function enforceReturnRange(
   name: string,
   reg: RegState,
   range: RetvalRange,
+  is32 = false,
 ): void {
   if (reg.type !== T.SCALAR_VALUE) {
     reject(env, 'EINVAL', `${where} the register R${regno} is not a known value (${typeStr(reg.type)})`);
   }
   markChainPrecision(env, regno);
-  if (smin(reg) >= range.minval && smax(reg) <= range.maxval) return;
+  const [min, max] = is32 ? [reg.s32min, reg.s32max] : [smin(reg), smax(reg)];
+  if (min >= range.minval && max <= range.maxval) return;
   const unbounded = smin(reg) <= -(2 ** 63) && smax(reg) >= 2 ** 63 - 1;
   let has = unbounded ? ' unknown scalar value' : '';
   if (smin(reg) > -(2 ** 63)) has += ` smin=${smin(reg)}`;

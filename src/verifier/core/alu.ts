@@ -1,7 +1,7 @@
 import type { Insn } from '../../bpf/index.ts';
 import * as D from '../domain/index.ts';
 import { pushStack } from './branch.ts';
-import { pointerAlu } from './pointer.ts';
+import { ALU_WORDS, pointerAlu } from './pointer.ts';
 import { markChainPrecision } from './precise.ts';
 import * as T from './reg_types.table.ts';
 import { checkRegArg, markRegKnown, markRegUnknown } from './regs.ts';
@@ -59,7 +59,10 @@ function checkMov(env: Env, insn: Insn): void {
       dst.subregDef = env.insnIdx + 1;
       return;
     }
-    if (off !== 0 && src.type !== T.SCALAR_VALUE) reject(env, 'EACCES', `R${insn.src} sign-extension part of pointer`);
+    if (off !== 0 && src.type !== T.SCALAR_VALUE) {
+      markRegUnknown(env, dst);
+      return;
+    }
     const fits = src.uminHi === 0 && src.umaxHi === 0 && src.umaxLo >>> 0 < 2 ** (off - 1);
     if (off === 0 || fits) assignScalarId(env, src);
     copyReg(dst, src);
@@ -142,7 +145,8 @@ function linkByConstant(insn: Insn, dst: RegState, src: RegState): void {
   const known = is32 ? src.maskLo === 0 : D.isConst(src);
   const fits = is32 || src.varHi === src.varLo >> 31;
   const off = sign * src.varLo;
-  if (sign && dst.id && !(dst.id & T.BPF_ADD_CONST) && known && fits && off < 0x80000000) {
+  const itself = (insn.code & 8) !== 0 && insn.src === insn.dst;
+  if (sign && !itself && dst.id && !(dst.id & T.BPF_ADD_CONST) && known && fits && off < 0x80000000) {
     dst.id |= is32 ? T.BPF_ADD_CONST32 : T.BPF_ADD_CONST64;
     dst.off = off;
     return;
@@ -164,7 +168,7 @@ function binary(env: Env, insn: Insn): void {
           markRegUnknown(env, dst);
           return;
         }
-        reject(env, 'EACCES', `R${insn.dst} pointer ${PTR_OPS[op] ?? 'operation'} pointer prohibited`);
+        reject(env, 'EACCES', `R${insn.dst} pointer ${ALU_WORDS[op]} pointer prohibited`);
       }
       markChainPrecision(env, insn.dst);
       pointerAlu(env, insn, src, dst, true);
@@ -188,8 +192,6 @@ function binary(env: Env, insn: Insn): void {
   linkByConstant(insn, dst, src);
 }
 
-const PTR_OPS: Record<number, string> = { 0: '+=', 16: '-=', 32: '*=', 48: '/=', 64: '|=', 80: '&=', 160: '^=' };
-
 function checkUnary(env: Env, insn: Insn, op: number): void {
   if (
     op === NEG
@@ -199,8 +201,10 @@ function checkUnary(env: Env, insn: Insn, op: number): void {
     reject(env, 'EINVAL', op === NEG ? 'BPF_NEG uses reserved fields' : 'BPF_END uses reserved fields');
   checkRegArg(env, insn.dst, 'src');
   const dst = env.reg(insn.dst);
-  if (dst.type !== T.SCALAR_VALUE && dst.type !== T.NOT_INIT)
-    reject(env, 'EACCES', `R${insn.dst} pointer arithmetic prohibited`);
+  if (dst.type !== T.SCALAR_VALUE) {
+    checkRegArg(env, insn.dst, 'dst');
+    return;
+  }
   if (op === NEG) {
     checkRegArg(env, insn.dst, 'dst_no_mark');
     D.neg(dst, (insn.code & 7) === 4);
@@ -208,10 +212,6 @@ function checkUnary(env: Env, insn: Insn, op: number): void {
     D.boundsSync(dst);
     dst.id = 0;
     dst.off = 0;
-    return;
-  }
-  if (dst.type !== T.SCALAR_VALUE) {
-    checkRegArg(env, insn.dst, 'dst');
     return;
   }
   checkRegArg(env, insn.dst, 'dst_no_mark');

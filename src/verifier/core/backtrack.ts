@@ -5,6 +5,9 @@ import * as T from './reg_types.table.ts';
 import type { JmpHistoryEntry } from './types.ts';
 
 const STACK_ACCESS = 1 << 9;
+/** Flags of a conditional jump's entry: an operand points to the stack, which is never to be precise. */
+export const DST_REG_STACK = 1 << 10;
+export const SRC_REG_STACK = 1 << 11;
 
 /** Registers and stack slots that must be precise, per frame (`struct backtrack_state`). */
 export class Backtrack {
@@ -132,8 +135,8 @@ export class Backtrack {
     if (op === 0x90) return this.stepExit(env, subseq);
     if (code & 8 && op !== 0) {
       if (!this.hasReg(dst) && !this.hasReg(src)) return true;
-      this.setReg(dst);
-      if (src !== 10) this.setReg(src);
+      if (!(flags & DST_REG_STACK)) this.setReg(dst);
+      if (!(flags & SRC_REG_STACK)) this.setReg(src);
     }
     return true;
   }

@@ -13,6 +13,9 @@ export const isPseudoCall = (insn: Insn): boolean => insn.code === 0x85 && insn.
 export const isKfuncCall = (insn: Insn): boolean => insn.code === 0x85 && insn.src === PSEUDO_KFUNC_CALL;
 export const isHelperCall = (insn: Insn): boolean => insn.code === 0x85 && insn.src === 0;
 export const isPseudoFunc = (insn: Insn): boolean => insn.code === 0x18 && insn.src === 4;
+/** A call of bpf_throw (`is_bpf_throw_kfunc`). */
+export const isThrow = (env: Env, insn: Insn): boolean =>
+  isKfuncCall(insn) && insn.off === 0 && env.ops.kfuncName(env, insn) === 'bpf_throw';
 export const isMayGoto = (insn: Insn): boolean => insn.code === 0xe5 && insn.src === 0;
 export const isJump = (insn: Insn): boolean => (insn.code & 7) === 5 || (insn.code & 7) === 6;
 

@@ -2,7 +2,7 @@ import type { Insn } from '../../bpf/index.ts';
 import { checkAlu } from './alu.ts';
 import { popStack, pushStack } from './branch.ts';
 import { checkFuncCall, initFrameRegs, prepareFuncExit } from './calls.ts';
-import { isPseudoCall, jumpOffset } from './cfg.ts';
+import { isPseudoCall, isThrow, jumpOffset } from './cfg.ts';
 import { markRegScratched, scratchAll, type VerifierEnv } from './env.ts';
 import { checkCondJump } from './jump.ts';
 import { checkLdImm } from './ldimm.ts';
@@ -80,20 +80,27 @@ function leaveByTailCall(env: VerifierEnv): void {
   prepareFuncExit(env);
 }
 
-function checkCall(env: VerifierEnv, insn: Insn): void {
+/** True when the path ends here, by an exception. */
+function checkCall(env: VerifierEnv, insn: Insn): boolean {
   env.jmpsProcessed++;
   if (insn.code !== 0x85 || (insn.src !== 2 && insn.off !== 0) || insn.src > 2 || insn.dst !== 0)
     reject(env, 'EINVAL', 'BPF_CALL uses reserved fields');
   if (isPseudoCall(insn)) checkFuncCall(env, insn);
-  else if (insn.src === 2) env.ops.checkKfuncCall(env, insn, env.insnIdx);
-  else {
+  else if (insn.src === 2) {
+    env.ops.checkKfuncCall(env, insn, env.insnIdx);
+    if (isThrow(env, insn)) {
+      env.ops.checkResourceLeak(env, true, true, 'bpf_throw');
+      return true;
+    }
+  } else {
     env.ops.checkHelperCall(env, insn, env.insnIdx);
     if (insn.imm === TAIL_CALL && env.cur.curframe > 0) {
       leaveByTailCall(env);
-      return;
+      return false;
     }
   }
   env.insnIdx++;
+  return false;
 }
 
 /** An exit of the frame; true when the path ends (`process_bpf_exit_full`). */
@@ -113,10 +120,7 @@ function checkExit(env: VerifierEnv, insn: Insn): boolean {
 /** Jumps and calls; true when the path ends here. */
 function checkJump(env: VerifierEnv, insn: Insn): boolean {
   const op = insn.code & 0xf0;
-  if (op === 0x80) {
-    checkCall(env, insn);
-    return false;
-  }
+  if (op === 0x80) return checkCall(env, insn);
   if (op === 0x90) return checkExit(env, insn);
   env.jmpsProcessed++;
   if (op === 0) {
@@ -152,17 +156,18 @@ function logStep(env: VerifierEnv, fromBranch: boolean): void {
 /** Walks every path from the current state (`do_check`). */
 export function doCheck(env: VerifierEnv): void {
   const { insns } = env;
+  const { observer } = env.input;
   let fromBranch = false;
-  const { maxInsns = MAX_INSNS } = env.input;
   let prev = -1;
   for (;;) {
     env.prevInsnIdx = prev;
     if (env.insnIdx >= insns.length) reject(env, 'EFAULT', `invalid insn idx ${env.insnIdx} insn_cnt ${insns.length}`);
     const insn = insns[env.insnIdx]!;
-    if (++env.insnProcessed > maxInsns)
+    if (++env.insnProcessed > MAX_INSNS)
       reject(env, 'E2BIG', `BPF program is too large. Processed ${env.insnProcessed} insn`);
     env.cur.lastInsnIdx = env.prevInsnIdx;
     env.cur.insnIdx = env.insnIdx;
+    observer?.step(env);
     if (env.aux[env.insnIdx]!.prunePoint && isStateVisited(env, env.insnIdx)) {
       if (env.input.logLevel) {
         if (fromBranch)

@@ -1,87 +1,111 @@
-import { findSubprog, isPseudoCall, isPseudoFunc } from './cfg.ts';
-import { type Env, reject } from './types.ts';
+import { findSubprog, isPseudoCall, isPseudoFunc, isThrow } from './cfg.ts';
+import { type Env, reject, type SubprogInfo } from './types.ts';
 
 const NO_PRIV_STACK = 1;
 const PRIV_STACK_ADAPTIVE = 2;
-const MAX_PRIV_FRAME_MIN = 64;
+/** BPF_PRIV_STACK_MIN_SIZE, MAX_BPF_STACK: bytes. */
+const MIN_PRIV_STACK = 64;
+const MAX_STACK = 512;
+const MAX_FRAMES = 8;
+/** Stack that callers of a function with tail calls may take. */
+const MAX_BEFORE_TAIL_CALL = 256;
 
-const PRIV_STACK_TYPES = new Set([2, 5, 7, 17, 26]);
+/** BPF_PROG_TYPE_KPROBE, _TRACEPOINT, _PERF_EVENT, _RAW_TRACEPOINT. */
+const PRIV_STACK_TYPES: readonly number[] = [2, 5, 7, 17];
+const TRACING = 26;
+const TRACE_ITER = 28;
 
-/** Program types whose own frame may be on a private stack (`bpf_enable_priv_stack`): kprobe, tracepoint, perf_event, raw_tp, tracing. */
-function mayUsePrivateStack(env: Env): boolean {
-  return env.input.target.privateStack && env.input.target.jitRequested && PRIV_STACK_TYPES.has(env.input.progType);
+/** Program types whose frames may be on a private stack (`bpf_enable_priv_stack`). */
+function mayUsePrivateStack({ input, subprogs, subprogCnt }: Env): boolean {
+  for (let i = 0; i < subprogCnt; i++) if (subprogs[i]!.hasTailCall) return false;
+  if (!input.target.privateStack || !input.target.jitRequested) return false;
+  if (input.progType === TRACING) return input.expectedAttachType !== TRACE_ITER;
+  return PRIV_STACK_TYPES.includes(input.progType);
 }
 
-/** Stack of the deepest call chain from each main function: 512 bytes, eight frames (`check_max_stack_depth`). */
+/**
+ * Stack of the deepest call chain from the program and from each callback that nobody waits for: 512 bytes, eight frames
+ * (`check_max_stack_depth`). What such a callback calls has no private stack, hence it goes first.
+ */
 export function checkMaxStackDepth(env: Env): void {
   const priv = mayUsePrivateStack(env);
-  let privSupported = priv;
-  if (privSupported) for (let i = 0; i < env.subprogCnt; i++) if (env.subprogs[i]!.hasTailCall) privSupported = false;
-  for (let i = 0; i < env.subprogCnt; i++) {
-    const sub = env.subprogs[i]!;
-    if (i === 0 || sub.isAsyncCb) checkFrom(env, i, privSupported && i === 0);
-  }
-  for (let i = 0; i < env.subprogCnt; i++) {
-    const sub = env.subprogs[i]!;
-    if (sub.privStackMode === 0) sub.privStackMode = NO_PRIV_STACK;
-  }
+  for (let i = env.subprogCnt - 1; i >= 0; i--)
+    if (i === 0 || env.subprogs[i]!.isAsyncCb) checkFrom(env, i, i === 0 && priv);
 }
 
 function roundDepth(env: Env, depth: number): number {
   return env.input.target.jitRequested ? Math.ceil(depth / 16) * 16 : Math.ceil(Math.max(depth, 1) / 32) * 32;
 }
 
+interface Frame {
+  sub: number;
+  info: SubprogInfo;
+  /** Next instruction to look at. */
+  next: number;
+  /** What it takes of the common stack. */
+  depth: number;
+}
+
+/** `check_max_stack_depth_subprog`. */
 function checkFrom(env: Env, root: number, priv: boolean): void {
-  const frames: { sub: number; next: number; depth: number; tail: boolean }[] = [];
+  const frames: Frame[] = [];
   let depth = 0;
-  let tailCallSeen = false;
+  let tailCalls = false;
   const enter = (sub: number) => {
     const info = env.subprogs[sub]!;
     if (!priv) info.privStackMode = NO_PRIV_STACK;
-    if (sub > 0 && depth >= 256 && info.hasTailCall)
-      reject(
-        env,
-        'EACCES',
-        `tail_calls are not allowed when call stack of previous frames is ${depth} bytes. Too large`,
-      );
+    if (info.hasLdAbs && (info.isCb || frames.some((frame) => frame.info.isCb)))
+      reject(env, 'EINVAL', 'cannot use BPF_LD_[ABS|IND] within callback');
+    if (sub && info.hasTailCall && depth >= MAX_BEFORE_TAIL_CALL) {
+      const before = `call stack of previous frames is ${depth} bytes`;
+      reject(env, 'EACCES', `tail_calls are not allowed when ${before}. Too large`);
+    }
     const own = roundDepth(env, info.stackDepth);
-    if (priv && info.privStackMode === 0 && own >= MAX_PRIV_FRAME_MIN) info.privStackMode = PRIV_STACK_ADAPTIVE;
-    if (info.privStackMode === PRIV_STACK_ADAPTIVE) {
-      if (own > 512) reject(env, 'EACCES', `stack size of subprog ${sub} is ${own}. Too large`);
-      frames.push({ sub, next: info.start, depth: 0, tail: false });
-      return;
-    }
-    depth += own;
-    if (depth > 512) {
-      const total = frames.length + 1;
-      reject(env, 'EACCES', `combined stack size of ${total} calls is ${depth}. Too large`);
-    }
-    frames.push({ sub, next: info.start, depth: own, tail: false });
+    if (priv && info.privStackMode === 0 && own >= MIN_PRIV_STACK) info.privStackMode = PRIV_STACK_ADAPTIVE;
+    const apart = info.privStackMode === PRIV_STACK_ADAPTIVE;
+    if (apart && own > MAX_STACK) reject(env, 'EACCES', `stack size of subprog ${sub} is ${own}. Too large`);
+    frames.push({ sub, info, next: info.start, depth: apart ? 0 : own });
+    depth += apart ? 0 : own;
+    if (depth > MAX_STACK)
+      reject(env, 'EACCES', `combined stack size of ${frames.length} calls is ${depth}. Too large`);
   };
   enter(root);
   while (frames.length > 0) {
     const top = frames[frames.length - 1]!;
-    const end = env.subprogs[top.sub + 1]!.start;
-    let callee = -1;
-    for (; top.next < end; top.next++) {
-      const insn = env.insns[top.next]!;
-      if (!isPseudoCall(insn) && !isPseudoFunc(insn)) continue;
-      const sub = findSubprog(env, top.next + insn.imm + 1);
-      if (sub < 0) continue;
-      if (isPseudoFunc(insn) && env.subprogs[sub]!.isAsyncCb) continue;
-      callee = sub;
-      top.next++;
-      break;
-    }
+    const callee = nextCallee(env, frames);
     if (callee >= 0) {
-      if (env.subprogs[callee]!.hasTailCall) tailCallSeen = true;
-      if (frames.length >= 8) reject(env, 'E2BIG', `the call stack of ${frames.length + 1} frames is too deep !`);
+      if (env.subprogs[callee]!.hasTailCall) tailCalls = true;
+      if (frames.length >= MAX_FRAMES) reject(env, 'E2BIG', `the call stack of ${frames.length} frames is too deep !`);
       enter(callee);
       continue;
     }
-    depth -= top.depth;
     frames.pop();
-    // The kernel marks whatever calls at the time, once it has met a tail call: those that reach none as well.
-    if (tailCallSeen) for (const f of frames) env.subprogs[f.sub]!.tailCallReachable = true;
+    depth -= top.depth;
+    if (tailCalls) for (const frame of frames) reachTailCall(env, frame.info);
   }
+}
+
+function reachTailCall(env: Env, info: SubprogInfo): void {
+  if (info.isExceptionCb) reject(env, 'EINVAL', 'cannot tail call within exception cb');
+  info.tailCallReachable = true;
+}
+
+/** The function that the rest of the innermost frame calls or refers to first, or -1; `next` is behind that. */
+function nextCallee(env: Env, frames: readonly Frame[]): number {
+  const top = frames[frames.length - 1]!;
+  const end = env.subprogs[top.sub + 1]!.start;
+  while (top.next < end) {
+    const at = top.next++;
+    const insn = env.insns[at]!;
+    if (isThrow(env, insn) && frames.some((frame) => frame.info.isCb))
+      reject(env, 'EINVAL', `bpf_throw kfunc (insn ${at}) cannot be called from callback subprog ${top.sub}`);
+    if (!isPseudoCall(insn) && !isPseudoFunc(insn)) continue;
+    const sub = findSubprog(env, at + insn.imm + 1);
+    const info = env.subprogs[sub]!;
+    if (!info.isAsyncCb) return sub;
+    if (!isPseudoCall(insn)) continue;
+    if (info.isExceptionCb) reject(env, 'EINVAL', `insn ${at} cannot call exception cb directly`);
+    return sub;
+  }
+  return -1;
 }

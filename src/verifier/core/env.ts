@@ -14,6 +14,10 @@ import {
   VerifierState,
 } from './types.ts';
 
+const BPF_F_STRICT_ALIGNMENT = 1 << 0;
+const BPF_F_ANY_ALIGNMENT = 1 << 1;
+const BPF_F_TEST_STATE_FREQ = 1 << 3;
+
 /** A branch left to explore (`struct bpf_verifier_stack_elem`). */
 export interface StackElem {
   state: VerifierState;
@@ -41,6 +45,7 @@ export class VerifierEnv implements Env {
   seenDirectWrite = false;
   seenException = false;
   testStateFreq: boolean;
+  strictAlignment: boolean;
   allowPtrLeaks = true;
   bypassSpecV1 = true;
   bypassSpecV4 = true;
@@ -87,7 +92,10 @@ export class VerifierEnv implements Env {
     this.vmlinux = input.target.vmlinux;
     this.insns = input.insns.map((insn) => ({ ...insn }));
     this.aux = input.insns.map(() => new InsnAux());
-    this.testStateFreq = (input.progFlags & 8) !== 0;
+    this.testStateFreq = (input.progFlags & BPF_F_TEST_STATE_FREQ) !== 0;
+    // BPF_F_ANY_ALIGNMENT wins.
+    this.strictAlignment =
+      (input.progFlags & (BPF_F_STRICT_ALIGNMENT | BPF_F_ANY_ALIGNMENT)) === BPF_F_STRICT_ALIGNMENT;
   }
 
   verbose(text: string): void {

@@ -1,6 +1,6 @@
 import { rangeWithin, sameRange, tnumIn } from '../domain/index.ts';
 import * as T from './reg_types.table.ts';
-import type { Env, FuncState, RegView, VerifierState } from './types.ts';
+import { type Env, type FuncState, RegState, type RegView, type SlotView, type VerifierState } from './types.ts';
 
 /** How closely states must agree (`enum exact_level`). */
 export const NOT_EXACT = 0;
@@ -112,34 +112,51 @@ function stackSafe(old: FuncState, cur: FuncState, ids: IdMap, exact: number): b
       const now = b ? b.slotType[j]! : T.STACK_INVALID;
       if (exact === EXACT && kind !== now) return false;
       if (kind === T.STACK_INVALID) continue;
-      if (kind === T.STACK_MISC && exact === NOT_EXACT) continue;
+      if (kind === T.STACK_MISC) continue;
       if (!b) return false;
-      if (kind === T.STACK_MISC && now === T.STACK_ZERO) continue;
+      const x = scalarIn(a);
+      const y = scalarIn(b);
+      if (x && y) {
+        if (!regSafe(x, y, ids, exact)) return false;
+        break;
+      }
       if (kind !== now) return false;
-      if (j !== 7) continue;
-      const x = a.spilled;
-      const y = b.spilled;
-      if (kind === T.STACK_SPILL && !regSafe(x, y, ids, exact)) return false;
-      if (kind === T.STACK_DYNPTR)
-        if (
-          x.dynptrType !== y.dynptrType ||
-          x.dynptrFirstSlot !== y.dynptrFirstSlot ||
-          !ids.same(x.refObjId, y.refObjId)
-        )
-          return false;
-      if (kind === T.STACK_ITER)
-        if (
-          x.iterBtf !== y.iterBtf ||
-          x.iterBtfId !== y.iterBtfId ||
-          x.iterState !== y.iterState ||
-          !ids.same(x.refObjId, y.refObjId)
-        )
-          return false;
-      if (kind === T.STACK_IRQ_FLAG && (!ids.same(x.refObjId, y.refObjId) || x.irqKfuncClass !== y.irqKfuncClass))
-        return false;
+      if (j === 7 && !slotSafe(kind, a.spilled, b.spilled, ids, exact)) return false;
     }
   }
   return true;
+}
+
+/** What a load of all eight bytes gives: the scalar spilled there, or any number from bytes of no meaning. */
+function scalarIn({ slotType, spilled }: SlotView): RegView | null {
+  if (slotType[0] === T.STACK_SPILL && spilled.type === T.SCALAR_VALUE) return spilled;
+  return slotType.every((kind) => kind === T.STACK_MISC || kind === T.STACK_INVALID) ? ANY_NUMBER : null;
+}
+
+const ANY_NUMBER = Object.assign(new RegState(), { type: T.SCALAR_VALUE });
+
+/** Two slots of one kind, by what is remembered of them. */
+function slotSafe(kind: number, x: RegView, y: RegView, ids: IdMap, exact: number): boolean {
+  switch (kind) {
+    case T.STACK_SPILL:
+      return regSafe(x, y, ids, exact);
+    case T.STACK_DYNPTR:
+      return (
+        x.dynptrType === y.dynptrType && x.dynptrFirstSlot === y.dynptrFirstSlot && ids.same(x.refObjId, y.refObjId)
+      );
+    case T.STACK_ITER:
+      return (
+        x.type === y.type &&
+        x.iterBtf === y.iterBtf &&
+        x.iterBtfId === y.iterBtfId &&
+        x.iterState === y.iterState &&
+        ids.same(x.refObjId, y.refObjId)
+      );
+    case T.STACK_IRQ_FLAG:
+      return ids.same(x.refObjId, y.refObjId) && x.irqKfuncClass === y.irqKfuncClass;
+    default:
+      return true;
+  }
 }
 
 function refsSafe(old: VerifierState, cur: VerifierState, ids: IdMap): boolean {

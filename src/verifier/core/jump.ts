@@ -1,5 +1,6 @@
 import type { Insn } from '../../bpf/index.ts';
 import { isBranchTaken, refineBranch, setConst } from '../domain/index.ts';
+import { DST_REG_STACK, SRC_REG_STACK } from './backtrack.ts';
 import { pushStack } from './branch.ts';
 import { isMayGoto } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
@@ -90,7 +91,7 @@ function matchPacket(
   if ((insn.code & 8) === 0 || (insn.code & 7) === 6) return false;
   const op = insn.code & 0xf0;
   const ends = (end: RegView, pkt: RegView) =>
-    (end.type === T.PTR_TO_PACKET_END && isPacket(pkt)) ||
+    (end.type === T.PTR_TO_PACKET_END && pkt.type === T.PTR_TO_PACKET) ||
     (pkt.type === T.PTR_TO_PACKET_META &&
       end.type === T.PTR_TO_PACKET &&
       (end.maskLo | end.maskHi | end.varLo | end.varHi | end.off) === 0);
@@ -138,6 +139,9 @@ export function checkCondJump(env: VerifierEnv, insn: Insn): void {
   checkRegArg(env, insn.dst, 'src');
   const left = func.peek(insn.dst);
   const right = bySrc ? func.peek(insn.src) : immediate(insn.imm);
+  const onStack =
+    (right.type === T.PTR_TO_STACK ? SRC_REG_STACK : 0) | (left.type === T.PTR_TO_STACK ? DST_REG_STACK : 0);
+  if (onStack) pushInsnHistory(env, onStack);
   const taken = branchTaken(left, right, op, jmp32);
   if (taken >= 0) {
     if (!isPointer(left)) markChainPrecision(env, insn.dst);

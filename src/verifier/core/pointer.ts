@@ -7,15 +7,29 @@ import { markRegUnknown } from './regs.ts';
 import { copyReg, type Env, RegState, reject } from './types.ts';
 
 const MAX_VAR_OFF = 1 << 29;
-/** Pointers that must not be moved at all. */
-const FIXED = new Set([
-  T.CONST_PTR_TO_MAP,
-  T.PTR_TO_PACKET_END,
-  T.PTR_TO_SOCKET,
-  T.PTR_TO_SOCK_COMMON,
-  T.PTR_TO_TCP_SOCK,
-  T.PTR_TO_XDP_SOCK,
+/** Pointers that may be moved. */
+const MOVABLE = new Set([
+  T.PTR_TO_CTX,
+  T.PTR_TO_MAP_VALUE,
+  T.PTR_TO_MAP_KEY,
+  T.PTR_TO_STACK,
+  T.PTR_TO_PACKET_META,
+  T.PTR_TO_PACKET,
+  T.PTR_TO_TP_BUFFER,
+  T.PTR_TO_BTF_ID,
+  T.PTR_TO_MEM,
+  T.PTR_TO_BUF,
+  T.PTR_TO_FUNC,
+  T.CONST_PTR_TO_DYNPTR,
 ]);
+
+/** Whether `pointer op scalar` keeps a pointer of this type: of maps only + 0, of flow keys only + a constant. */
+function movable(base: number, op: number, scalar: RegState): boolean {
+  if (MOVABLE.has(base)) return true;
+  if (base !== T.PTR_TO_FLOW_KEYS && base !== T.CONST_PTR_TO_MAP) return false;
+  if (!D.isConst(scalar)) return false;
+  return base === T.PTR_TO_FLOW_KEYS || (op === 0 && (scalar.varLo | scalar.varHi) === 0);
+}
 
 function checkSane(env: Env, reg: RegState, type: number): void {
   const name = typeStr(type);
@@ -55,8 +69,8 @@ export function pointerAlu(env: Env, insn: Insn, pointer: RegState, scalar: RegS
   }
   if (type & T.PTR_MAYBE_NULL)
     reject(env, 'EACCES', `R${insn.dst} pointer arithmetic on ${typeStr(type)} prohibited, null-check it first`);
-  const zeroOnMap = base === T.CONST_PTR_TO_MAP && D.isConst(scalar) && (scalar.varLo | scalar.varHi) === 0;
-  if (FIXED.has(base) && !zeroOnMap)
+  if (base === T.PTR_TO_MEM && type & T.PTR_UNTRUSTED) return;
+  if (!movable(base, op, scalar))
     reject(env, 'EACCES', `R${insn.dst} pointer arithmetic on ${typeStr(type)} prohibited`);
   checkSane(env, scalar, type);
   checkSane(env, pointer, type);
@@ -72,13 +86,8 @@ export function pointerAlu(env: Env, insn: Insn, pointer: RegState, scalar: RegS
   if (op === 0x10 && base === T.PTR_TO_STACK)
     reject(env, 'EACCES', `R${insn.dst} subtraction from stack pointer prohibited`);
   if (op !== 0 && op !== 0x10) {
-    const sign: Record<number, string> = {
-      64: 'bitwise operator |=',
-      80: 'bitwise operator &=',
-      160: 'bitwise operator ^=',
-    };
-    if (sign[op]) reject(env, 'EACCES', `R${insn.dst} bitwise operator ${sign[op].slice(-2)} on pointer prohibited`);
-    reject(env, 'EACCES', `R${insn.dst} pointer arithmetic with ${OP_NAMES[op] ?? ''} operator prohibited`);
+    if (BITWISE.has(op)) reject(env, 'EACCES', `R${insn.dst} bitwise operator ${ALU_WORDS[op]} on pointer prohibited`);
+    reject(env, 'EACCES', `R${insn.dst} pointer arithmetic with ${ALU_WORDS[op]} operator prohibited`);
   }
   const moved = op === 0 ? ptr.off + delta.varLo : ptr.off - delta.varLo;
   if (known && Math.abs(moved) < 0x80000000) dst.off = moved;
@@ -95,12 +104,22 @@ export function pointerAlu(env: Env, insn: Insn, pointer: RegState, scalar: RegS
   checkSane(env, dst, type);
 }
 
-const OP_NAMES: Record<number, string> = {
+const BITWISE = new Set([0x40, 0x50, 0xa0]);
+
+/** `bpf_alu_string`. */
+export const ALU_WORDS: Readonly<Record<number, string>> = {
+  0: '+=',
+  16: '-=',
   32: '*=',
   48: '/=',
+  64: '|=',
+  80: '&=',
   96: '<<=',
   112: '>>=',
   128: 'neg',
   144: '%=',
+  160: '^=',
+  176: '=',
   192: 's>>=',
+  208: 'endian',
 };

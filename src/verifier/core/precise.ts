@@ -96,7 +96,6 @@ export function syncLinkedRegs(_env: Env, state: VerifierState, known: RegState,
     reg.off = off;
     reg.id = id;
     reg.subregDef = subregDef;
-    add(reg, distance, true);
     add(reg, distance, false);
     if (wraps) zext32(reg);
     boundsSync(reg);

@@ -62,6 +62,7 @@ export const REF_TYPE_IRQ = 1 << 2;
 export const REF_TYPE_LOCK = 1 << 3;
 export const REF_TYPE_RES_LOCK = 1 << 4;
 export const REF_TYPE_RES_LOCK_IRQ = 1 << 5;
+export const REF_TYPE_LOCK_MASK = REF_TYPE_LOCK | REF_TYPE_RES_LOCK | REF_TYPE_RES_LOCK_IRQ;
 
 /** Bits of `RegState.id`: the linked registers differ by a constant that a 64- or a 32-bit addition made. */
 export const BPF_ADD_CONST64 = -0x80000000;

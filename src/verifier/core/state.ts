@@ -273,6 +273,8 @@ export class VerifierState {
   missCnt = 0;
   /** No longer looked at by new paths, but still an ancestor of some (`in_free_list`). */
   evicted = false;
+  /** The observer's own: how this state was reached. Copied with the state, never looked at. */
+  trail: unknown = undefined;
 
   /** A copy; the jump history's entries are shared (`copy_verifier_state`). `held` as {@link FuncState.copy}. */
   copy(held: boolean): VerifierState {
@@ -299,6 +301,7 @@ export class VerifierState {
     dst.callbackUnrollDepth = this.callbackUnrollDepth;
     dst.mayGotoDepth = this.mayGotoDepth;
     dst.equalState = this.equalState;
+    dst.trail = this.trail;
     return dst;
   }
 }

@@ -91,8 +91,15 @@ export interface VerifierInput {
   ops: VerifierOps;
   /** 0: none, 1: BPF_LOG_LEVEL1, 2: BPF_LOG_LEVEL2; 4 adds statistics (BPF_LOG_STATS). */
   logLevel: number;
-  /** Instructions processed after which verification gives up with E2BIG; BPF_COMPLEXITY_LIMIT_INSNS without. */
-  maxInsns?: number;
+  observer?: VerifierObserver;
+  /** Walk every path to its end, even one that an explored state covers. Loops are unrolled. */
+  exploreAll?: boolean;
+}
+
+/** Watches a verification from outside; what it sees is the verifier's own and must not be changed. */
+export interface VerifierObserver {
+  /** Instruction `env.insnIdx` is reached in state `env.cur`: before it is compared with explored states and judged. */
+  step(env: Env): void;
 }
 
 /** The counters of `print_verification_stats`. */
@@ -229,6 +236,8 @@ export interface Env {
   seenDirectWrite: boolean;
   seenException: boolean;
   testStateFreq: boolean;
+  /** BPF_F_STRICT_ALIGNMENT. */
+  strictAlignment: boolean;
   allowPtrLeaks: boolean;
   bypassSpecV1: boolean;
   bypassSpecV4: boolean;

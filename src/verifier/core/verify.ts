@@ -1,10 +1,10 @@
+import { checkFuncInfo, checkFuncInfoEarly, checkLineInfo, findExceptionCallback } from './btf_info.ts';
 import {
   ControlFlow,
   checkSubprogs,
   computePostorder,
   computeScc,
   containingSubprog,
-  findSubprog,
   isHelperCall,
   isMayGoto,
   isPseudoCall,
@@ -21,6 +21,8 @@ const MAX_SUBPROGS = 256;
 const BPF_LOOP = 181;
 const LOOP_STACK = 24;
 const MAY_GOTO_STACK = 16;
+/** BPF_LOG_STATS. */
+const LOG_STATS = 4;
 
 /** Entries of functions: targets of calls and of function references, in order (`add_subprog_and_kfunc`). */
 function addSubprogs(env: VerifierEnv): void {
@@ -33,32 +35,22 @@ function addSubprogs(env: VerifierEnv): void {
     starts.add(target);
     if (starts.size > MAX_SUBPROGS) reject(env, 'E2BIG', 'too many subprograms');
   });
+  const exceptionCallback = findExceptionCallback(env);
+  if (exceptionCallback) starts.add(exceptionCallback);
   const sorted = [...starts].sort((a, b) => a - b);
   env.subprogs = [...sorted, env.insns.length].map((start) => Object.assign(new SubprogInfo(), { start }));
   env.subprogCnt = sorted.length;
-  if (env.input.logLevel & 2) for (const [i, start] of sorted.entries()) env.verbose(`func#${i} @${start}\n`);
-}
-
-/** Names and linkage of functions from BTF (`check_btf_func`). */
-function nameSubprogs(env: VerifierEnv): void {
-  const { btf, funcInfo } = env.input;
-  if (!btf) return;
-  for (const info of funcInfo) {
-    const subprog = findSubprog(env, info.offset / 8);
-    if (subprog < 0) reject(env, 'EINVAL', "func_info BTF section doesn't match subprog layout in BPF program");
-    const type = btf.type(info.type);
-    if (type.kind !== 'func') reject(env, 'EINVAL', `invalid type id ${info.type} in func info`);
-    const sub = env.subprogs[subprog]!;
-    sub.funcId = info.type;
-    sub.name = type.name;
-    sub.global = type.linkage === 1;
-    sub.static = type.linkage === 0;
+  if (exceptionCallback) {
+    env.exceptionCallbackSubprog = sorted.indexOf(exceptionCallback);
+    Object.assign(env.subprogs[env.exceptionCallbackSubprog]!, { isCb: true, isAsyncCb: true, isExceptionCb: true });
   }
+  if (env.input.logLevel & 2) for (const [i, start] of sorted.entries()) env.verbose(`func#${i} @${start}\n`);
 }
 
 /** Global functions are verified on their own, those reached first (`do_check_subprogs`). */
 function checkGlobalSubprogs(env: VerifierEnv): void {
   const done = new Set<number>();
+  if (env.exceptionCallbackSubprog) env.subprogs[env.exceptionCallbackSubprog]!.called = true;
   for (let again = true; again; ) {
     again = false;
     for (let i = 1; i < env.subprogCnt; i++) {
@@ -86,12 +78,17 @@ function reserveStack(env: VerifierEnv): void {
   for (const sub of mayGoto) sub.stackExtra += MAY_GOTO_STACK;
 }
 
+/** An accepted program that throws and has no callback of its own got one that returns the cookie. */
+const hasHiddenCallback = (env: VerifierEnv, errno: string): boolean =>
+  errno === '' && env.seenException && env.exceptionCallbackSubprog === 0;
+
 function finish(env: VerifierEnv, errno: string): Verdict {
   const depths = env.subprogs
     .slice(0, env.subprogCnt)
     .filter((sub, i) => i === 0 || sub.global || sub.static || sub.name === '')
     .map((sub) => sub.stackDepth + (errno ? 0 : sub.stackExtra))
-    .join('+');
+    .join('+')
+    .concat(hasHiddenCallback(env, errno) ? '+0' : '');
   const stats = {
     insnProcessed: env.insnProcessed,
     maxStatesPerInsn: env.maxStatesPerInsn,
@@ -99,10 +96,10 @@ function finish(env: VerifierEnv, errno: string): Verdict {
     peakStates: env.peakStates,
     stackDepth: depths,
   };
-  if (env.input.logLevel & 6)
-    env.verbose(
-      `verification time 0 usec\nstack depth ${depths}\nprocessed ${stats.insnProcessed} insns (limit 1000000) max_states_per_insn ${stats.maxStatesPerInsn} total_states ${stats.totalStates} peak_states ${stats.peakStates} mark_read 0\n`,
-    );
+  if (env.input.logLevel & LOG_STATS) env.verbose(`verification time 0 usec\nstack depth ${depths}\n`);
+  env.verbose(
+    `processed ${stats.insnProcessed} insns (limit 1000000) max_states_per_insn ${stats.maxStatesPerInsn} total_states ${stats.totalStates} peak_states ${stats.peakStates} mark_read 0\n`,
+  );
   return {
     ok: errno === '',
     errno,
@@ -121,12 +118,15 @@ function finish(env: VerifierEnv, errno: string): Verdict {
 export function verify(input: VerifierInput): Verdict {
   const env = new VerifierEnv(input);
   try {
+    checkFuncInfoEarly(env);
     addSubprogs(env);
     checkSubprogs(env);
-    nameSubprogs(env);
+    checkFuncInfo(env);
+    checkLineInfo(env);
     resolvePseudoLdImm64(env);
     new ControlFlow(env).check();
     computeScc(env);
+    if (env.input.exploreAll) for (const aux of env.aux) aux.prunePoint = false;
     env.ops.checkAttach(env);
     env.postorder = computePostorder(env);
     computeLiveRegisters(env, env.postorder);

@@ -9,4 +9,4 @@ export { isBranchTaken, refineBranch } from './branch.ts';
 export { bswap, coerceToSize, coerceToSizeSx, coerceToSizeSx32, zext32 } from './cast.ts';
 export { printRange, snumText, tnumText, unumText } from './print.ts';
 export { copyRange, isConst, ScalarRange, sameRange, setConst, setUnknown } from './range.ts';
-export { rangeWithin, tnumIn, tnumIsAligned } from './within.ts';
+export { rangeWithin, tnumIn } from './within.ts';

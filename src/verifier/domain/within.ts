@@ -7,11 +7,6 @@ export function tnumIn(old: ScalarRange, cur: ScalarRange): boolean {
   return old.varLo === (cur.varLo & ~old.maskLo) && old.varHi === (cur.varHi & ~old.maskHi);
 }
 
-/** Whether all values are multiples of `size`, a power of two or 0 (`tnum_is_aligned`). */
-export function tnumIsAligned(r: ScalarRange, size: number): boolean {
-  return size === 0 || ((r.varLo | r.maskLo) & (size - 1)) === 0;
-}
-
 /** Whether all bounds of `cur` lie within `old`'s (`range_within`). */
 export function rangeWithin(old: ScalarRange, cur: ScalarRange): boolean {
   return (

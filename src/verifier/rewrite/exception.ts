@@ -19,3 +19,6 @@ export function addExceptionCallback(program: WorkingProgram): WorkingProgram {
     depths: [...depths, 0],
   };
 }
+
+/** Whether the program has the function only because of {@link addExceptionCallback}: no BTF names it. */
+export const isHidden = ({ isExceptionCb, name }: SubprogInfo): boolean => isExceptionCb && name === '';

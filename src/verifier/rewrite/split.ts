@@ -1,5 +1,6 @@
 import type { Insn } from '../../bpf/index.ts';
 import { dropTags } from './addresses.ts';
+import { isHidden } from './exception.ts';
 import { isOwnCall, type WorkingProgram } from './program.ts';
 
 /** A function as the JIT gets it. */
@@ -13,6 +14,8 @@ export interface RewrittenFunction {
   stackDepth: number;
   tailCallReachable: boolean;
   exceptionCallback: boolean;
+  /** Not the program's own: the kernel does not tell of it. */
+  hidden: boolean;
   /** Its frame lies on a stack of its own (6.13). */
   privateStack: boolean;
 }
@@ -39,6 +42,7 @@ export function splitFunctions({ insns, origin, starts, subprogs, depths }: Work
       stackDepth: depths[k]!,
       tailCallReachable: subprog.tailCallReachable,
       exceptionCallback: subprog.isExceptionCb,
+      hidden: isHidden(subprog),
       privateStack: subprog.privStackMode === PRIV_STACK_ADAPTIVE,
     };
   });

@@ -14,6 +14,15 @@ export const PROG_STRUCT_OPS = 27;
 export const PROG_LSM = 29;
 export const PROG_SYSCALL = 31;
 
+/** BPF_TRACE_* and BPF_LSM_* attach types. */
+export const ATTACH_RAW_TP = 23;
+export const ATTACH_FENTRY = 24;
+export const ATTACH_FEXIT = 25;
+export const ATTACH_MODIFY_RETURN = 26;
+export const ATTACH_LSM_MAC = 27;
+export const ATTACH_ITER = 28;
+export const ATTACH_LSM_CGROUP = 43;
+
 /** `*_func_proto` of a program type's operations; see HELPER_SETS. */
 export const PROG_HELPER_SET: Readonly<Record<number, string>> = {
   [PROG_SOCKET_FILTER]: 'sk_filter_func_proto',
@@ -27,6 +36,7 @@ export const PROG_HELPER_SET: Readonly<Record<number, string>> = {
   [PROG_RAW_TRACEPOINT]: 'raw_tp_prog_func_proto',
   [PROG_RAW_TRACEPOINT_WRITABLE]: 'raw_tp_prog_func_proto',
   [PROG_TRACING]: 'tracing_prog_func_proto',
+  [PROG_LSM]: 'bpf_lsm_func_proto',
   [PROG_SYSCALL]: 'syscall_prog_func_proto',
 };
 

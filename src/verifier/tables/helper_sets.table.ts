@@ -412,6 +412,21 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
       skc_to_mptcp_sock: 'bpf_skc_to_mptcp_sock',
     },
   },
+  bpf_lsm_func_proto: {
+    base: 'tracing_prog_func_proto',
+    protos: {
+      inode_storage_get: 'bpf_inode_storage_get',
+      inode_storage_delete: 'bpf_inode_storage_delete',
+      sk_storage_get: 'bpf_sk_storage_get',
+      sk_storage_delete: 'bpf_sk_storage_delete',
+      spin_lock: 'bpf_spin_lock',
+      spin_unlock: 'bpf_spin_unlock',
+      bprm_opts_set: 'bpf_bprm_opts_set',
+      ima_inode_hash: 'bpf_ima_inode_hash',
+      ima_file_hash: 'bpf_ima_file_hash',
+      get_attach_cookie: 'bpf_get_attach_cookie',
+    },
+  },
   sk_filter_func_proto: {
     base: 'bpf_sk_base_func_proto',
     protos: {
@@ -533,7 +548,16 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
   },
   bpf_sk_base_func_proto: {
     base: 'bpf_base_func_proto',
-    protos: {},
+    protos: {
+      skc_to_tcp6_sock: 'bpf_skc_to_tcp6_sock',
+      skc_to_tcp_sock: 'bpf_skc_to_tcp_sock',
+      skc_to_tcp_timewait_sock: 'bpf_skc_to_tcp_timewait_sock',
+      skc_to_tcp_request_sock: 'bpf_skc_to_tcp_request_sock',
+      skc_to_udp6_sock: 'bpf_skc_to_udp6_sock',
+      skc_to_unix_sock: 'bpf_skc_to_unix_sock',
+      skc_to_mptcp_sock: 'bpf_skc_to_mptcp_sock',
+      ktime_get_coarse_ns: 'bpf_ktime_get_coarse_ns',
+    },
   },
   cg_skb_func_proto: {
     base: 'sk_filter_func_proto',
@@ -553,6 +577,7 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
       sk_storage_delete: 'bpf_sk_storage_delete',
       sk_cgroup_id: 'bpf_sk_cgroup_id',
       sk_ancestor_cgroup_id: 'bpf_sk_ancestor_cgroup_id',
+      get_local_storage: 'bpf_get_local_storage',
     },
   },
   sock_ops_func_proto: {

@@ -383,6 +383,38 @@ export const HELPER_PROTOS: Readonly<Record<string, HelperProto>> = {
     ],
     argBtf: { 2: 'sock_common' },
   },
+  bpf_inode_storage_get: {
+    ret: T.PTR_MAYBE_NULL | A.RET_PTR_TO_MAP_VALUE,
+    args: [
+      A.ARG_CONST_MAP_PTR,
+      T.PTR_MAYBE_NULL | A.ARG_PTR_TO_BTF_ID,
+      T.PTR_MAYBE_NULL | A.ARG_PTR_TO_MAP_VALUE,
+      A.ARG_ANYTHING,
+    ],
+    argBtf: { 2: 'inode' },
+  },
+  bpf_inode_storage_delete: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_CONST_MAP_PTR, T.PTR_MAYBE_NULL | A.ARG_PTR_TO_BTF_ID],
+    argBtf: { 2: 'inode' },
+  },
+  bpf_bprm_opts_set: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_BTF_ID, A.ARG_ANYTHING],
+    argBtf: { 1: 'linux_binprm' },
+  },
+  bpf_ima_inode_hash: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_BTF_ID, A.ARG_PTR_TO_MEM | T.MEM_UNINIT | T.MEM_WRITE, A.ARG_CONST_SIZE],
+    mightSleep: true,
+    argBtf: { 1: 'inode' },
+  },
+  bpf_ima_file_hash: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_BTF_ID, A.ARG_PTR_TO_MEM | T.MEM_UNINIT | T.MEM_WRITE, A.ARG_CONST_SIZE],
+    mightSleep: true,
+    argBtf: { 1: 'file' },
+  },
   bpf_sk_storage_delete: { ret: A.RET_INTEGER, args: [A.ARG_CONST_MAP_PTR, A.ARG_PTR_TO_BTF_ID_SOCK_COMMON] },
   bpf_sk_storage_delete_tracing: {
     ret: A.RET_INTEGER,

@@ -7,8 +7,10 @@ export const HELPERS_OF_MAP: Readonly<Record<number, readonly string[]>> = {
   12: ['map_lookup_elem'],
   13: ['map_lookup_elem'],
   14: ['redirect_map', 'map_lookup_elem'],
+  15: ['sk_redirect_map', 'sock_map_update', 'msg_redirect_map', 'sk_select_reuseport', 'map_lookup_elem'],
   16: ['redirect_map'],
   17: ['redirect_map', 'map_lookup_elem'],
+  18: ['sk_redirect_hash', 'sock_hash_update', 'msg_redirect_hash', 'sk_select_reuseport', 'map_lookup_elem'],
   19: ['get_local_storage'],
   20: ['sk_select_reuseport'],
   21: ['get_local_storage'],
@@ -53,6 +55,13 @@ export const MAPS_OF_HELPER: Readonly<Record<string, readonly number[]>> = {
   map_peek_elem: [22, 23, 30],
   map_push_elem: [22, 23, 30],
   map_lookup_percpu_elem: [6, 5, 10],
+  sk_redirect_map: [15],
+  msg_redirect_map: [15],
+  sock_map_update: [15],
+  sk_redirect_hash: [18],
+  msg_redirect_hash: [18],
+  sock_hash_update: [18],
+  sk_select_reuseport: [20, 15, 18],
   sk_storage_get: [24],
   sk_storage_delete: [24],
   inode_storage_get: [28],
@@ -63,8 +72,48 @@ export const MAPS_OF_HELPER: Readonly<Record<string, readonly number[]>> = {
   cgrp_storage_delete: [32],
 };
 
-/** Sockmaps and the helpers of them have rules by program type. */
+/** The kernel's struct of each map type (`map_btf_id`). */
+export const STRUCT_OF_MAP: Readonly<Record<number, string>> = {
+  1: 'bpf_htab',
+  2: 'bpf_array',
+  3: 'bpf_array',
+  4: 'bpf_array',
+  5: 'bpf_htab',
+  6: 'bpf_array',
+  7: 'bpf_stack_map',
+  8: 'bpf_array',
+  9: 'bpf_htab',
+  10: 'bpf_htab',
+  11: 'lpm_trie',
+  12: 'bpf_array',
+  13: 'bpf_htab',
+  14: 'bpf_dtab',
+  15: 'bpf_stab',
+  16: 'bpf_cpu_map',
+  17: 'xsk_map',
+  18: 'bpf_shtab',
+  19: 'bpf_cgroup_storage_map',
+  20: 'reuseport_array',
+  21: 'bpf_cgroup_storage_map',
+  22: 'bpf_queue_stack',
+  23: 'bpf_queue_stack',
+  24: 'bpf_local_storage_map',
+  25: 'bpf_dtab',
+  26: 'bpf_struct_ops_map',
+  27: 'bpf_ringbuf_map',
+  28: 'bpf_local_storage_map',
+  29: 'bpf_local_storage_map',
+  30: 'bpf_bloom_filter',
+  31: 'bpf_ringbuf_map',
+  32: 'bpf_local_storage_map',
+  33: 'bpf_arena',
+};
+
+/** Maps of sockets. */
 export const SOCK_MAPS: readonly number[] = [15, 18];
+
+/** BPF_PROG_TYPE_* that may change sockmaps: no socket is locked where they run (`may_update_sockmap`). */
+export const SOCKMAP_UPDATERS: readonly number[] = [1, 3, 4, 6, 21, 22, 30];
 
 /** Map types whose elements `bpf_for_each_map_elem` walks. */
 export const ITERABLE_MAPS: readonly number[] = [1, 2, 5, 6, 9, 10];

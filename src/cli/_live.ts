@@ -1,0 +1,114 @@
+import { formatLink, type LinkSpec } from '../net/index.ts';
+import type { FlowSample } from '../subsystems/index.ts';
+import { flowColor, HEIGHT, LEAST_HEIGHT, picture } from './_picture.ts';
+import { Screen } from './_screen.ts';
+import { bold, dim, progress, table, windowSize } from './print.ts';
+
+/** Flows whose present figures are told under the picture. */
+const TOLD = 6;
+const BAR = 30;
+
+export interface LiveRun {
+  object: string;
+  cfi: string;
+  link: LinkSpec;
+  seconds: number;
+}
+
+/** What is shown while a run goes on. */
+export interface Live {
+  sample(flow: string, sample: FlowSample, share: number): void;
+  /** Lines that stay, above. */
+  print(lines: readonly string[]): void;
+  /** Takes away what is not to stay. */
+  end(): void;
+}
+
+/** The picture where `screen` says so, else a bar on stderr. */
+export function live(run: LiveRun, screen: boolean): Live {
+  const { columns, rows } = windowSize();
+  return screen && rows !== undefined && rows >= LEAST_HEIGHT + 5
+    ? new LivePicture(run, columns, rows)
+    : new LiveBar(run);
+}
+
+const bar = (share: number) => '█'.repeat(Math.round(share * BAR)).padEnd(BAR, '░');
+
+class LiveBar implements Live {
+  readonly #run: LiveRun;
+  constructor(run: LiveRun) {
+    this.#run = run;
+  }
+
+  sample(_flow: string, { t, cwnd }: FlowSample, share: number): void {
+    progress(`${this.#run.cfi.padEnd(7)} ${bar(share)} ${t.toFixed(1)} s  cwnd ${cwnd}`);
+  }
+
+  print(lines: readonly string[]): void {
+    for (const line of lines) process.stdout.write(`${line}\n`);
+  }
+
+  end(): void {
+    progress('');
+  }
+}
+
+class LivePicture implements Live {
+  readonly #run: LiveRun;
+  readonly #screen = new Screen(process.stdout);
+  readonly #flows = new Map<string, FlowSample[]>();
+  readonly #columns: number;
+  readonly #rows: number;
+
+  constructor(run: LiveRun, columns: number, rows: number) {
+    this.#run = run;
+    this.#columns = columns;
+    this.#rows = rows;
+  }
+
+  sample(flow: string, sample: FlowSample, share: number): void {
+    let samples = this.#flows.get(flow);
+    if (samples === undefined) {
+      samples = [];
+      this.#flows.set(flow, samples);
+    }
+    samples.push(sample);
+    if (this.#screen.due()) this.#screen.draw(this.#lines(sample.t, share));
+  }
+
+  print(lines: readonly string[]): void {
+    this.#screen.print(lines);
+  }
+
+  end(): void {
+    this.#screen.clear();
+  }
+
+  #lines(t: number, share: number): string[] {
+    const { object, cfi, link, seconds } = this.#run;
+    const flows = [...this.#flows].map(([name, samples]) => ({ name, samples }));
+    const head = `${bold(object)}  ${dim(formatLink(link))}`;
+    const state = `${dim(`cfi ${cfi}`)}  ${bar(share)}  ${t.toFixed(1)} of ${seconds} s`;
+    const legend = now(flows, Math.min(TOLD, this.#rows - LEAST_HEIGHT - 5));
+    const height = Math.min(HEIGHT, this.#rows - legend.length - 3);
+    return [head, state, ...picture({ link, seconds, flows }, { width: this.#columns, height }), ...legend];
+  }
+}
+
+/** The last sample of each flow, one a line. */
+function now(flows: readonly { name: string; samples: readonly FlowSample[] }[], most: number): string[] {
+  const rows = flows.slice(0, most).map(({ name, samples }, n) => {
+    const { cwnd, ssthresh, srttMs, inFlight, rateBps } = samples.at(-1)!;
+    return [
+      flowColor(n)(`━━ ${name}`),
+      `cwnd ${cwnd}`,
+      `ssthresh ${ssthresh ?? '∞'}`,
+      `RTT ${srttMs.toFixed(1)} ms`,
+      `in flight ${inFlight}`,
+      `${(rateBps / 1e6).toFixed(2)} Mbit/s`,
+    ];
+  });
+  const lines = table(rows, [1, 2, 3, 4, 5]);
+  if (flows.length > most) lines.push(dim(`   and ${flows.length - most} more`));
+  return lines;
+}

@@ -1,0 +1,55 @@
+import { emptyTally } from './rate.ts';
+import type { AckTally } from './scoreboard.ts';
+
+/** FLAG_… of an acknowledgment that cong_control gets (net/ipv4/tcp_input.c). */
+export const FLAG = {
+  DATA: 1,
+  WIN_UPDATE: 2,
+  DATA_ACKED: 4,
+  RETRANS_DATA_ACKED: 8,
+  SYN_ACKED: 0x10,
+  DATA_SACKED: 0x20,
+  ECE: 0x40,
+  LOST_RETRANS: 0x80,
+  SLOWPATH: 0x100,
+  ORIG_SACK_ACKED: 0x200,
+  SND_UNA_ADVANCED: 0x400,
+  DSACKING_ACK: 0x800,
+  SET_XMIT_TIMER: 0x1000,
+  UPDATE_TS_RECENT: 0x4000,
+  ACK_MAYBE_DELAYED: 0x10000,
+  DSACK_TLP: 0x20000,
+  TS_PROGRESS: 0x40000,
+} as const;
+/** The flags of a SYN-ACK. */
+export const SYN_ACK_FLAGS =
+  FLAG.DATA | FLAG.WIN_UPDATE | FLAG.SYN_ACKED | FLAG.SLOWPATH | FLAG.SND_UNA_ADVANCED | FLAG.SET_XMIT_TIMER;
+
+/** An acknowledgment of which nothing is known yet. */
+export function newTally(): AckTally {
+  return {
+    rate: emptyTally(),
+    acked: 0,
+    sacked: 0,
+    firstAcked: -1,
+    lastAcked: -1,
+    firstSacked: -1,
+    lastSacked: -1,
+    retransAcked: false,
+    originalArrived: false,
+    dsacked: false,
+    dsackedProbe: false,
+  };
+}
+
+/** The flags that the segments' part of an acknowledgment gives. */
+export function flagsOf(tally: AckTally): number {
+  return (
+    (tally.acked > 0 ? FLAG.DATA_ACKED : 0) |
+    (tally.retransAcked ? FLAG.RETRANS_DATA_ACKED : 0) |
+    (tally.sacked > 0 ? FLAG.DATA_SACKED : 0) |
+    (tally.originalArrived ? FLAG.ORIG_SACK_ACKED : 0) |
+    (tally.dsacked ? FLAG.DSACKING_ACK : 0) |
+    (tally.dsackedProbe ? FLAG.DSACK_TLP : 0)
+  );
+}
