@@ -173,9 +173,10 @@ NOINLINE static void maps(void)
 	SEE(VALUE(map_lookup(&hash, &key)));
 	SEE(map_delete(&hash, &key));
 
-	for (key = 0; key < 3; key++) {
+	for (u32 round = 0; round < 3; round++) {
+		key = round;
 		map_update(&lru, &key, &value, 0);
-		if (key == 1) {
+		if (round == 1) {
 			u32 first = 0;
 			map_lookup(&lru, &first);
 		}
