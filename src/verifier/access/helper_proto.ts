@@ -62,7 +62,7 @@ const NEEDS: Readonly<Record<string, (env: Env) => boolean>> = {
   seq_printf_btf: isIterator,
   get_func_arg: hasTrampoline,
   get_func_arg_cnt: hasTrampoline,
-  get_func_ret: (env) => hasTrampoline(env) && env.input.expectedAttachType !== FENTRY,
+  get_func_ret: hasTrampoline,
   get_attach_cookie: (env) =>
     env.input.progType !== P.PROG_TRACING || env.input.expectedAttachType === TRACE_RAW_TP || hasTrampoline(env),
 };
