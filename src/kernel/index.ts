@@ -18,7 +18,7 @@ export {
 } from './cfi.ts';
 export { KernelError, KernelOops, type Report, UnsupportedError } from './error.ts';
 export { helperSymbol, mapOperation } from './helpers.ts';
-export { callSiteName, gateCall, HZ, Kernel } from './kernel.ts';
+export { callSiteName, gateCall, Kernel } from './kernel.ts';
 export { type LoadedObject, type LoadedProgram, loadObject } from './load.ts';
 export { type BpfMap, MAP_TYPE } from './maps.ts';
 export { type LoadedFunction, type PreparedFunction, placeFunctions } from './place.ts';
