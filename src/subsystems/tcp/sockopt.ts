@@ -41,8 +41,8 @@ export function sockoptGates(kernel: () => Kernel): GateDef[] {
     },
   });
   return [
-    gate('bpf_setsockopt', setsockopt),
-    gate('bpf_getsockopt', (k, socket, option) => {
+    gate('bpf_sk_setsockopt', setsockopt),
+    gate('bpf_sk_getsockopt', (k, socket, option) => {
       const err = getsockopt(k, socket, option);
       if (err !== 0) k.memory.bytes(option.value, option.length).fill(0);
       return err;

@@ -12,7 +12,7 @@ const LOAD_ACQUIRE = 0x100;
 const STORE_RELEASE = 0x110;
 const READ_MODIFY_WRITE = new Set([0x00, 0x01, 0x40, 0x41, 0x50, 0x51, 0xa0, 0xa1, XCHG, CMPXCHG]);
 /** What the x86-64 JIT does in arenas as one instruction (`bpf_jit_supports_insn`). */
-const ARENA_OPERATIONS = new Set([0x00, FETCH, 0x40, 0x50, 0xa0, XCHG, CMPXCHG]);
+const ARENA_OPERATIONS = new Set([0x00, FETCH, 0x40, 0x50, 0xa0, XCHG, CMPXCHG, LOAD_ACQUIRE, STORE_RELEASE]);
 const DW = 0x18;
 const W = 0;
 /** Pointers through which no atomic access is allowed. */
