@@ -15,7 +15,7 @@ import {
 } from '../kernel/index.ts';
 import { openObject, type ResolvedObject, resolveObject } from '../object/index.ts';
 import { dummySubsystem, tcpSubsystem } from '../subsystems/index.ts';
-import { type CfiMode, type Era, eraOf, type Features, makeTarget, type Target } from '../target/index.ts';
+import { type CfiMode, type Era, eraOf, type Features, KCONFIG, makeTarget, type Target } from '../target/index.ts';
 import { VerifierError } from '../verifier/index.ts';
 import { CliError } from './error.ts';
 import { number, oneOf } from './options.ts';
@@ -119,7 +119,11 @@ function btfFile({ btf, kernel }: CommonValues): string {
 export function openFor(path: string, choice: KernelChoice): ResolvedObject {
   const bytes = readFile(path);
   try {
-    return resolveObject(openObject(bytes, basename(path)), { btf: choice.btf, release: choice.release });
+    return resolveObject(openObject(bytes, basename(path)), {
+      btf: choice.btf,
+      release: choice.release,
+      kconfig: KCONFIG,
+    });
   } catch (error) {
     if (!(error instanceof TrampetError)) throw error;
     throw new CliError(`${basename(path)}: ${error.message}`, error.kind, error.hint);

@@ -17,7 +17,7 @@ export {
   sealPreamble,
 } from './cfi.ts';
 export { KernelError, KernelOops, type Report, UnsupportedError } from './error.ts';
-export { callSiteName, gateCall, HZ, Kernel } from './kernel.ts';
+export { callSiteName, gateCall, Kernel } from './kernel.ts';
 export { type LoadedObject, type LoadedProgram, loadObject } from './load.ts';
 export { type BpfMap, MAP_TYPE } from './maps.ts';
 export { ProgramArrayMap } from './maps_prog.ts';
