@@ -159,6 +159,11 @@ export class Connection {
       );
   }
 
+  /** A packet arrives at the other end; after a reset nobody takes it. */
+  onData(packet: DataPacket): void {
+    if (this.#on) this.receiver.receive(packet);
+  }
+
   #onAck(ack: AckPacket): void {
     if (!this.#on) return;
     this.#tell({ kind: 'acked', ack: ack.ack, sacks: ack.sacks });
