@@ -7,7 +7,7 @@ import { CliError } from './error.ts';
 import { faultsForObject, printFaults } from './faults.ts';
 import { COMMON, parse } from './options.ts';
 import { bold, cyan, dim, json, out, red, table } from './print.ts';
-import { chooseKernel, openFor, targetFor } from './session.ts';
+import { chooseKernel, kernelHelp, openFor, targetFor } from './session.ts';
 
 export const INSPECT_USAGE = `usage: trampet inspect OBJ [--core] [--btf FILE] [--json]
 
@@ -18,7 +18,7 @@ Ops tables with their members, programs, maps, externs, and how CO-RE relocation
 export function inspect(args: string[]): number {
   const { values, positionals } = parse(args, { ...COMMON, core: { type: 'boolean', default: false } });
   if (values.help) {
-    out(INSPECT_USAGE);
+    out(`${INSPECT_USAGE}\n${kernelHelp()}`);
     return 0;
   }
   const path = positionals[0];

@@ -9,6 +9,7 @@ import { bold, cyan, dim, green, json, out } from './print.ts';
 import {
   type CommonValues,
   chooseKernel,
+  kernelHelp,
   NOT_VERIFIED,
   openFor,
   readFile,
@@ -33,7 +34,7 @@ export function jit(args: string[]): number {
     diff: { type: 'string' },
   });
   if (values.help) {
-    out(JIT_USAGE);
+    out(`${JIT_USAGE}\n${kernelHelp()}`);
     return 0;
   }
   const [path, name] = positionals;

@@ -3,7 +3,7 @@ import { testRun } from '../subsystems/index.ts';
 import { CliError } from './error.ts';
 import { COMMON, parse } from './options.ts';
 import { dim, json, out } from './print.ts';
-import { chooseKernel, NOT_VERIFIED, openFor, readFile, startSession } from './session.ts';
+import { chooseKernel, kernelHelp, NOT_VERIFIED, openFor, readFile, startSession } from './session.ts';
 
 export const TEST_USAGE = `usage: trampet test OBJ [CASES] [--cfi MODE] [--json]
 
@@ -33,7 +33,7 @@ interface Outcome {
 export function test(args: string[]): number {
   const { values, positionals } = parse(args, COMMON);
   if (values.help) {
-    out(TEST_USAGE);
+    out(`${TEST_USAGE}\n${kernelHelp()}`);
     return 0;
   }
   const [path, casesPath] = positionals;
