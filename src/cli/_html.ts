@@ -53,7 +53,7 @@ ${run.ops.map(opsTable).join('\n')}
 <h2>Machine</h2>
 ${table(['CFI mode', 'calls', 'guest instructions', 'a call', 'faults'], documents.map(machine))}
 ${documents.flatMap(({ faults }) => faults.map(({ lines }) => `<h2>Fault</h2>\n<pre>${escaped(lines.join('\n'))}</pre>`)).join('\n')}
-<footer>trampet: programs are checked for structure, but not verified.</footer>
+<footer>trampet: ${run.verified ? "programs verified by Linux 6.18's rules" : escaped(`not verified: ${run.notVerified.map(({ program }) => program).join(', ')}`)}.</footer>
 </main>
 <script type="application/json" id="run">${JSON.stringify(data).replaceAll('<', '\\u003c')}</script>
 <script>${PAGE_SCRIPT}</script>

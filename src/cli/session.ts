@@ -16,6 +16,7 @@ import {
 import { openObject, type ResolvedObject, resolveObject } from '../object/index.ts';
 import { dummySubsystem, tcpSubsystem } from '../subsystems/index.ts';
 import { type CfiMode, type Era, eraOf, type Features, makeTarget, type Target } from '../target/index.ts';
+import { VerifierError } from '../verifier/index.ts';
 import { CliError } from './error.ts';
 import { COMMON, number, oneOf } from './options.ts';
 
@@ -160,14 +161,22 @@ export function startSession(resolved: ResolvedObject, choice: KernelChoice, cfi
     subsystems: [dummySubsystem, tcpSubsystem],
     seed: choice.seed,
   });
-  const loaded = loadObject(kernel, resolved);
+  return loadMore({ kernel }, resolved);
+}
+
+/** Loads a further object into a session's kernel. @throws CliError where the verifier refuses a program */
+export function loadMore({ kernel }: Pick<Session, 'kernel'>, resolved: ResolvedObject): Session {
+  const loaded = loadVerified(kernel, resolved);
   return { kernel, resolved, loaded, programs: new Map(loaded.programs.map((program) => [program.name, program])) };
 }
 
-/** Loads a further object into a session's kernel. */
-export function loadMore({ kernel }: Session, resolved: ResolvedObject): Session {
-  const loaded = loadObject(kernel, resolved);
-  return { kernel, resolved, loaded, programs: new Map(loaded.programs.map((program) => [program.name, program])) };
+function loadVerified(kernel: Kernel, resolved: ResolvedObject): LoadedObject {
+  try {
+    return loadObject(kernel, resolved);
+  } catch (error) {
+    if (!(error instanceof VerifierError) || error.kind !== 'refused') throw error;
+    throw new CliError(error.message, 'refused', "'trampet verify' shows how the verifier came to it");
+  }
 }
 
 /** Registers every ops table of the object that is to be created, with a link where it asks for one. */
@@ -206,6 +215,3 @@ export function splitMember(text: string): { table: string | undefined; member: 
   const dot = text.indexOf('.');
   return dot < 0 ? { table: undefined, member: text } : { table: text.slice(0, dot), member: text.slice(dot + 1) };
 }
-
-/** The line that every command which loads programs shows. */
-export const NOT_VERIFIED = 'programs are checked for structure, but not verified';

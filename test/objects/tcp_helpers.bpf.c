@@ -131,7 +131,11 @@ struct {
 		if (i < 128)                                                                                         \
 			state.seen[i] = it;                                                                          \
 	} while (0)
-#define VALUE(pointer) ((pointer) ? (s64) * (u64 *)(pointer) : -1)
+#define VALUE(pointer)                                                                                                \
+	({                                                                                                           \
+		u64 *at = (pointer);                                                                                 \
+		at ? (s64)*at : -1;                                                                                  \
+	})
 
 static long count_elem(void *map, u32 *key, u64 *value, u64 *sum)
 {
@@ -265,7 +269,10 @@ NOINLINE static void rings(void)
 	SEE(ringbuf_query(&ring, 0)); /* 47: 24 + 16 + 16 wait, unless somebody reads */
 	SEE(ringbuf_query(&ring, 1));
 	SEE(ringbuf_query(&ring, 3));
-	SEE((u64)ringbuf_reserve(&ring, 4096, 0)); /* 50: never fits */
+	record = ringbuf_reserve(&ring, 4096, 0);
+	SEE((u64)record); /* 50: never fits */
+	if (record)
+		ringbuf_discard(record, 0);
 	SEE(ringbuf_reserve_dynptr(&ring, 12, 0, &dynptr));
 	SEE(dynptr_write(&dynptr, 8, &word, 4, 0));
 	SEE(dynptr_write(&dynptr, 9, &word, 4, 0)); /* 53: beyond its end */

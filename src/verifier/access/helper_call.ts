@@ -13,7 +13,7 @@ import { callAsync, callDrain, callFindVma, callForEach, callLoop, SYNC_CALLBACK
 import { DYNPTR_SKB, DYNPTR_SKB_META, releaseDynptr } from './dynptr.ts';
 import { checkArgument } from './helper_args.ts';
 import type { CallMeta } from './helper_memory.ts';
-import { hasTrampoline, helperProto, requireHelperProto } from './helper_proto.ts';
+import { hasTrampoline, helperProto, helperProtoName, requireHelperProto } from './helper_proto.ts';
 import { setHelperReturn } from './helper_return.ts';
 import { constOff } from './numbers.ts';
 import { clearAllPktPointers } from './pointers.ts';
@@ -127,6 +127,7 @@ export function checkHelperCall(env: Env, insn: Insn, insnIdx: number): void {
   const proto = requireHelperProto(env, func);
   const name = HELPER_NAMES[func]!;
   if (NOT_MODELLED.includes(name)) unsupported(env, `helper bpf_${name}`);
+  env.aux[insnIdx]!.helperProto = helperProtoName(env, func)!;
   const meta: CallMeta = {
     func,
     name,

@@ -74,6 +74,12 @@ function setOf(env: Env): string {
 
 /** The prototype of helper `func` for this program (`env->ops->get_func_proto`); null if its type may not call it. */
 export function helperProto(env: Env, func: number): HelperProto | null {
+  const name = helperProtoName(env, func);
+  return name === null ? null : (HELPER_PROTOS[name] ?? unsupported(env, `helper bpf_${HELPER_NAMES[func]}`));
+}
+
+/** The prototype's name without `_proto`. */
+export function helperProtoName(env: Env, func: number): string | null {
   const name = HELPER_NAMES[func];
   let set = setOf(env);
   if (
@@ -85,12 +91,11 @@ export function helperProto(env: Env, func: number): HelperProto | null {
   const attached = AT_ATTACH_TYPES[set]?.[name] ?? AT_ATTACH_TYPES['all']![name];
   if (attached && !attached(env.input.expectedAttachType)) return null;
   if (NEEDS[name]?.(env) === false) return null;
-  if (set === 'bpf_tcp_ca_get_func_proto' && TCP_CA_PROTOS[name]) return HELPER_PROTOS[TCP_CA_PROTOS[name]] ?? null;
+  if (set === 'bpf_tcp_ca_get_func_proto' && TCP_CA_PROTOS[name]) return TCP_CA_PROTOS[name];
   for (; set; set = HELPER_SETS[set]!.base) {
     const found = HELPER_SETS[set]!.protos[name];
     if (found === undefined) continue;
-    const proto = typeof found === 'string' ? found : found[env.input.sleepable ? 0 : 1];
-    return HELPER_PROTOS[proto] ?? unsupported(env, `helper bpf_${name}`);
+    return typeof found === 'string' ? found : found[env.input.sleepable ? 0 : 1];
   }
   return null;
 }

@@ -123,6 +123,10 @@ export interface Verdict {
   insns: Insn[];
   aux: InsnAux[];
   subprogs: SubprogInfo[];
+  /** The program writes to packets; it throws; index of the exception callback that it names, 0 without. */
+  seenDirectWrite: boolean;
+  seenException: boolean;
+  exceptionCallback: number;
 }
 
 /** `struct bpf_map_ptr_state` and `bpf_insn_aux_data.map_key_state`. */
@@ -139,6 +143,8 @@ export class InsnAux {
   mapKey = 0;
   /** Saved imm of a call. */
   callImm = 0;
+  /** Name of the prototype by which a helper's call was checked, without `_proto`. */
+  helperProto = '';
   mapIndex = -1;
   mapOff = 0;
   /** BPF_PSEUDO_BTF_ID: the register's type, and BTF or size. */
