@@ -1,3 +1,4 @@
+import { TrampetError } from '../base/index.ts';
 import { parseLink } from '../net/index.ts';
 import { judge, parseAssertion, type Verdict } from './_asserts.ts';
 import { TextFile } from './_files.ts';
@@ -102,6 +103,10 @@ export async function run(args: string[]): Promise<number> {
         onRecord: values.events ? tell : undefined,
       });
       return values.events ? { ...document, records } : document;
+    } catch (error) {
+      // What makes no sense was said by the scenario, not by the command line.
+      if (scenario === undefined || !(error instanceof TrampetError) || error.kind !== 'usage') throw error;
+      throw new CliError(`${path}: ${error.message}`, 'unreadable', error.hint);
     } finally {
       shown.end();
     }
