@@ -60,7 +60,7 @@ const PANELS: readonly Panel[] = [
   },
   { title: 'In flight', unit: 'packets', of: ({ inFlight }) => inFlight },
   {
-    title: 'Goodput',
+    title: 'Rate',
     unit: 'Mbit/s',
     of: ({ rateBps }) => rateBps / 1e6,
     level: ({ rateBps }) => ({ value: rateBps / 1e6, label: 'link' }),

@@ -101,7 +101,7 @@ ${svgOf(run, NARROW, 'narrow')}
 function svgOf(run: RunDocument, geometry: Geometry, name: string): string {
   const { text, height } = chart(run, geometry);
   const { left, plot, width } = geometry;
-  return `<svg class="${name}" viewBox="0 0 ${width} ${height}" data-left="${left}" data-plot="${plot}" role="img" aria-label="window, round-trip time, in flight, goodput and queue over time">
+  return `<svg class="${name}" viewBox="0 0 ${width} ${height}" data-left="${left}" data-plot="${plot}" role="img" aria-label="window, round-trip time, in flight, rate and queue over time">
 ${text}
 <line class="cursor" y1="28" y2="${height - 28}" visibility="hidden"/>
 </svg>`;

@@ -40,7 +40,7 @@ const PANELS: readonly Panel[] = [
   { title: 'cwnd', unit: 'packets', rows: 8, of: ({ cwnd }) => cwnd, dotted: ({ ssthresh }) => ssthresh },
   { title: 'RTT', unit: 'ms', rows: 3, of: ({ srttMs }) => srttMs },
   { title: 'in flight', unit: 'packets', rows: 3, of: ({ inFlight }) => inFlight },
-  { title: 'goodput', unit: 'Mbit/s', rows: 3, of: ({ rateBps }) => rateBps / 1e6 },
+  { title: 'rate', unit: 'Mbit/s', rows: 3, of: ({ rateBps }) => rateBps / 1e6 },
   { title: 'queue', unit: 'packets', rows: 3, of: ({ queuePackets }) => queuePackets, shared: true },
 ];
 
@@ -52,7 +52,7 @@ export const HEIGHT = 23;
 export const LEAST_HEIGHT = 2 * PANELS.length + 2;
 
 /**
- * Window, round-trip time, in flight, goodput and queue of the first flows over one time axis, in braille dots. `ssthresh` is
+ * Window, round-trip time, in flight, rate and queue of the first flows over one time axis, in braille dots. `ssthresh` is
  * the dotted line in the window's panel. Every line fits into `width` columns (41 at least).
  */
 export function picture(course: Course, { width, height }: PictureSize): string[] {
@@ -78,9 +78,12 @@ function shareRows(all: number): number[] {
   return rows;
 }
 
+/** The least that an axis tells apart from nothing. */
+const LEAST = 0.01;
+
 /** Two figures that are easy to read, and at least `value`. */
 function roundUp(value: number): number {
-  if (!(value > 0)) return 1;
+  if (!(value > LEAST)) return value > 0 ? LEAST : 1;
   const power = 10 ** Math.floor(Math.log10(value));
   const factor = [1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9, 10].find(
     (candidate) => candidate * power >= value * (1 - 1e-9),

@@ -29,7 +29,7 @@ export function printRuns(documents: readonly RunDocument[]): void {
   }
   for (const ops of shown.ops) printOps(ops, shown);
   out();
-  const head = ['cfi', 'calls', 'guest instructions', 'a call', 'MIPS', 'CFI faults'].map(dim);
+  const head = ['cfi', 'calls', 'guest instructions', 'a call', 'MIPS', ''].map(dim);
   for (const line of table([head, ...documents.map(machine)], [1, 2, 3, 4, 5])) out(line);
   for (const { faults } of documents) for (const { lines } of faults) for (const line of lines) out(red(line));
   for (const line of shown.trace.slice(0, PRINTED)) out(dim(`bpf_trace_printk: ${line}`));
@@ -58,7 +58,7 @@ function machine({ cfi, calls, instructions, mips, faults }: RunDocument): strin
     `${(instructions / 1e6).toFixed(1)} M`,
     calls === 0 ? '-' : `${Math.round(instructions / calls)}`,
     `${mips}`,
-    faults.length === 0 ? green('0') : red(`died: ${faults[0]!.kind}`),
+    faults.length === 0 ? green('0 CFI faults') : red(`died: ${faults[0]!.kind}`),
   ];
 }
 

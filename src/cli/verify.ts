@@ -82,10 +82,6 @@ export function verify(args: string[]): number {
 
 /** BPF_LOG_LEVEL2 | BPF_LOG_STATS. */
 const LOG_LEVEL2 = 2 | 4;
-/** Instructions processed beyond which the log is not kept: it would take gigabytes. */
-const MAX_LOGGED = 250_000;
-/** BPF_COMPLEXITY_LIMIT_INSNS. */
-const MAX_INSNS = 1_000_000;
 
 function verdictOf(
   resolved: ReturnType<typeof openFor>,
@@ -111,12 +107,6 @@ function verdictOf(
     const input = verifierInput(resolved, program, maps, 0);
     const verdict = verifyProgram(input);
     document.stats = verdict.stats;
-    if (verdict.stats.insnProcessed > MAX_LOGGED)
-      return {
-        ...document,
-        verdict: 'unsupported',
-        reason: `${Math.min(verdict.stats.insnProcessed, MAX_INSNS)} instructions processed: where the kernel drops more states than is modelled, it may need fewer`,
-      };
     if (extra.states) document.states = recordStates(input);
     if (extra.log) document.log = verifyProgram({ ...input, logLevel: LOG_LEVEL2 }).log;
     if (verdict.ok) return document;

@@ -111,6 +111,7 @@ class Writer {
       else this.#emit(CLASS.ST | MODE.MEM | SIZE.DW, FRAME, 0, -8 * slot, this.#below(2) === 0 ? 0 : this.#value());
     }
     this.#block(length, 0);
+    if (this.#calls && !this.#out.some(({ code, src }) => code === CALL && src === PSEUDO_CALL)) this.#call();
     for (const register of SCALARS.slice(1)) this.#emit(CLASS.ALU64 | ALU.XOR | SRC_X, 0, register);
     this.#emit(EXIT, 0);
     return this.#out;
@@ -230,7 +231,8 @@ class Writer {
         this.#emit(CLASS.LDX | MODE.MEM | size, register, base, place(bytes));
         break;
       case 2:
-        this.#emit(CLASS.LDX | (bytes === 8 ? MODE.MEM : MODE.MEMSX) | size, register, base, place(bytes));
+        // Not of the stack: Linux takes a spilled number and its sign-extending fill for the same (docs/parity/verifier.md).
+        this.#emit(CLASS.LDX | (bytes === 8 || onStack ? MODE.MEM : MODE.MEMSX) | size, register, base, place(bytes));
         break;
       case 3:
         this.#emit(CLASS.ST | MODE.MEM | size, base, 0, place(bytes), this.#value());
@@ -267,7 +269,9 @@ class Writer {
     } else {
       skip = this.#out.length;
       const kind = this.#pick([CLASS.JMP, CLASS.JMP, CLASS.JMP32]);
-      this.#emit(kind | this.#pick([JMP.JGT, JMP.JGT, JMP.JSGT]), index, 0, 0, limit >> shift);
+      // Below what was written lies stack that the verifier lets be read, whatever it holds.
+      const jump = onStack ? JMP.JGT : this.#pick([JMP.JGT, JMP.JGT, JMP.JSGT]);
+      this.#emit(kind | jump, index, 0, 0, limit >> shift);
     }
     this.#emit(CLASS.ALU64 | ALU.MOV | SRC_X, POINTER, onStack ? FRAME : VALUE);
     if (onStack) this.#emit(CLASS.ALU64 | ALU.ADD, POINTER, 0, 0, -room);

@@ -1,4 +1,5 @@
 import { SHF_ALLOC, SHT } from '../elf/index.ts';
+import { placedVariables } from './_datasec.ts';
 import { ObjectError } from './error.ts';
 import type { Opening } from './open.ts';
 import type { ExternBlueprint, MapBlueprint } from './types.ts';
@@ -18,7 +19,9 @@ export function dataMaps(opening: Opening, externs: readonly ExternBlueprint[]):
     if (stem === 'bss' ? section.type !== SHT.NOBITS : section.type !== SHT.PROGBITS) continue;
     const initial = new Uint8Array(section.size);
     initial.set(section.data);
-    maps.push(internalMap(opening, section.name, initial, stem === 'rodata'));
+    const variables = placedVariables(opening, section);
+    const map = internalMap(opening, section.name, initial, stem === 'rodata');
+    maps.push(variables === undefined ? map : { ...map, variables });
   }
   const kconfig = externs.filter((extern) => extern.kind === 'kconfig');
   const last = kconfig.at(-1);

@@ -19,11 +19,7 @@ export function sectionVariables({ btf, elf }: Opening, section: ElfSection): Se
   const datasec = id === undefined ? undefined : btf!.type(id);
   if (datasec?.kind !== 'datasec')
     throw new ObjectError(`BTF has no datasec '${section.name}'`, { where: section.name });
-  const symbols = new Map(
-    elf.symbols
-      .filter((symbol) => symbol.section === section.index && symbol.name !== '')
-      .map((symbol) => [symbol.name, Number(symbol.value)]),
-  );
+  const symbols = symbolsOf(elf, section);
   return datasec.entries.map((entry) => {
     const variable = btf!.type(entry.type);
     if (variable.kind !== 'var')
@@ -38,4 +34,25 @@ export function sectionVariables({ btf, elf }: Opening, section: ElfSection): Se
       throw new ObjectError('variable lies past the end of its section', { where: `${section.name}:${variable.name}` });
     return place;
   });
+}
+
+const symbolsOf = ({ symbols }: Opening['elf'], section: ElfSection): Map<string, number> =>
+  new Map(
+    symbols
+      .filter((symbol) => symbol.section === section.index && symbol.name !== '')
+      .map((symbol) => [symbol.name, Number(symbol.value)]),
+  );
+
+/** Entries of a section's BTF where its symbols lie, by place; undefined where BTF does not list the section. */
+export function placedVariables(
+  { btf, elf }: Opening,
+  section: ElfSection,
+): { type: number; offset: number; size: number }[] | undefined {
+  const id = btf?.find(section.name, 'datasec');
+  const datasec = id === undefined ? undefined : btf!.type(id);
+  if (datasec?.kind !== 'datasec') return undefined;
+  const symbols = symbolsOf(elf, section);
+  return datasec.entries
+    .map(({ type, offset, size }) => ({ type, offset: symbols.get(btf!.name(type)) ?? offset, size }))
+    .sort((a, b) => a.offset - b.offset);
 }

@@ -60,6 +60,8 @@ export interface MapBlueprint {
   initial?: Uint8Array;
   /** For data sections: the section. */
   section?: string;
+  /** For data sections: BTF id, place and bytes of its variables, by place; where BTF lists them. */
+  variables?: { type: number; offset: number; size: number }[];
   readonly: boolean;
   /** Prototype of inner maps. */
   inner?: MapBlueprint;

@@ -54,6 +54,15 @@ const REWORDED: readonly [RegExp, string][] = [
   [/\b(R\d+|fp-\d+)_[rwD]+=/g, '$1='],
   // What a helper does to the stack is told apart, as for loads and stores.
   [/indirect access to stack/g, '{{(read from|write to)}} stack'],
+  [/indirect read from stack/g, 'read from stack'],
+  [/BPF_LD_\[ABS\|IND\] cannot be mixed with socket references/g, 'BPF_LD_[ABS|IND] would lead to reference leak'],
+  // What is held at an exit is said in one way.
+  [/bpf_spin_unlock is missing|\bunlock is missing/g, 'cannot be used inside bpf_spin_lock-ed region'],
+  [/\d bpf_preempt_enable(\(s\) are| is) missing/g, 'cannot be used inside bpf_preempt_disable-ed region'],
+  [
+    /expected an RCU CS when using bpf_iter_(task|css)_next/g,
+    '{{(expected an RCU CS when using bpf_iter_$1_next|bpf_iter_$1_new requires RCU critical section protection)}}',
+  ],
 ];
 
 /**

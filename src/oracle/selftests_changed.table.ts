@@ -14,13 +14,46 @@ const NULL_PRECISE: Changed = {
   why: 'a zero passed as a null pointer is marked precise by a fix that came later than the modelled release',
 };
 
-/** By file and program. */
+const NEVER_NULL: Changed = {
+  says: 'accepted',
+  why: 'a look-up of a constant key in an array is never null',
+};
+
+const NO_SIGNATURES: Changed = {
+  says: 'calling kernel function bpf_verify_pkcs7_signature is not allowed',
+  why: 'the recorded kernel cannot verify signatures',
+};
+
+/** By file and program; `*` is every program. */
 export const CHANGED_IN_6_18: Readonly<Record<string, Readonly<Record<string, Changed>>>> = {
+  exceptions_assert: {
+    '*': {
+      says: "invalid mem access 'scalar'",
+      why: 'only registers that are read later are linked: R0 does not learn what R6 does',
+    },
+  },
+  iters: { iter_err_too_permissive2: NEVER_NULL, iter_err_too_permissive3: NEVER_NULL },
+  preempt_lock: {
+    preempt_global_subprog_test: { says: 'accepted', why: 'global functions that do not sleep may be called' },
+  },
+  test_kfunc_dynptr_param: { not_valid_dynptr: NO_SIGNATURES, not_ptr_to_stack: NO_SIGNATURES },
+  uninit_stack: {
+    helper_uninit_to_misc: { says: 'accepted', why: 'memory that a helper only reads stays as it was' },
+  },
   verifier_bounds_deduction: {
     deducing_bounds_from_const_10: {
       says: 'R0 tried to subtract pointer from scalar',
       why: 'negation keeps what is known of its operand',
     },
+  },
+  verifier_map_in_map: {
+    map_in_map_state_pruning: {
+      says: 'accepted',
+      why: 'a look-up of a constant key in an array is never null, so that fewer instructions are walked',
+    },
+  },
+  verifier_map_ptr: {
+    read_non_existent_field_rejected: { says: 'accepted', why: 'struct bpf_map begins with a digest, not with ops' },
   },
   verifier_mtu: {
     tc_uninit_mtu: { says: 'accepted', why: 'bpf_check_mtu may be given memory that is not initialized' },

@@ -1,4 +1,4 @@
-import type { Simulator } from '../net/index.ts';
+import type { Simulator, WirePacket } from '../net/index.ts';
 import type { DataPacket } from '../subsystems/index.ts';
 import type { TcpScenario } from './tcp_trace.ts';
 
@@ -56,8 +56,15 @@ function lossRule(simulator: Simulator, scenario: TcpScenario, random: () => num
   };
 }
 
+/** How late the recorded emulator delivered at the median, microseconds: more after a pause of that many. */
+const LATE: readonly (readonly [pauseUs: number, lateUs: number])[] = [
+  [20_000, 57],
+  [5_000, 30],
+  [0, 15],
+];
+
 /** The emulator of the recorded runs (src/link.c there): a droptail queue, scripted losses, and what makes packets late. */
-export function emulator(simulator: Simulator, scenario: TcpScenario, deliver: (packet: DataPacket) => void) {
+export function emulator(simulator: Simulator, scenario: TcpScenario) {
   const random = emulatorRandom(scenario.seed ?? 1);
   const lost = lossRule(simulator, scenario, random);
   const [every, extraUs] = pair(scenario.reorder);
@@ -65,11 +72,21 @@ export function emulator(simulator: Simulator, scenario: TcpScenario, deliver: (
   let busy = 0;
   const departures: number[] = [];
   const counts = { dropped: 0, marked: 0 };
-  const send = (packet: DataPacket) => {
+  let deliveredAt = 0;
+  /** Hands something over at `due`, as late as the recorded emulator was. */
+  const handOver = (due: number, action: () => void) => {
+    simulator.after(due - simulator.now, () => {
+      const pause = (simulator.now - deliveredAt) / 1000;
+      deliveredAt = simulator.now;
+      simulator.after(LATE.find(([us]) => pause >= us)![1] * 1000, action);
+    });
+  };
+  const send = <P extends WirePacket>(packet: P, deliver: (packet: P) => void, data?: DataPacket) => {
     while (departures.length > 0 && departures[0]! <= simulator.now) departures.shift();
     const queued = departures.length;
-    if (packet.bytes > 0) ordinal++;
-    if ((packet.bytes > 0 && lost(packet, ordinal)) || queued > scenario.buf_pkts) {
+    const carries = data !== undefined && data.bytes > 0;
+    if (carries) ordinal++;
+    if ((carries && lost(data, ordinal)) || queued > scenario.buf_pkts) {
       counts.dropped++;
       return;
     }
@@ -80,9 +97,16 @@ export function emulator(simulator: Simulator, scenario: TcpScenario, deliver: (
     busy = Math.max(busy, simulator.now) + Math.floor(((packet.size - ETHERNET) * 1e9) / scenario.rate_Bps);
     departures.push(busy);
     let late = 0;
-    if (packet.bytes > 0 && every > 0 && ordinal % every === 0) late += extraUs * 1000;
-    if (packet.bytes > 0 && scenario.jitter_us !== undefined) late += Math.floor(random() * scenario.jitter_us * 1000);
-    simulator.after(busy + scenario.fwd_us * 1000 + late - simulator.now, () => deliver(packet));
+    if (carries && every > 0 && ordinal % every === 0) late += extraUs * 1000;
+    if (carries && scenario.jitter_us !== undefined) late += Math.floor(random() * scenario.jitter_us * 1000);
+    handOver(busy + scenario.fwd_us * 1000 + late, () => deliver(packet));
   };
-  return { send, counts };
+  /** The way back: delay only. */
+  const sendBack = (action: () => void) => handOver(simulator.now + scenario.back_us * 1000, action);
+  return {
+    send,
+    sendData: (packet: DataPacket, deliver: (packet: DataPacket) => void) => send(packet, deliver, packet),
+    sendBack,
+    counts,
+  };
 }

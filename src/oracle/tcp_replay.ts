@@ -1,6 +1,6 @@
 import { readBtf } from '../btf/index.ts';
 import { type Argument, bootKernel, type Kernel, loadObject, StructOpsMap } from '../kernel/index.ts';
-import { Simulator } from '../net/index.ts';
+import { Simulator, type WirePacket } from '../net/index.ts';
 import { openObject, resolveObject } from '../object/index.ts';
 import {
   type Burst,
@@ -24,8 +24,9 @@ const LONGEST = 120;
 const STEP = 1e6;
 /** The second flow's delay, nanoseconds. */
 const STAGGER = 300e6;
-/** Bytes of an IP packet with a SYN, and its sequence number. */
-const SYN = 60;
+/** Bytes on the wire of a SYN, and of an acknowledgment; the sequence number after the SYN. */
+const SYN = 74;
+const ACK = 66;
 const BASE = 1;
 /** Largest segment without TCP timestamps. */
 const MSS_PLAIN = 1460;
@@ -103,11 +104,12 @@ function plainArgs(kernel: Kernel, op: CcMember, args: readonly Argument[]): num
   }
 }
 
+const control = (size: number): WirePacket => ({ size, ecnCapable: false, ce: false });
+
 /** One connection of a scenario. */
 class ReplayedFlow {
   readonly name: string;
   readonly cc: string;
-  readonly startAt: number;
   readonly calls: TcpCall[] = [];
   readonly receiver: Receiver;
   readonly sender: Sender;
@@ -116,6 +118,7 @@ class ReplayedFlow {
   readonly #ops: CongestionOps;
   cwndTime = 0;
   cwndSince = 0;
+  startedAt = -1;
   endedAt = -1;
 
   constructor(
@@ -124,7 +127,7 @@ class ReplayedFlow {
     scenario: TcpScenario,
     cc: string,
     index: number,
-    send: ReturnType<typeof emulator>['send'],
+    link: ReturnType<typeof emulator>,
   ) {
     const noTimestamps = scenario.mss === MSS_PLAIN;
     this.name = `s${index}`;
@@ -132,21 +135,16 @@ class ReplayedFlow {
     this.#kernel = kernel;
     this.#simulator = simulator;
     this.#ops = new CongestionOps(kernel, findCongestionControl(kernel, `tr_${cc}`)!);
-    const rtt = (scenario.fwd_us + scenario.back_us) * 1000 + Math.floor((SYN * 1e9) / scenario.rate_Bps);
-    this.startAt = index * STAGGER + rtt;
-    this.receiver = new Receiver(
-      simulator,
-      cc === 'dctcp',
-      (ack) => void simulator.after(scenario.back_us * 1000, () => this.sender.onAck(ack)),
-      { timestamps: !noTimestamps },
-    );
+    this.receiver = new Receiver(simulator, cc === 'dctcp', (ack) => link.sendBack(() => this.sender.onAck(ack)), {
+      timestamps: !noTimestamps,
+    });
     this.sender = new Sender(kernel, simulator, this.#ops, {
       ecn: scenario.ecn === 1 || cc === 'dctcp',
-      handshakeRtt: rtt,
+      handshakeRtt: () => simulator.now - index * STAGGER,
       noTimestamps,
       send: (packet) => {
         packet.flow = index;
-        send(packet);
+        link.sendData(packet, (arrived) => this.receiver.receive(arrived));
       },
       source: sourceOf(scenario.work),
     });
@@ -156,9 +154,18 @@ class ReplayedFlow {
       const at = simulator.now / 1000 - (index * STAGGER) / 1000;
       this.calls.push({ op, args: plainArgs(kernel, op, args), state: sock.get('icsk_ca_state'), at });
     };
-    simulator.after(this.startAt, () => this.sender.start());
+    simulator.after(index * STAGGER, () => {
+      link.send(control(SYN), () => link.sendBack(() => this.#start(scenario, link)));
+    });
+  }
+
+  /** The SYN-ACK is here. */
+  #start(scenario: TcpScenario, link: ReturnType<typeof emulator>): void {
+    this.startedAt = this.#simulator.now;
+    link.send(control(ACK), () => {});
+    this.sender.start();
     const [kind, seconds] = scenario.work.split(' ');
-    if (kind === 'secs') simulator.after(this.startAt + Number(seconds) * 1e9, () => this.sender.finish());
+    if (kind === 'secs') this.#simulator.after(Number(seconds) * 1e9, () => this.sender.finish());
   }
 
   get over(): boolean {
@@ -168,7 +175,7 @@ class ReplayedFlow {
   /** A look at the window after each step. */
   look(): void {
     const { now } = this.#simulator;
-    if (this.over || now < this.startAt) return;
+    if (this.over || this.startedAt < 0) return;
     this.cwndTime += this.sender.sock.get('snd_cwnd') * STEP;
     this.cwndSince += STEP;
     if (this.sender.closed) this.endedAt = now;
@@ -178,10 +185,10 @@ class ReplayedFlow {
     const end = this.endedAt < 0 ? this.#simulator.now : this.endedAt;
     return {
       ...flowFigures(this.calls, end / 1000),
-      goodput_Bps: (this.sender.sock.get('bytes_acked') / (end - this.startAt)) * 1e9,
+      goodput_Bps: (this.sender.sock.get('bytes_acked') / (end - this.startedAt)) * 1e9,
       retransmits: this.sender.retransmits,
       mean_cwnd: this.cwndTime / this.cwndSince,
-      seconds: (end - this.startAt) / 1e9,
+      seconds: (end - this.startedAt) / 1e9,
     };
   }
 
@@ -196,16 +203,16 @@ class ReplayedFlow {
 export function replayTcp(kernel: Kernel, scenario: TcpScenario, cc: string): TcpReplay {
   const simulator = new Simulator();
   const flows: ReplayedFlow[] = [];
-  const { send, counts } = emulator(simulator, scenario, (packet) => flows[packet.flow!]!.receiver.receive(packet));
+  const link = emulator(simulator, scenario);
   const epoch = kernel.now();
   simulator.onTime = (now) => kernel.setTime(epoch + now);
   for (const [index, name] of cc.split('_').entries())
-    flows.push(new ReplayedFlow(kernel, simulator, scenario, name, index, send));
+    flows.push(new ReplayedFlow(kernel, simulator, scenario, name, index, link));
   while (flows.some(({ over }) => !over) && simulator.now < LONGEST * 1e9) {
     simulator.runUntil(simulator.now + STEP);
     for (const flow of flows) flow.look();
   }
-  const figures: Record<string, number> = { drops: counts.dropped, ce_marks: counts.marked };
+  const figures: Record<string, number> = { drops: link.counts.dropped, ce_marks: link.counts.marked };
   for (const flow of flows) {
     flow.stop();
     const prefix = flows.length === 1 ? '' : `${flow.name}.`;

@@ -1,4 +1,4 @@
-import { ATTACH_TYPES, PROG_TYPES } from '../bpf/index.ts';
+import { ATTACH_TYPES, type Insn, LD_IMM64, PROG_TYPES, PSEUDO } from '../bpf/index.ts';
 import type { Btf, BtfKind } from '../btf/index.ts';
 import { encodeForLoad, type MapBlueprint, type ResolvedObject, type ResolvedProgram } from '../object/index.ts';
 import { mapRecord } from './access/record.ts';
@@ -34,9 +34,11 @@ export function verifierInput(
 ): Omit<VerifierInput, 'ops'> {
   const { file, target } = resolved;
   const attach = attachment(resolved, program);
+  const insns = encodeForLoad(program, (map) => map);
   return {
     name: program.name,
-    insns: encodeForLoad(program, (map) => map),
+    insns,
+    looseMaps: looseMaps(insns, program),
     progType: PROG_TYPES.indexOf(program.type),
     expectedAttachType: attach.expected,
     sleepable: program.sleepable,
@@ -66,6 +68,13 @@ export function verifierInput(
     },
     logLevel,
   };
+}
+
+/** Map references that were in the code already, not made by the loader. */
+function looseMaps(insns: readonly Insn[], { references }: ResolvedProgram): ReadonlySet<number> {
+  const known = new Set(references.map(({ insn }) => insn));
+  const isMap = ({ code, src }: Insn) => code === LD_IMM64 && (src === PSEUDO.MAP_FD || src === PSEUDO.MAP_VALUE);
+  return new Set(insns.flatMap((insn, i) => (isMap(insn) && !known.has(i) ? [i] : [])));
 }
 
 function attachment({ target }: ResolvedObject, program: ResolvedProgram): { expected: number; btfId: number } {

@@ -87,7 +87,7 @@ describe('the live view', () => {
       expect(stderr).toBe('');
       expect(stdout).not.toContain('\x1b');
       expect(stdout).not.toContain('\r');
-      for (const word of ['cwnd', 'RTT', 'in flight', 'goodput', 'queue', 'Recovery']) expect(stdout).toContain(word);
+      for (const word of ['cwnd', 'RTT', 'in flight', 'rate', 'queue', 'Recovery']) expect(stdout).toContain(word);
     }
   });
 });

@@ -16,7 +16,7 @@ describe('run draws', () => {
     for (const text of [svg, html]) {
       expect(text).not.toMatch(/NaN|Infinity|undefined/);
       expect(text.replace('xmlns="http://www.w3.org/2000/svg"', '')).not.toMatch(/https?:|@import|src=/);
-      for (const title of ['Window', 'Round-trip time', 'In flight', 'Goodput', 'Queue'])
+      for (const title of ['Window', 'Round-trip time', 'In flight', 'Rate', 'Queue'])
         expect(text).toContain(`>${title} <tspan`);
       expect(text).toContain('prefers-color-scheme:dark');
     }

@@ -53,7 +53,7 @@ describe('helpers and maps of congestion controls', () => {
     ['6.12', 'fineibt'],
   ] as const)('Linux %s, CFI %s: give what the kernel gives', (release, cfi) => {
     const kernel = start(release, cfi);
-    flow(kernel, 1);
+    flow(kernel, 0.3);
     const values = Array.from(state(kernel).seen, Number);
     expect(values.slice(0, SEEN.length)).toEqual(SEEN);
     expect(new Set(values.slice(SEEN.length))).toEqual(new Set([0]));
@@ -83,7 +83,7 @@ describe('helpers and maps of congestion controls', () => {
     const timers = kernel.maps.find(({ name }) => name === 'timers')!;
     const fired = () => kernel.memory.u32(timers.values);
     expect(fired()).toBe(1);
-    flow(kernel, 1);
+    flow(kernel, 0.3);
     // The second init finds the timer initialised and running.
     expect(fired()).toBe(3);
   });
@@ -94,7 +94,7 @@ describe('records of ring buffers', () => {
     const kernel = start();
     const records: RingRecord[] = [];
     kernel.onRecord = (record) => records.push(record);
-    const { flows } = flow(kernel, 2);
+    const { flows } = flow(kernel, 0.5);
     expect(records).toHaveLength(3 + flows[0]!.calls.cong_avoid!);
     expect(records.every(({ map }) => map === 'ring')).toBe(true);
     expect([...records[0]!.data]).toEqual([1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]);
@@ -105,7 +105,7 @@ describe('records of ring buffers', () => {
 
   it('wait until somebody reads; a full buffer takes no more', () => {
     const kernel = start();
-    flow(kernel, 2);
+    flow(kernel, 0.7);
     const records = ring(kernel).consume();
     // 24 + 16 + 16 + 24 bytes, then 16 for each of the others, one byte less than 4096 in all.
     expect(records).toHaveLength(3 + Math.floor((4095 - 80) / 16));

@@ -11,17 +11,26 @@ const s64 = (v: bigint): bigint => BigInt.asIntN(64, v);
 const s32 = (v: bigint): number => Number(BigInt.asIntN(32, v));
 const u32 = (v: bigint): number => Number(BigInt.asUintN(32, v));
 
+/** `a <= b`, unsigned and signed, of numbers in halves. */
+const ule = (aLo: number, aHi: number, bLo: number, bHi: number): boolean =>
+  aHi >>> 0 < bHi >>> 0 || (aHi === bHi && aLo >>> 0 <= bLo >>> 0);
+const sle = (aLo: number, aHi: number, bLo: number, bHi: number): boolean =>
+  aHi < bHi || (aHi === bHi && aLo >>> 0 <= bLo >>> 0);
+
 function holds(r: D.ScalarRange, v: bigint): boolean {
+  const l = lo(v);
+  const h = hi(v);
   return (
-    (v & ~join(r.maskLo, r.maskHi) & MASK) === join(r.varLo, r.varHi) &&
-    join(r.uminLo, r.uminHi) <= v &&
-    v <= join(r.umaxLo, r.umaxHi) &&
-    s64(join(r.sminLo, r.sminHi)) <= s64(v) &&
-    s64(v) <= s64(join(r.smaxLo, r.smaxHi)) &&
-    r.u32min <= u32(v) &&
-    u32(v) <= r.u32max &&
-    r.s32min <= s32(v) &&
-    s32(v) <= r.s32max
+    (l & ~r.maskLo) === r.varLo &&
+    (h & ~r.maskHi) === r.varHi &&
+    ule(r.uminLo, r.uminHi, l, h) &&
+    ule(l, h, r.umaxLo, r.umaxHi) &&
+    sle(r.sminLo, r.sminHi, l, h) &&
+    sle(l, h, r.smaxLo, r.smaxHi) &&
+    r.u32min <= l >>> 0 &&
+    l >>> 0 <= r.u32max &&
+    r.s32min <= l &&
+    l <= r.s32max
   );
 }
 
@@ -225,7 +234,62 @@ function parse(text: string): D.ScalarRange {
   return Object.assign(new D.ScalarRange(), fields);
 }
 
+/** Every set of known and unknown bits of three: as the numbers that have them. */
+const TNUMS: bigint[][] = [];
+for (let mask = 0n; mask < 8n; mask++)
+  for (let known = 0n; known < 8n; known++) {
+    if ((known & mask) !== 0n) continue;
+    const all = Array.from({ length: 8 }, (_, i) => BigInt(i));
+    TNUMS.push(all.filter((v) => (v & ~mask) === known));
+  }
+
+function reversed(v: bigint, bits: number): bigint {
+  let result = 0n;
+  for (let at = 0; at < bits; at += 8) result = (result << 8n) | ((v >> BigInt(at)) & 0xffn);
+  return result;
+}
+
 describe('scalar domain', () => {
+  it('contains the results of all sets of three known or unknown bits, at every place', () => {
+    expect(TNUMS.length).toBe(27);
+    for (const [at, place] of PLACES.entries())
+      for (const x of TNUMS)
+        for (const y of TNUMS) {
+          const xs = x.map((v) => place(v) & MASK);
+          checkBinary(xs, y);
+          if (at % 2 === 0) checkJumps(y, xs);
+        }
+  });
+
+  it('contains what swapping bytes gives', () => {
+    for (const place of PLACES)
+      for (const x of [...TNUMS, ...INTERVALS]) {
+        const xs = x.map((v) => place(v) & MASK);
+        for (const bits of [16, 32, 64])
+          for (const swap of [false, true]) {
+            const d = hull(xs);
+            D.bswap(d, bits, swap);
+            D.boundsSync(d);
+            for (const v of xs) {
+              const z = swap ? reversed(v, bits) : BigInt.asUintN(bits, v);
+              if (!holds(d, z)) expect.fail(`bswap ${bits} ${swap} of ${v}: ${z} not in ${D.printRange(d)}`);
+            }
+          }
+      }
+  });
+
+  it('takes a set for a part of another exactly if its numbers are, where bounds and bits say it all', () => {
+    for (const place of PLACES)
+      for (const x of [...TNUMS, ...INTERVALS])
+        for (const y of [...TNUMS, ...INTERVALS]) {
+          const old = hull(x.map((v) => place(v) & MASK));
+          const cur = hull(y.map((v) => place(v) & MASK));
+          const within = D.rangeWithin(old, cur) && D.tnumIn(old, cur);
+          if (within) for (const v of y) expect(holds(old, place(v) & MASK)).toBe(true);
+          else expect(y.every((v) => x.includes(v))).toBe(false);
+        }
+  });
+
   it('contains the results of small intervals at every place', () => {
     for (const place of PLACES)
       for (const other of PLACES)

@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { CLASSES } from '../../src/verifier/explain/explain.ts';
 import {
   type Explanation,
   explainRefusal,
@@ -6,6 +8,7 @@ import {
   type VerifierInput,
   verifyProgram,
 } from '../../src/verifier/index.ts';
+import { root } from '../support.ts';
 import { arrayMap, CGROUP_SKB, congestionOp, program } from './programs.ts';
 
 function explain(input: Omit<VerifierInput, 'ops'>): Explanation {
@@ -171,6 +174,15 @@ describe('explanation of a refusal', () => {
       [2, 5],
       [5, 1],
     ]);
+  });
+});
+
+describe('classes of refusals', () => {
+  it('are those that docs/verify.md lists', () => {
+    const page = readFileSync(`${root}docs/verify.md`, 'utf8');
+    const listed = [...page.matchAll(/^\| `([a-z-]+)`/gm)].map(([, id]) => id!);
+    expect([...new Set(listed)].sort()).toEqual([...new Set(CLASSES.map(({ id }) => id))].sort());
+    expect(listed.length).toBe(new Set(listed).size);
   });
 });
 

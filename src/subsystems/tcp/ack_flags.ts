@@ -39,6 +39,7 @@ export function newTally(): AckTally {
     originalArrived: false,
     dsacked: false,
     dsackedProbe: false,
+    buffers: 0,
   };
 }
 

@@ -1,6 +1,7 @@
 import { errnoName } from '../../base/index.ts';
 import { type Kernel, KernelError } from '../../kernel/index.ts';
 import type { Simulator } from '../../net/index.ts';
+import { findCongestionControl } from './controls.ts';
 import type { FlowReport, FlowSample } from './flows.ts';
 import { type CcMember, CongestionOps } from './ops.ts';
 import { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
@@ -9,7 +10,6 @@ import { MSS } from './scoreboard.ts';
 import { Sender } from './sender.ts';
 import { CA, type CaState, TCP_INFINITE_SSTHRESH } from './sock.ts';
 import { forgetSocket, registerSocket, setCongestionControl } from './sockets.ts';
-import { findCongestionControl } from './tcp_ca.ts';
 import { traceCalls } from './trace_calls.ts';
 import type { Burst } from './writer.ts';
 
@@ -90,6 +90,7 @@ export class Connection {
         this.#tell({ kind: 'sent', seq: packet.seq, bytes: packet.size });
         options.send(packet);
       },
+      onLost: (seq) => this.#tell({ kind: 'lost', seq }),
       ...(source === undefined ? {} : { source }),
     });
     this.sender.recovery.onState = (state) => this.#enter(state);
@@ -104,7 +105,6 @@ export class Connection {
   /** Tells `listener` of everything that happens at the sender. */
   watch(listener: (event: SenderEvent) => void): void {
     this.#watcher = listener;
-    this.sender.onLost = (seq) => this.#tell({ kind: 'lost', seq });
   }
 
   #tell(event: WithoutPlace<SenderEvent>): void {
@@ -113,7 +113,7 @@ export class Connection {
 
   #tellMetrics(): void {
     if (this.#watcher === undefined) return;
-    const { sock, minRttUs } = this.sender;
+    const { sock } = this.sender;
     const ssthresh = sock.get('snd_ssthresh');
     this.#tell({
       kind: 'metrics',
@@ -121,7 +121,7 @@ export class Connection {
       ssthresh: ssthresh >= TCP_INFINITE_SSTHRESH ? null : ssthresh,
       inFlight: sock.inFlight(),
       srttUs: sock.get('srtt_us') >>> 3,
-      minRttUs,
+      minRttUs: this.#kernel.memory.u32(sock.pointer + this.#kernel.field('tcp_sock', 'rtt_min').offset + 4),
       pacingBps: sock.get('sk_pacing_status') === 0 ? null : 8 * sock.get('sk_pacing_rate'),
     });
   }
@@ -184,7 +184,7 @@ export class Connection {
     const { sock } = this.sender;
     const { now } = this.#simulator;
     const ssthresh = sock.get('snd_ssthresh');
-    const segments = this.receiver.delivered;
+    const segments = sock.get('delivered');
     const sample: FlowSample = {
       t: now / 1e9,
       cwnd: sock.get('snd_cwnd'),

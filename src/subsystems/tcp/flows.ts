@@ -2,11 +2,11 @@ import { Random } from '../../base/index.ts';
 import { type Kernel, KernelError } from '../../kernel/index.ts';
 import { Bottleneck, checkLink, type LinkSpec, linkMarks, Simulator } from '../../net/index.ts';
 import { Connection } from './connection.ts';
+import { findCongestionControl } from './controls.ts';
 import type { CcMember } from './ops.ts';
 import type { DataPacket } from './receiver.ts';
 import type { FlowSpec, OpCall, Scenario, SenderEvent } from './scenario.types.ts';
 import type { CA } from './sock.ts';
-import { findCongestionControl } from './tcp_ca.ts';
 
 /** A flow at one moment. */
 export interface FlowSample {
@@ -17,7 +17,7 @@ export interface FlowSample {
   ssthresh: number | null;
   srttMs: number;
   inFlight: number;
-  /** Goodput since the sample before, bits a second. */
+  /** What was delivered since the sample before, in order or not, bits a second. */
   rateBps: number;
   /** Packets in front of the bottlenecks that the flow crosses. */
   queuePackets: number;

@@ -3,6 +3,8 @@
 // Mirrors: net/ipv4/bpf_tcp_ca.c, tcp_cong.c, tcp_input.c, tcp_output.c, tcp_rate.c (6.18).
 // Leaves out: TSO, small queues, zero windows (docs/parity/tcp.md lists it all).
 // State that programs may look at is in the guest's struct tcp_sock.
+
+export { congestionControls, findCongestionControl } from './controls.ts';
 export { type FlowOptions, type FlowResult, runFlow } from './flow.ts';
 export {
   type FlowReport,
@@ -16,9 +18,10 @@ export {
 export { CC_MEMBERS, type CcMember, CongestionOps } from './ops.ts';
 export { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
 export type { CongestionEvent, FlowSource, FlowSpec, OpCall, Scenario, SenderEvent } from './scenario.types.ts';
-export { Sender, type SenderOptions } from './sender.ts';
+export { Sender } from './sender.ts';
+export type { SenderOptions } from './sender.types.ts';
 export { TcpSock } from './sock.ts';
 export { forgetSocket, registerSocket, setCongestionControl } from './sockets.ts';
-export { congestionControls, findCongestionControl, tcpSubsystem } from './tcp_ca.ts';
+export { tcpSubsystem } from './tcp_ca.ts';
 export { traceCalls } from './trace_calls.ts';
 export type { Burst } from './writer.ts';

@@ -1,7 +1,7 @@
 import type { Argument, Kernel, StructOpsMap } from '../../kernel/index.ts';
 import type { GuestPtr } from '../../machine/index.ts';
 
-const TYPE = 'tcp_congestion_ops';
+export const TYPE = 'tcp_congestion_ops';
 /** TCP_CA_NAME_MAX. */
 export const CC_NAME_MAX = 16;
 /** Function members that a program may implement. */

@@ -27,6 +27,8 @@ export interface OutputOptions {
   /** Without TCP timestamps: round trips of what was sent again are not known, and segments are longer (tcp_timestamps 0). */
   noTimestamps?: boolean;
   send: (packet: DataPacket) => void;
+  /** A segment, or its retransmission, is taken for lost. */
+  onLost?: (seq: number) => void;
 }
 
 /**
@@ -233,6 +235,7 @@ export class Output {
     const { now } = this.#simulator;
     const us = Math.floor(now / 1000);
     sock.set('tcp_mstamp', us);
+    sock.set('tcp_clock_cache', now);
     const bytes = (segment.end - segment.start - (segment.fin ? 1 : 0)) >>> 0;
     if (bytes > 0) {
       if (sock.inFlight() === 0) this.#recovery.event(CA_EVENT.TX_START);
@@ -242,6 +245,7 @@ export class Output {
     const cwr = this.#recovery.queueCwr && !again && bytes > 0;
     if (cwr) this.#recovery.queueCwr = false;
     this.#pace(bytes, now);
+    sock.set('tcp_wstamp_ns', this.#pacingFrom);
     this.#board.stamp(segment, us * 1000);
     this.#options.send({
       seq: segment.seq,

@@ -217,7 +217,7 @@ const SHARED_INFO = 320;
 const PAD = 64;
 const HEADERS = 52;
 /** Objects of the cache for small heads (SKB_SMALL_HEAD_CACHE_SIZE). */
-const SMALL_HEAD = 704;
+const SMALL_HEAD = 576;
 
 /** Memory of a received segment in a buffer of its own, as tun allocates it: the next size of kmalloc (skb->truesize). */
 export function segmentMemory(bytes: number): number {

@@ -33,6 +33,8 @@ export interface AckTally {
   /** A duplicate was told of (FLAG_DSACKING_ACK), and it was the tail loss probe (FLAG_DSACK_TLP). */
   dsacked: boolean;
   dsackedProbe: boolean;
+  /** Buffers of the send queue that are free again. */
+  buffers: number;
 }
 
 /**
@@ -48,8 +50,7 @@ export class Scoreboard {
   una = 0;
   next = 0;
   readonly sock: TcpSock;
-  /** Called when a segment, or its retransmission, is found to be lost. */
-  onLost: ((segment: Segment) => void) | undefined;
+  readonly #onLost: ((seq: number) => void) | undefined;
   /** Newest segment that was delivered, by time of sending (tp->rack). */
   #rackSentAt = -1;
   #rackSeq = -1;
@@ -60,20 +61,41 @@ export class Scoreboard {
   #persist = 0;
   #stepsAt = 0;
   /** When the last delivery came, and when the newest segment of a sample was sent (delivered_mstamp, first_tx_mstamp). */
-  #deliveredAt = 0;
-  #firstSentAt = 0;
+  #deliveredNs = 0;
+  #firstSentNs = 0;
   /** No lost segment below this number waits for its retransmission (retransmit_skb_hint). */
   #lostFrom = 0;
   /** Highest number that was acknowledged selectively. */
   #highest = -1;
 
-  constructor(sock: TcpSock) {
+  /** `onLost` hears of each segment, or retransmission, that is taken for lost. */
+  constructor(sock: TcpSock, onLost?: (seq: number) => void) {
     this.sock = sock;
+    this.#onLost = onLost;
     this.minRtt = new MinRtt(sock);
   }
 
+  get #deliveredAt(): number {
+    return this.#deliveredNs;
+  }
+
+  /** Programs see it in microseconds. */
+  set #deliveredAt(now: number) {
+    this.#deliveredNs = now;
+    this.sock.set('delivered_mstamp', Math.floor(now / 1000));
+  }
+
+  get #firstSentAt(): number {
+    return this.#firstSentNs;
+  }
+
+  set #firstSentAt(now: number) {
+    this.#firstSentNs = now;
+    this.sock.set('first_tx_mstamp', Math.floor(now / 1000));
+  }
+
   /** Number of the segment after the highest one that was SACKed (tcp_highest_sack_seq). */
-  get #forward(): number {
+  get forward(): number {
     return this.sock.get('sacked_out') === 0 ? this.una : this.#highest + 1;
   }
 
@@ -92,7 +114,7 @@ export class Scoreboard {
         const segment = this.queue.at(seq);
         if (segment === undefined || segment.sacked) continue;
         if (!segment.everRetransmitted) {
-          if (seq < this.#forward) reordered = Math.min(reordered, seq);
+          if (seq < this.forward) reordered = Math.min(reordered, seq);
           if (!after(segment.end, sock.get('high_seq'))) tally.originalArrived = true;
           if (tally.firstSacked < 0) tally.firstSacked = segment.sentAt;
           tally.lastSacked = segment.sentAt;
@@ -112,6 +134,7 @@ export class Scoreboard {
         sock.add('sacked_out', 1);
         if (seq > this.#highest) this.#highest = seq;
         this.#tally(segment, tally.rate);
+        tally.buffers += this.#merge(segment, this.queue.at(seq - 1)) + this.#merge(this.queue.at(seq + 1), segment);
       }
     }
     this.una = acked;
@@ -120,6 +143,15 @@ export class Scoreboard {
       this.#deliveredAt = now;
     }
     if (reordered < this.next && (state !== CA.Loss || sock.get('undo_marker') !== 0)) this.reordered(reordered);
+  }
+
+  /** tcp_shift_skb_data: SACKed neighbours share one buffer. How many buffers that frees. */
+  #merge(segment: Segment | undefined, before: Segment | undefined): number {
+    if (segment === undefined || before === undefined || !segment.sacked || segment.merged) return 0;
+    if (!before.sacked || before.retransmitted || segment.retransmitted || before.seq < this.una) return 0;
+    if (((segment.end - segment.start) | 0) !== ((before.end - before.start) | 0)) return 0;
+    segment.merged = true;
+    return 1;
   }
 
   /** tcp_check_dsack, and what tcp_sacktag_one does for a duplicate; how many deliveries it tells of. */
@@ -149,15 +181,18 @@ export class Scoreboard {
     return count;
   }
 
-  /** tcp_clean_rtx_queue: segments below the acknowledgment leave. `echo`: the timestamp that came back, if any. */
-  clean(ack: number, echo: number | undefined, tally: AckTally, now: number): void {
+  /**
+   * tcp_clean_rtx_queue: segments below the acknowledgment leave. `forward` as it was before the acknowledgment; `echo`: the
+   * timestamp that came back, if any.
+   */
+  clean(ack: number, forward: number, echo: number | undefined, tally: AckTally, now: number): void {
     const { sock } = this;
-    const forward = this.#forward;
     let { una } = this;
     let reordered = this.next;
     for (let first = this.queue.first; first !== undefined && first.seq < ack; first = this.queue.first) {
       const segment = this.queue.shift();
       tally.acked++;
+      if (!segment.merged) tally.buffers++;
       una = segment.seq + 1;
       sock.set('bytes_acked', sock.get('bytes_acked') + segment.end - segment.start);
       sock.set('snd_una', segment.end);
@@ -192,7 +227,7 @@ export class Scoreboard {
   /** tcp_check_sack_reordering: segment `seq` arrived after later ones. */
   reordered(seq: number): void {
     const { sock } = this;
-    const distance = this.#forward - seq;
+    const distance = this.forward - seq;
     if (distance <= 0) return;
     if (distance > sock.get('reordering')) sock.set('reordering', Math.min(distance, REORDERING_MAX));
     sock.add('reord_seen', 1);
@@ -290,7 +325,7 @@ export class Scoreboard {
     } else return;
     segment.lost = true;
     sock.add('lost', 1);
-    this.onLost?.(segment);
+    this.#onLost?.(segment.seq);
   }
 
   /** Nothing was lost after all: the part of tcp_undo_cwnd_reduction that unmarks. */

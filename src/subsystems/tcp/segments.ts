@@ -19,6 +19,8 @@ export interface Segment {
   appLimited: boolean;
   /** A timeout took it out of the order of sending. */
   timedOut: boolean;
+  /** Shares the buffer of the segment before it. */
+  merged: boolean;
   /** End of a write (PSH), and of the stream. */
   push: boolean;
   fin: boolean;
@@ -43,6 +45,7 @@ export function newSegment(seq: number, start: number, end: number, push: boolea
     firstSentAt: 0,
     appLimited: false,
     timedOut: false,
+    merged: false,
     push,
     fin,
     earlier: undefined,

@@ -4,34 +4,23 @@ import { FLAG, flagsOf, newTally, SYN_ACK_FLAGS } from './ack_flags.ts';
 import { GuestStruct } from './guest_struct.ts';
 import { JIFFY, Jiffies, usToJiffies } from './jiffies.ts';
 import type { CongestionOps } from './ops.ts';
-import { Output, type OutputOptions } from './output.ts';
+import { Output } from './output.ts';
 import { expandSndbuf, INITIAL_CWND, updatePacingRate } from './pacing.ts';
-import { type AckFacts, emptyTally, type RateTally, writeRateSample } from './rate.ts';
+import { emptyTally, type RateTally, writeRateSample } from './rate.ts';
 import type { AckPacket } from './receiver.ts';
 import { type AlertFacts, Recovery, type Resend } from './recovery.ts';
 import { baseRto, updateRtt } from './rtt.ts';
 import { type AckTally, DUP_THRESH, MSS, Scoreboard } from './scoreboard.ts';
+import type { Sample, SenderOptions } from './sender.types.ts';
 import { after, CA, CA_ACK, TCP_INFINITE_SSTHRESH, TcpSock } from './sock.ts';
 import { Timeouts } from './timeouts.ts';
 import { PENDING } from './timers.ts';
-import { type Burst, Writer } from './writer.ts';
+import { Writer } from './writer.ts';
 
 /** tcp_wmem[1]. */
 const SNDBUF_START = 16384;
 /** Bytes of TCP timestamps, which a segment may carry instead. */
 const WITHOUT_TIMESTAMPS = 12;
-
-/** What a rate sample tells beside the segment that decides it. */
-type Sample = Omit<AckFacts, 'now' | 'minRttUs'>;
-
-export interface SenderOptions extends OutputOptions {
-  /** Round-trip time of the handshake, nanoseconds. */
-  handshakeRtt: number;
-  /** What the application writes; without it, data without end. */
-  source?: readonly Burst[];
-  /** The window of the SYN-ACK, bytes. */
-  window?: number;
-}
 
 /**
  * The sending half of a TCP connection. It calls the congestion control where Linux does; all state that programs may look
@@ -63,7 +52,7 @@ export class Sender {
     this.#ops = ops;
     this.#options = options;
     this.sock = new TcpSock(kernel);
-    this.#board = new Scoreboard(this.sock);
+    this.#board = new Scoreboard(this.sock, options.onLost);
     this.#clock = new Jiffies(kernel, simulator);
     this.recovery = new Recovery(this.sock, ops, this.#board, this.#clock);
     const parts = [this.sock, ops, this.#board, this.recovery] as const;
@@ -87,16 +76,6 @@ export class Sender {
     return this.#output.retransmits;
   }
 
-  /** Calls `listener` with the number of each segment that is found to be lost. */
-  set onLost(listener: (seq: number) => void) {
-    this.#board.onLost = ({ seq }) => listener(seq);
-  }
-
-  /** The shortest round-trip time of late, microseconds; infinite without any. */
-  get minRttUs(): number {
-    return this.#board.minRtt.us;
-  }
-
   get rtos(): number {
     return this.#timeouts.count;
   }
@@ -118,12 +97,14 @@ export class Sender {
     sock.set('max_window', sock.get('snd_wnd'));
     sock.set('lsndtime', this.#clock.now);
     sock.set('snd_cwnd_stamp', this.#clock.now);
-    this.#output.echo = this.#simulator.now - this.#options.handshakeRtt / 2;
+    const { handshakeRtt } = this.#options;
+    const rtt = typeof handshakeRtt === 'number' ? handshakeRtt : handshakeRtt();
+    this.#output.echo = this.#simulator.now - rtt / 2;
     if (this.#options.ecn) sock.set('ecn_flags', 1);
     for (const field of ['snd_una', 'snd_nxt', 'write_seq'] as const) sock.set(field, 1);
     sock.set('delivered', 1);
     sock.set('tcp_mstamp', Math.floor(this.#simulator.now / 1000));
-    const rttUs = this.#takeRtt(this.#options.handshakeRtt, this.#options.handshakeRtt);
+    const rttUs = this.#takeRtt(rtt, rtt);
     this.#callPktsAcked(1, rttUs, mss);
     this.#ops.call('in_ack_event', { ptr: sock.pointer }, CA_ACK.SLOWPATH | CA_ACK.WIN_UPDATE);
     if (this.#ops.has('cong_control'))
@@ -172,8 +153,10 @@ export class Sender {
       una: sock.get('snd_una'),
       sacked: sock.get('sacked_out'),
       first: board.una,
+      forward: board.forward,
     };
     sock.set('tcp_mstamp', us);
+    sock.set('tcp_clock_cache', now);
     if (packet.ack < board.una) {
       this.#onOldAck(packet, now);
       return;
@@ -181,7 +164,8 @@ export class Sender {
     const advanced = packet.ack > board.una;
     const told = packet.sacks.length > 0 || packet.dsack !== undefined || packet.ece;
     const slow = told || packet.window !== sock.get('snd_wnd');
-    let flag = slow ? FLAG.SLOWPATH | (this.#options.noTimestamps === true ? 0 : this.#noteTimestamp(packet)) : 0;
+    let flag = slow ? FLAG.SLOWPATH | FLAG.UPDATE_TS_RECENT : 0;
+    if (this.#options.noTimestamps !== true && this.#progresses(packet)) flag |= FLAG.TS_PROGRESS;
     this.#output.echo = packet.sentAt;
     if (advanced) {
       flag |= FLAG.SND_UNA_ADVANCED;
@@ -193,8 +177,8 @@ export class Sender {
     }
     const tally = newTally();
     board.markSacked(packet, tally, recovery.state, now);
-    board.clean(packet.ack, this.#echoOf(packet), tally, now);
-    if (tally.acked > 0) this.#writer.free((sock.get('snd_una') - prior.una) >>> 0, tally.acked);
+    board.clean(packet.ack, prior.forward, this.#echoOf(packet), tally, now);
+    this.#writer.free((sock.get('snd_una') - prior.una) >>> 0, tally.buffers);
     const acked = sock.get('delivered') - prior.delivered;
     if (packet.ece) sock.add('delivered_ce', acked);
     flag |= flagsOf(tally) | (packet.ece ? FLAG.ECE : 0);
@@ -301,10 +285,9 @@ export class Sender {
     return this.#options.noTimestamps === true ? undefined : packet.echo;
   }
 
-  /** tcp_replace_ts_recent, on the slow path. */
-  #noteTimestamp(packet: AckPacket): number {
-    const progress = Math.floor(packet.sentAt / 1e6) > Math.floor(this.#output.echo / 1e6);
-    return FLAG.UPDATE_TS_RECENT | (progress ? FLAG.TS_PROGRESS : 0);
+  /** The peer's timestamp, which counts milliseconds, is newer than the last one (__tcp_replace_ts_recent). */
+  #progresses(packet: AckPacket): boolean {
+    return Math.floor(packet.sentAt / 1e6) > Math.floor(this.#output.echo / 1e6);
   }
 
   /** tcp_ack_update_window. */
@@ -403,6 +386,6 @@ export class Sender {
     const { sock } = this;
     if (sock.get('lost_out') > sock.get('retrans_out') && sock.get('snd_cwnd') > sock.inFlight())
       this.#output.writeLost();
-    if (this.#output.hasUnsent) this.#output.write();
+    this.#output.write();
   }
 }

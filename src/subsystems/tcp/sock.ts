@@ -44,6 +44,8 @@ const FIELDS = {
   first_tx_mstamp: 'tcp_sock',
   delivered_mstamp: 'tcp_sock',
   tcp_mstamp: 'tcp_sock',
+  tcp_clock_cache: 'tcp_sock',
+  tcp_wstamp_ns: 'tcp_sock',
   rate_delivered: 'tcp_sock',
   rate_interval_us: 'tcp_sock',
   rate_app_limited: 'tcp_sock',

@@ -1,9 +1,9 @@
 import { ERRNO } from '../../base/index.ts';
 import type { Kernel } from '../../kernel/index.ts';
 import type { GuestPtr } from '../../machine/index.ts';
+import { findCongestionControl } from './controls.ts';
 import { type CongestionOps, flagsOf } from './ops.ts';
 import type { TcpSock } from './sock.ts';
-import { findCongestionControl } from './tcp_ca.ts';
 
 /** TCP_CONG_NON_RESTRICTED. */
 const NON_RESTRICTED = 1;
@@ -63,12 +63,17 @@ export function setCongestionControl(kernel: Kernel, pointer: GuestPtr, name: st
   if (!capable && (flagsOf(kernel, kdata) & NON_RESTRICTED) === 0) return -ERRNO.EPERM;
   const { memory } = kernel;
   ops.call('release', { ptr: pointer });
-  ops.replace(kdata);
-  memory.setPtr(pointer + kernel.field('inet_connection_sock', 'icsk_ca_ops').offset, kdata);
+  useControl(kernel, pointer, kdata);
   const { offset, size } = kernel.field('inet_connection_sock', 'icsk_ca_priv');
   memory.bytes(pointer + offset, size).fill(0);
   sock.set('prior_ssthresh', 0);
   ops.call('init', { ptr: pointer });
   sock.set('icsk_ca_initialized', 1);
   return 0;
+}
+
+/** The socket has another table from now on; neither `release` nor `init` is called. */
+export function useControl(kernel: Kernel, pointer: GuestPtr, kdata: GuestPtr): void {
+  findSocket(kernel, pointer)?.ops?.replace(kdata);
+  kernel.memory.setPtr(pointer + kernel.field('inet_connection_sock', 'icsk_ca_ops').offset, kdata);
 }

@@ -1,41 +1,13 @@
 import { ERRNO } from '../../base/index.ts';
 import type { GateDef, Kernel, StructOpsDef, Subsystem } from '../../kernel/index.ts';
 import type { GuestPtr } from '../../machine/index.ts';
-import { CC_NAME_MAX, type CcMember, nameOf } from './ops.ts';
-import { type TcpSock, tcpCongAvoidAi, tcpSlowStart } from './sock.ts';
-import { findSocket } from './sockets.ts';
+import { findCongestionControl, registered } from './controls.ts';
+import { moduleGates } from './modules/modules.ts';
+import { CC_NAME_MAX, type CcMember, nameOf, TYPE } from './ops.ts';
 import { sockoptGates } from './sockopt.ts';
 
-const TYPE = 'tcp_congestion_ops';
 /** TCP_CONG_NON_RESTRICTED | TCP_CONG_NEEDS_ECN. */
 const FLAGS_MASK = 3;
-
-/** A registered congestion control (tcp_cong_list). */
-interface Registered {
-  name: string;
-  kdata: GuestPtr;
-}
-/** One list for each kernel. */
-const lists = new WeakMap<Kernel, Registered[]>();
-
-function listOf(kernel: Kernel): Registered[] {
-  let list = lists.get(kernel);
-  if (list === undefined) {
-    list = [];
-    lists.set(kernel, list);
-  }
-  return list;
-}
-
-/** The table registered under `name` (tcp_ca_find). */
-export function findCongestionControl(kernel: Kernel, name: string): GuestPtr | undefined {
-  return listOf(kernel).find((entry) => entry.name === name)?.kdata;
-}
-
-/** Names of all registered congestion controls. */
-export function congestionControls(kernel: Kernel): string[] {
-  return listOf(kernel).map(({ name }) => name);
-}
 
 const has = (kernel: Kernel, kdata: GuestPtr, member: CcMember) =>
   kernel.memory.ptr(kdata + kernel.field(TYPE, member).offset) !== 0;
@@ -97,8 +69,8 @@ const congestionOps: StructOpsDef = {
   validate,
   reg: (kernel, kdata) => {
     const name = nameOf(kernel, kdata);
-    const list = listOf(kernel);
-    if (list.some((entry) => entry.name === name)) {
+    const list = registered(kernel);
+    if (findCongestionControl(kernel, name) !== undefined) {
       kernel.printk(`TCP: ${name} already registered or non-unique key`);
       return -ERRNO.EEXIST;
     }
@@ -106,13 +78,13 @@ const congestionOps: StructOpsDef = {
     return 0;
   },
   unreg: (kernel, kdata) => {
-    const list = listOf(kernel);
+    const list = registered(kernel);
     const at = list.findIndex((entry) => entry.kdata === kdata);
     if (at >= 0) list.splice(at, 1);
   },
   update: (kernel, kdata, old) => {
     const name = nameOf(kernel, kdata);
-    const entry = listOf(kernel).find((candidate) => candidate.name === nameOf(kernel, old));
+    const entry = registered(kernel).find((candidate) => candidate.name === nameOf(kernel, old));
     if (entry?.name !== name) {
       kernel.printk(`TCP: ${name} not registered or non-unique key`);
       return -ERRNO.EINVAL;
@@ -127,37 +99,12 @@ const congestionOps: StructOpsDef = {
   },
 };
 
-/** Functions of net/ipv4/tcp_cong.c that programs may call. */
-function kfuncs(kernel: () => Kernel): GateDef[] {
-  const withSock = (
-    name: string,
-    work: (sock: TcpSock, first: number, second: number) => number | undefined,
-  ): GateDef => ({
-    name,
-    handler: (call) => {
-      const sock = findSocket(kernel(), call.ptr(0))?.sock;
-      const result = sock === undefined ? 0 : work(sock, call.lo(1) >>> 0, call.lo(2) >>> 0);
-      if (result !== undefined) call.ret(result | 0);
-    },
-  });
-  return [
-    withSock('tcp_reno_ssthresh', (sock) => Math.max(sock.get('snd_cwnd') >>> 1, 2)),
-    withSock('tcp_reno_undo_cwnd', (sock) => Math.max(sock.get('snd_cwnd'), sock.get('prior_cwnd'))),
-    withSock('tcp_slow_start', (sock, acked) => tcpSlowStart(sock, acked)),
-    withSock('tcp_cong_avoid_ai', (sock, w, acked) => void tcpCongAvoidAi(sock, w, acked)),
-    withSock('tcp_reno_cong_avoid', (sock, _ack, acked) => {
-      if (!sock.isCwndLimited()) return undefined;
-      const left = sock.inSlowStart() ? tcpSlowStart(sock, acked) : acked;
-      if (left > 0) tcpCongAvoidAi(sock, sock.get('snd_cwnd'), left);
-      return undefined;
-    }),
-    withSock('bpf_tcp_send_ack', () => 0),
-  ];
-}
+/** bpf_tcp_send_ack: what is sent has no data to acknowledge, and nobody looks at it. */
+const sendAck: GateDef = { name: 'bpf_tcp_send_ack', handler: (call) => call.ret(0) };
 
 /** TCP as an owner of ops tables. */
 export const tcpSubsystem: Subsystem = {
   name: 'tcp',
   structOps: [congestionOps],
-  gates: (kernel) => [...kfuncs(kernel), ...sockoptGates(kernel)],
+  gates: (kernel) => [...moduleGates(kernel), ...sockoptGates(kernel), sendAck],
 };

@@ -16,8 +16,8 @@ export interface Burst {
 
 /** Bytes of one write. */
 const WRITE = 65536;
-/** Memory that a buffer takes beside its data (SKB_TRUESIZE of an empty one). */
-const OVERHEAD = 960;
+/** Memory that a buffer takes beside its data: struct sk_buff and a head for MAX_TCP_HEADER (256) with skb_shared_info. */
+const OVERHEAD = 256 + 576;
 /** How often an application looks whether all is acknowledged (SIOCOUTQ), nanoseconds. */
 const POLL = 1e6;
 
@@ -70,8 +70,8 @@ export class Writer {
   }
 
   /** Segments were acknowledged: their memory is free. */
-  free(bytes: number, segments: number): void {
-    this.#sock.add('sk_wmem_queued', -(bytes + OVERHEAD * segments));
+  free(bytes: number, buffers: number): void {
+    this.#sock.add('sk_wmem_queued', -(bytes + OVERHEAD * buffers));
   }
 
   /** Only the write that has begun is ended. */

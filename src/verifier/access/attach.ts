@@ -143,6 +143,8 @@ function checkStructOps(env: Env): void {
   if (proto?.type.kind !== 'func_proto') {
     reject(env, 'EINVAL', `attach to invalid member ${name}(@idx ${input.memberIndex}) of struct ${struct.name}`);
   }
+  const sleeps = struct.name === 'bpf_dummy_ops' && input.sleepable && name !== 'test_sleepable';
+  if (sleeps) reject(env, 'EINVAL', `attach to unsupported member ${name} of struct ${struct.name}`);
   if (struct.name === 'tcp_congestion_ops' && P.TCP_CA_UNSUPPORTED.includes(name)) {
     reject(env, 'ENOTSUP', `attach to unsupported member ${name} of struct ${struct.name}`);
   }

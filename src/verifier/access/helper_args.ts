@@ -13,13 +13,14 @@ import { checkDynptrArg, requireOwnedDynptr } from './dynptr.ts';
 import { type CallMeta, checkHelperMemory, checkSizeArgument } from './helper_memory.ts';
 import { checkType } from './helper_types.ts';
 import { exchangedField } from './kptr.ts';
+import { processHelperLock } from './locks.ts';
 import { constOff } from './numbers.ts';
 import { BPF_READ, BPF_WRITE } from './region.ts';
 import { checkConstString } from './strings.ts';
 import { unsupported } from './unsupported.ts';
 
 /** Program types whose helpers may be given packet data. */
-const PACKET_TYPES: readonly number[] = [P.PROG_SCHED_CLS, P.PROG_SCHED_ACT, P.PROG_XDP, P.PROG_CGROUP_SKB];
+const PACKET_TYPES: readonly number[] = [...P.PACKET_WRITERS, ...P.PACKET_READERS];
 
 const ARRAYS: readonly number[] = [2, 6];
 
@@ -118,7 +119,7 @@ function checkByArgument(env: Env, regno: number, reg: RegState, argType: number
       meta.retBtfId = reg.btfId;
       return;
     case A.ARG_PTR_TO_SPIN_LOCK:
-      unsupported(env, 'spin locks');
+      processHelperLock(env, regno, meta.name === 'spin_lock');
       return;
     case A.ARG_KPTR_XCHG_DEST:
       meta.kptr = exchangedField(env, regno);

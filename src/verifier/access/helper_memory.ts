@@ -4,15 +4,24 @@ import { typeStr } from '../core/log.ts';
 import { markChainPrecision } from '../core/precise.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegUnknown, registerIsNull } from '../core/regs.ts';
-import { copyReg, type Env, type MapInfo, type RecordField, RegState, reject, type StackSlot } from '../core/types.ts';
+import {
+  copyReg,
+  type Env,
+  type MapInfo,
+  type RecordField,
+  RegState,
+  Reject,
+  reject,
+  type StackSlot,
+} from '../core/types.ts';
 import { isConst, tnumText } from '../domain/index.ts';
 import type { HelperProto } from '../tables/helpers.table.ts';
 import type { DynptrFacts } from './dynptr.ts';
+import { accessBuffer, readKernelStruct } from './memory.ts';
 import { constOff, smax, smin, umax } from './numbers.ts';
 import { markNotNull } from './pointers.ts';
 import * as R from './region.ts';
 import { checkStackBounds, frameOf } from './stack.ts';
-import { unsupported } from './unsupported.ts';
 
 /** What the arguments of one call have shown (`struct bpf_call_arg_meta`). */
 export interface CallMeta {
@@ -43,6 +52,10 @@ export interface CallMeta {
   retBtfId: number;
   objectOfCpu: boolean;
 }
+
+const BPF_B = 0x10;
+/** BPF_PROG_TYPE_* whose contexts are not the kernel's own structs (`convert_ctx_access`). */
+const CONVERTED_CTX: readonly number[] = [1, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 19, 21, 22, 23, 25, 30];
 
 function scrub(slot: StackSlot): void {
   for (let i = 0; i < 8; i++) if (slot.slotType[i] !== T.STACK_INVALID) slot.slotType[i] = T.STACK_MISC;
@@ -131,9 +144,17 @@ export function checkHelperMemory(
       checkStackRange(env, regno, size, zeroSizeAllowed, access, meta);
       return;
     case T.PTR_TO_BUF:
+      readOnly();
+      accessBuffer(env, regno, reg.off, size);
+      return;
     case T.PTR_TO_BTF_ID:
+      readKernelStruct(env, regno, reg.off, size);
+      return;
     case T.PTR_TO_CTX:
-      unsupported(env, `memory of type ${typeStr(reg.type)} as an argument`);
+      if (CONVERTED_CTX.includes(env.input.progType)) break;
+      if (size > 0) env.ops.checkMemAccess(env, env.insnIdx, regno, size - 1, BPF_B, access, -1, false, false);
+      else if (!zeroSizeAllowed) throw new Reject('EACCES');
+      return;
   }
   if (zeroSizeAllowed && size === 0 && registerIsNull(reg)) return;
   env.verbose(`R${regno} type=${typeStr(reg.type)} `);

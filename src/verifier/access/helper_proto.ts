@@ -8,8 +8,24 @@ import { unsupported } from './unsupported.ts';
 
 /** Helpers that the release member of tcp_congestion_ops may not call. */
 const NOT_IN_RELEASE: readonly string[] = ['setsockopt', 'getsockopt'];
-/** Helpers of tracing programs that only iterators may call. */
-const ITERATORS_ONLY: readonly string[] = ['seq_printf', 'seq_write', 'seq_printf_btf'];
+/** Helpers of a program type that only some attach types have: `all`, or those of a set alone. */
+const AT_ATTACH_TYPES: Readonly<Record<string, Readonly<Record<string, (attach: number) => boolean>>>> = {
+  all: {
+    get_retval: (attach) => !P.NO_RETVAL.includes(attach),
+    set_retval: (attach) => !P.NO_RETVAL.includes(attach),
+  },
+  sock_addr_func_proto: {
+    bind: (attach) => P.SOCK_ADDR_CONNECT.includes(attach),
+    setsockopt: (attach) => SOCKOPT_OF_ADDR.includes(attach),
+    getsockopt: (attach) => SOCKOPT_OF_ADDR.includes(attach),
+  },
+  cg_sockopt_func_proto: {
+    setsockopt: (attach) => attach === P.CGROUP_SETSOCKOPT,
+    getsockopt: (attach) => attach === P.CGROUP_SETSOCKOPT,
+  },
+};
+const SOCKOPT_OF_ADDR: readonly number[] = [...P.SOCK_ADDR_IP4, ...P.SOCK_ADDR_IP6, ...P.SOCK_ADDR_UNIX];
+
 /** Functions at which bpf_d_path may be called (`btf_allowlist_d_path`, kernel/trace/bpf_trace.c). */
 const D_PATH_FUNCTIONS: readonly string[] = [
   'security_file_permission',
@@ -37,8 +53,13 @@ const TRACE_RAW_TP = 23;
 export const hasTrampoline = ({ input }: Env): boolean =>
   input.progType === P.PROG_TRACING && [FENTRY, FEXIT, MODIFY_RETURN].includes(input.expectedAttachType);
 
+const isIterator = ({ input }: Env): boolean => input.expectedAttachType === P.ATTACH_ITER;
+
 /** What tracing programs must be to be given some helpers (`tracing_prog_func_proto`). */
 const NEEDS: Readonly<Record<string, (env: Env) => boolean>> = {
+  seq_printf: isIterator,
+  seq_write: isIterator,
+  seq_printf_btf: isIterator,
   get_func_arg: hasTrampoline,
   get_func_arg_cnt: hasTrampoline,
   get_func_ret: (env) => hasTrampoline(env) && env.input.expectedAttachType !== FENTRY,
@@ -67,7 +88,8 @@ export function helperProtoName(env: Env, func: number): string | null {
   ) {
     return null;
   }
-  if (ITERATORS_ONLY.includes(name) && env.input.expectedAttachType !== P.ATTACH_ITER) return null;
+  const attached = AT_ATTACH_TYPES[set]?.[name] ?? AT_ATTACH_TYPES['all']![name];
+  if (attached && !attached(env.input.expectedAttachType)) return null;
   if (NEEDS[name]?.(env) === false) return null;
   if (set === 'bpf_tcp_ca_get_func_proto' && TCP_CA_PROTOS[name]) return TCP_CA_PROTOS[name];
   for (; set; set = HELPER_SETS[set]!.base) {

@@ -51,6 +51,9 @@ const COMPATIBLE: Readonly<Record<number, readonly number[]>> = {
   [A.ARG_PTR_TO_DYNPTR]: [T.PTR_TO_STACK, T.CONST_PTR_TO_DYNPTR],
 };
 
+/** What of a call decides which types it takes. */
+type TypeMeta = Pick<CallMeta, 'name' | 'proto' | 'kptr'>;
+
 const DYNPTR_FLAGS =
   T.DYNPTR_TYPE_LOCAL | T.DYNPTR_TYPE_RINGBUF | T.DYNPTR_TYPE_SKB | T.DYNPTR_TYPE_XDP | T.DYNPTR_TYPE_SKB_META;
 /** Kernel structs whose type is compared; other flags have rules of their own. */
@@ -59,7 +62,7 @@ const TAKES_OBJECTS: readonly string[] = ['spin_lock', 'spin_unlock', 'kptr_xchg
 const SOURCE = 2;
 
 /** The type as the argument sees it: what it allows is not looked at. */
-function seenType(reg: RegState, regno: number, argType: number, meta: CallMeta): number {
+function seenType(reg: RegState, regno: number, argType: number, meta: TypeMeta): number {
   let { type } = reg;
   if (argType & T.MEM_RDONLY) type &= ~T.MEM_RDONLY;
   if (argType & T.PTR_MAYBE_NULL) type &= ~T.PTR_MAYBE_NULL;
@@ -70,7 +73,7 @@ function seenType(reg: RegState, regno: number, argType: number, meta: CallMeta)
 }
 
 /** Whether the register is of a type that the argument takes, and of the right struct (`check_reg_type`). */
-export function checkType(env: Env, regno: number, argType: number, meta: CallMeta): void {
+export function checkType(env: Env, regno: number, argType: number, meta: TypeMeta): void {
   const reg = env.reg(regno);
   const types = COMPATIBLE[argType & T.BASE_TYPE_MASK];
   if (!types) throw unsupported(env, `argument ${regno} of helper bpf_${meta.name}`);
@@ -92,13 +95,19 @@ export function checkType(env: Env, regno: number, argType: number, meta: CallMe
   }
 }
 
-function wantedStruct(regno: number, argType: number, meta: CallMeta): string | undefined {
+/** A kernel struct as argument of a global function that names it (`check_reg_type`, with no helper). */
+export function checkStructType(env: Env, regno: number, argType: number, wanted: string): void {
+  const proto = { ret: A.RET_INTEGER, args: [], argBtf: { [regno]: wanted } };
+  checkType(env, regno, argType, { name: '', proto, kptr: null });
+}
+
+function wantedStruct(regno: number, argType: number, meta: TypeMeta): string | undefined {
   const named = meta.proto.argBtf?.[regno];
   if (named) return named;
   return (argType & T.BASE_TYPE_MASK) === A.ARG_PTR_TO_BTF_ID_SOCK_COMMON ? 'sock_common' : undefined;
 }
 
-function checkStruct(env: Env, regno: number, reg: RegState, argType: number, meta: CallMeta): void {
+function checkStruct(env: Env, regno: number, reg: RegState, argType: number, meta: TypeMeta): void {
   const released = (argType & T.OBJ_RELEASE) !== 0;
   if (reg.type & T.PTR_MAYBE_NULL && (!(argType & T.PTR_MAYBE_NULL) || released)) {
     reject(env, 'EACCES', `Possibly NULL pointer passed to helper arg${regno}`);

@@ -9,12 +9,14 @@ import { checkArgOffset } from './arg_offset.ts';
 import { checkFieldPointer } from './async.ts';
 import { skipModifiers } from './btf_walk.ts';
 import { checkDynptrArg, type DynptrFacts, dynptrFlag } from './dynptr.ts';
+import { processIrqFlag } from './irq.ts';
 import { checkIteratorArg, destroyIterator, type IteratorPlace, isIteratorParam } from './iterators.ts';
 import { checkScalar, checkSizedMemory, checkTypedMemory } from './kfunc_memory.ts';
 import { hasSuffix, isScalarType, type KfuncMeta, kindName } from './kfunc_meta.ts';
 import * as O from './kfunc_objects.ts';
 import { type PointerKind, pointerKind, type Target } from './kfunc_pointer.ts';
 import { checkMapArg, checkStruct, checkTrust } from './kfunc_struct.ts';
+import { processKfuncLock } from './locks.ts';
 import { hasField } from './record.ts';
 import { checkConstString } from './strings.ts';
 import { unsupported } from './unsupported.ts';
@@ -120,10 +122,11 @@ function requireMapValue(env: Env, arg: number): void {
 /** A map that goes with a work queue or a task's work of an earlier argument must be the one that it lies in. */
 function checkSameMap(env: Env, regno: number, seen: KfuncArgs): void {
   const reg = env.reg(regno);
-  if (!reg.map) reject(env, 'EINVAL', `pointer in R${regno} isn't map pointer`);
-  if (!seen.map || !hasField(reg.map!.record, BPF_WORKQUEUE | BPF_TASK_WORK)) return;
+  // A BTF pointer's BTF lies where a map pointer has its map.
+  if (!reg.map && !reg.btf) reject(env, 'EINVAL', `pointer in R${regno} isn't map pointer`);
+  if (!seen.map || !reg.map || !hasField(reg.map.record, BPF_WORKQUEUE | BPF_TASK_WORK)) return;
   if (seen.map === reg.map && seen.mapUid === reg.mapUid) return;
-  const task = hasField(reg.map!.record, BPF_TASK_WORK);
+  const task = hasField(reg.map.record, BPF_TASK_WORK);
   const [what, at, map] = task ? ['bpf_task_work', 'R2', 'R3'] : ['workqueue', 'R1', 'R2'];
   const uids = `in ${at} map_uid=${seen.mapUid} doesn't match map pointer in ${map} map_uid=${reg.mapUid}`;
   reject(env, 'EINVAL', `${what} pointer ${uids}`);
@@ -161,6 +164,8 @@ const CHECKS: Readonly<Record<Exclude<PointerKind, 'null'>, Check>> = {
     requireMapValue(env, arg);
     checkFieldPointer(env, arg + 1, BPF_TASK_WORK, seen);
   },
+  irq_flag: (env, meta, arg, _seen, _target, insnIdx) => processIrqFlag(env, meta.name, arg, insnIdx),
+  res_lock: (env, meta, arg) => processKfuncLock(env, meta.name, arg),
   struct: (env, meta, arg, _seen, target) => checkStruct(env, meta, arg, target),
   callback: (env, _meta, arg, seen) => {
     const reg = env.reg(arg + 1);

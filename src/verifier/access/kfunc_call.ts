@@ -6,8 +6,9 @@ import * as K from '../tables/kfuncs.table.ts';
 import { callAsync, callLess, inTreeCallback } from './callbacks.ts';
 import { branchOnNext, inRcuSection } from './iterators.ts';
 import { checkKfuncArgs } from './kfunc_args.ts';
-import { type KfuncMeta, kfuncMeta } from './kfunc_meta.ts';
+import { type KfuncMeta, kfuncMeta, kfuncName } from './kfunc_meta.ts';
 import { setKfuncReturn } from './kfunc_return.ts';
+import { branchOnFailedLock, mayFailToLock } from './locks.ts';
 import { clearAllPktPointers } from './pointers.ts';
 import { giveToGraph, releaseReference } from './references.ts';
 import { checkReturnCode } from './return_code.ts';
@@ -41,9 +42,6 @@ const ALLOWED_UNDER_LOCK: ReadonlySet<string> = new Set([
 
 function checkContext(env: Env, meta: KfuncMeta): void {
   const { cur } = env;
-  if (cur.activeLocks && !ALLOWED_UNDER_LOCK.has(meta.name)) {
-    reject(env, 'EINVAL', 'function calls are not allowed while holding a lock');
-  }
   if (meta.flags & K.KF_SLEEPABLE && !cur.inSleepable) {
     reject(env, 'EACCES', `program must be sleepable to call sleepable kfunc ${meta.name}`);
   }
@@ -102,10 +100,17 @@ function markArgumentsRead(env: Env, meta: KfuncMeta): void {
 
 /** A call of a kernel function (`check_kfunc_call`, kernel/bpf/verifier.c, 6.18). Throws `Reject`. */
 export function checkKfuncCall(env: Env, insn: Insn, insnIdx: number): void {
+  if (env.cur.activeLocks && (insn.off !== 0 || !ALLOWED_UNDER_LOCK.has(kfuncName(env, insn)))) {
+    reject(env, 'EINVAL', 'function calls are not allowed while holding a lock');
+  }
   if (insn.imm === 0) return;
   const meta = kfuncMeta(env, insn);
   checkContext(env, meta);
   env.aux[insnIdx]!.isIterNext = (meta.flags & K.KF_ITER_NEXT) !== 0;
+  if (mayFailToLock(meta.name)) branchOnFailedLock(env);
+  else if (meta.name === '__bpf_trap') {
+    reject(env, 'EFAULT', 'unexpected __bpf_trap() due to uninitialized variable?');
+  }
   const args = checkKfuncArgs(env, meta, insnIdx);
   if (meta.name === 'bpf_rbtree_add_impl') callLess(env, insn, insnIdx, args.subprogno);
   else if (K.ASYNC_CALLBACKS.includes(meta.name)) {

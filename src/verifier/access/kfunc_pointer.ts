@@ -1,13 +1,11 @@
 import type { Btf, BtfType } from '../../btf/index.ts';
 import * as T from '../core/reg_types.table.ts';
 import { registerIsNull } from '../core/regs.ts';
-import { type Env, type RegState, reject } from '../core/types.ts';
-import { CTX_STRUCT } from '../tables/kfuncs.table.ts';
+import { type Env, type RegState, type RegView, reject } from '../core/types.ts';
 import { isStruct, skipModifiers } from './btf_walk.ts';
 import { isIteratorParam } from './iterators.ts';
-import { hasSuffix, isScalarType, type KfuncMeta, kindName } from './kfunc_meta.ts';
-import { isProjectionOf } from './struct_match.ts';
-import { unsupported } from './unsupported.ts';
+import { hasSuffix, isScalarType, type KfuncMeta, type KfuncParam, kindName } from './kfunc_meta.ts';
+import { isProgCtx } from './prog_ctx.ts';
 
 /** What a pointer points to, behind typedefs and qualifiers. */
 export interface Target {
@@ -31,6 +29,8 @@ export type PointerKind =
   | 'map'
   | 'workqueue'
   | 'task_work'
+  | 'irq_flag'
+  | 'res_lock'
   | 'struct'
   | 'callback'
   | 'memory'
@@ -55,7 +55,7 @@ const KIND_OF_STRUCT: Readonly<Record<string, PointerKind>> = {
 const KIND_OF_FIELD: Readonly<Record<string, PointerKind>> = { bpf_wq: 'workqueue', bpf_task_work: 'task_work' };
 
 /** Whether nothing can have happened to what the register points to (`is_trusted_reg`). */
-export function isTrusted(reg: RegState): boolean {
+export function isTrusted(reg: RegView): boolean {
   if (reg.refObjId) return true;
   const flags = reg.type & ~T.BASE_TYPE_MASK;
   if (flags & ~TRUSTED) return false;
@@ -69,12 +69,6 @@ export function kernelStructOf(env: Env, reg: RegState): { btf: Btf; id: number 
   const name = STRUCT_OF_TYPE[base];
   const id = name === undefined ? undefined : env.vmlinux.find(name, 'struct');
   return id === undefined ? null : { btf: env.vmlinux, id };
-}
-
-/** Whether a pointer to `type` is this program's context (`btf_is_prog_ctx_type`). */
-function isProgCtx(env: Env, type: BtfType): boolean {
-  const ctx = CTX_STRUCT[env.input.progType];
-  return isStruct(type) && ctx !== undefined && (type.name === ctx || isProjectionOf(ctx, type.name));
 }
 
 /** Whether a struct holds scalars only, four levels deep (`__btf_type_is_scalar_struct`). */
@@ -101,12 +95,14 @@ function isSizeOfBefore(env: Env, meta: KfuncMeta, arg: number): boolean {
   return hasSuffix(param, '__sz') || hasSuffix(param, '__szk');
 }
 
+const pointee = ({ type }: KfuncParam): number => (type.kind === 'ptr' ? type.type : 0);
+
 /** What kind of argument pointer parameter `arg` takes, given the register (`get_kfunc_ptr_arg_type`). */
 export function pointerKind(env: Env, meta: KfuncMeta, arg: number, target: Target): PointerKind {
   const param = meta.params[arg]!;
   const reg = env.reg(arg + 1);
   const struct = target.type.kind === 'struct' ? target.type.name : '';
-  if (meta.name === 'bpf_cast_to_kern_ctx' || isProgCtx(env, target.type)) return 'ctx';
+  if (meta.name === 'bpf_cast_to_kern_ctx' || isProgCtx(env, meta.btf, pointee(param))) return 'ctx';
   if (hasSuffix(param, '__nullable') && registerIsNull(reg)) return 'null';
   if (hasSuffix(param, '__alloc')) return 'object';
   if (hasSuffix(param, '__refcounted_kptr')) return 'refcounted';
@@ -116,9 +112,8 @@ export function pointerKind(env: Env, meta: KfuncMeta, arg: number, target: Targ
   if (hasSuffix(param, '__str')) return 'string';
   if (hasSuffix(param, '__map')) return 'map';
   if (KIND_OF_FIELD[struct]) return KIND_OF_FIELD[struct]!;
-  if (hasSuffix(param, '__irq_flag') || struct === 'bpf_res_spin_lock') {
-    unsupported(env, `argument ${arg} of kfunc ${meta.name}`);
-  }
+  if (hasSuffix(param, '__irq_flag')) return 'irq_flag';
+  if (struct === 'bpf_res_spin_lock') return 'res_lock';
   if (kernelStructOf(env, reg)) {
     if (isStruct(target.type)) return 'struct';
     const type = `pointer type ${kindName(target.type)}`;

@@ -11,6 +11,7 @@ import { iteratorIn } from './iterators.ts';
 import type { KfuncArgs } from './kfunc_args.ts';
 import { type KfuncMeta, kindName } from './kfunc_meta.ts';
 import { isScalarStruct, type Target } from './kfunc_pointer.ts';
+import { mayFailToLock } from './locks.ts';
 import { hasField, recordOf, structRecord } from './record.ts';
 import { acquireReference, markGraphNode, setNonOwning } from './references.ts';
 import { unsupported } from './unsupported.ts';
@@ -174,6 +175,7 @@ export function setKfuncReturn(env: Env, meta: KfuncMeta, args: KfuncArgs, insnI
   }
   if (!pointee) {
     markRegUnknown(env, r0);
+    if (mayFailToLock(meta.name)) markRegKnownZero(r0);
     r0.subregDef = meta.btf.sizeOf(type.id) === 8 ? T.DEF_NOT_SUBREG : env.insnIdx + 1;
     return;
   }

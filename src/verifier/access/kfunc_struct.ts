@@ -48,7 +48,6 @@ export function checkMapArg(env: Env, meta: KfuncMeta, arg: number, seen: KfuncA
   const id = env.vmlinux.find('bpf_map', 'struct');
   if (id === undefined) unsupported(env, 'a kernel without struct bpf_map');
   const reg = env.reg(arg + 1);
-  checkTrust(env, meta, arg + 1);
   checkStruct(env, meta, arg, { id: id!, type: env.vmlinux.type(id!) });
   seen.map = reg.map;
   seen.mapUid = reg.mapUid;

@@ -1,3 +1,4 @@
+import type { Btf } from '../../btf/index.ts';
 import type { VerifierEnv } from '../core/env.ts';
 import { printLinfo, typeStr } from '../core/log.ts';
 import * as T from '../core/reg_types.table.ts';
@@ -9,6 +10,8 @@ import * as M from '../tables/map_helpers.table.ts';
 import * as F from '../tables/special_fields.table.ts';
 import { btfStructAccess, type FieldAccess } from './btf_walk.ts';
 import { type CtxAccess, checkCtxAccess } from './ctx.ts';
+import { inRcuSection } from './iterators.ts';
+import { isTrusted } from './kfunc_pointer.ts';
 import { accessKptr } from './kptr.ts';
 import { isGplCompatible } from './license.ts';
 import { constOff } from './numbers.ts';
@@ -154,13 +157,10 @@ function context(at: Access): void {
   }
 }
 
-/** Program types that may store to the packet (`may_access_direct_pkt_data`). */
-const PACKET_WRITERS: readonly number[] = [P.PROG_SCHED_CLS, P.PROG_SCHED_ACT, P.PROG_XDP];
-
 function packet(at: Access): void {
   const { env } = at;
   if (at.access === BPF_WRITE) {
-    if (!PACKET_WRITERS.includes(env.input.progType)) reject(env, 'EACCES', 'cannot write into packet');
+    if (!P.PACKET_WRITERS.includes(env.input.progType)) reject(env, 'EACCES', 'cannot write into packet');
     env.seenDirectWrite = true;
   }
   R.checkPacketAccess(env, at.regno, at.off, at.size, false);
@@ -199,17 +199,21 @@ function storeToStruct(at: Access): void {
   }
 }
 
-/** Trust of a pointer loaded from a struct: as much as its parent and the RCU section give. */
+/** Trust of a pointer loaded from a struct: as much as its parent and the RCU section give (`check_ptr_to_btf_access`). */
 function loadedFlag(env: Env, reg: RegState, found: FieldAccess): number {
   if (reg.type & T.PTR_UNTRUSTED) return T.PTR_UNTRUSTED;
-  const trusted = (reg.type & (T.PTR_TRUSTED | T.MEM_RCU)) !== 0 || reg.refObjId !== 0;
-  const unsafe = ~(T.PTR_TRUSTED | T.MEM_RCU | T.PTR_UNTRUSTED);
-  if (!trusted) return found.flag & unsafe;
-  const inRcu = env.cur.activeRcuLock > 0 || !env.cur.inSleepable;
-  if (!inRcu || reg.type & T.PTR_MAYBE_NULL) return T.PTR_UNTRUSTED;
-  if (P.SAFE_RCU[reg.btf!.name(reg.btfId)]?.includes(found.fieldName)) return found.flag | T.MEM_RCU;
+  const plain = found.flag & ~(T.MEM_ALLOC | T.PTR_TRUSTED | T.NON_OWN_REF | T.MEM_RCU);
+  if (!isTrusted(reg) && !(reg.type & T.MEM_RCU)) return plain;
+  const struct = reg.btf!.name(reg.btfId);
+  const safe = (fields: Readonly<Record<string, readonly string[]>>): boolean =>
+    fields[struct]?.includes(found.fieldName) === true;
+  if (safe(P.SAFE_TRUSTED)) return found.flag | T.PTR_TRUSTED;
+  if (safe(P.SAFE_TRUSTED_OR_NULL)) return found.flag | T.PTR_TRUSTED | T.PTR_MAYBE_NULL;
+  if (!inRcuSection(env) || reg.type & T.PTR_MAYBE_NULL) return T.PTR_UNTRUSTED;
+  if (safe(P.SAFE_RCU)) return found.flag | T.MEM_RCU;
+  if (safe(P.SAFE_RCU_OR_NULL)) return (found.flag & ~T.PTR_UNTRUSTED) | T.MEM_RCU | T.PTR_MAYBE_NULL;
   if (found.flag & T.MEM_RCU) return found.flag | T.PTR_MAYBE_NULL;
-  return found.flag & (T.MEM_PERCPU | T.MEM_USER) ? found.flag : found.flag & unsafe;
+  return found.flag & (T.MEM_PERCPU | T.MEM_USER) ? found.flag : plain;
 }
 
 /** Special fields of the program's own objects are for helpers and kfuncs alone. */
@@ -244,14 +248,17 @@ function kernelStruct(at: Access): void {
   }
   if (local) checkObjectField(at);
   const found = btfStructAccess(env, reg.btf!, reg.btfId, off, at.size, local);
-  if (at.access !== BPF_READ || at.valueRegno < 0) return;
-  const dst = env.reg(at.valueRegno);
+  if (at.access === BPF_READ) setFromStruct(at, reg.btf!, found, found.btfId ? loadedFlag(env, reg, found) : 0);
+}
+
+/** What was loaded from a struct: a pointer with `flag`, or a number (`mark_btf_ld_reg`). */
+function setFromStruct({ env, valueRegno }: Access, btf: Btf, found: FieldAccess, flag: number): void {
+  if (valueRegno < 0) return;
+  const dst = env.reg(valueRegno);
   if (!found.btfId) {
     markRegUnknown(env, dst);
     return;
   }
-  const { btf } = reg;
-  const flag = loadedFlag(env, reg, found);
   markRegKnownZero(dst);
   dst.type = T.PTR_TO_BTF_ID | flag;
   dst.btf = btf;
@@ -260,14 +267,24 @@ function kernelStruct(at: Access): void {
 }
 
 function buffer(at: Access): void {
-  const { env, reg } = at;
-  const isReadOnly = (reg.type & T.MEM_RDONLY) !== 0;
-  if (isReadOnly && at.access === BPF_WRITE) readOnly(at);
-  R.checkBufferAccess(env, isReadOnly ? 'rdonly' : 'rdwr', at.regno, at.off, at.size);
-  const end = at.off + at.size;
-  if (isReadOnly) env.maxRdonlyAccess = Math.max(env.maxRdonlyAccess, end);
-  else env.maxRdwrAccess = Math.max(env.maxRdwrAccess, end);
+  if (at.reg.type & T.MEM_RDONLY && at.access === BPF_WRITE) readOnly(at);
+  accessBuffer(at.env, at.regno, at.off, at.size);
   intoValue(at);
+}
+
+/** Bytes of a buffer whose length is checked at attach. */
+export function accessBuffer(env: Env, regno: number, off: number, size: number): void {
+  const isReadOnly = (env.reg(regno).type & T.MEM_RDONLY) !== 0;
+  R.checkBufferAccess(env, isReadOnly ? 'rdonly' : 'rdwr', regno, off, size);
+  if (isReadOnly) env.maxRdonlyAccess = Math.max(env.maxRdonlyAccess, off + size);
+  else env.maxRdwrAccess = Math.max(env.maxRdwrAccess, off + size);
+}
+
+/** Bytes of a kernel struct that a helper or function reads. */
+export function readKernelStruct(env: Env, regno: number, off: number, size: number): void {
+  const reg = env.reg(regno);
+  const at = { env, insnIdx: env.insnIdx, regno, reg, off, size, access: BPF_READ, valueRegno: -1, isLdsx: false };
+  kernelStruct(at);
 }
 
 function stack(at: Access): void {
@@ -308,17 +325,7 @@ function mapStruct(at: Access): void {
   if (off < 0) reject(env, 'EACCES', `R${regno} is ${name} invalid negative access: off=${off}`);
   if (at.access !== BPF_READ) reject(env, 'EACCES', `only read from ${name} is supported`);
   const found = btfStructAccess(env, env.vmlinux, id, off, at.size, false);
-  if (at.valueRegno < 0) return;
-  const dst = env.reg(at.valueRegno);
-  if (!found.btfId) {
-    markRegUnknown(env, dst);
-    return;
-  }
-  markRegKnownZero(dst);
-  dst.type = T.PTR_TO_BTF_ID | found.flag;
-  dst.btf = env.vmlinux;
-  dst.btfId = found.btfId;
-  if (found.flag & T.PTR_MAYBE_NULL) dst.id = ++env.idGen;
+  setFromStruct(at, env.vmlinux, found, found.flag);
 }
 
 /** Pointers that are checked whatever their flags, and those that must carry none. */

@@ -2,6 +2,7 @@ import type { VerifierOps } from '../core/hooks.ts';
 import { initArguments } from './arguments.ts';
 import { checkAtomic } from './atomic.ts';
 import { checkAttach } from './attach.ts';
+import { checkPseudoBtfId } from './btf_var.ts';
 import {
   checkHelperCall,
   helperCallbackKind,
@@ -19,13 +20,13 @@ import {
   kfuncName,
   kfuncSummary,
 } from './kfunc_meta.ts';
+import { checkLdAbs } from './ld_abs.ts';
 import { checkMapProgCompatibility } from './map_rules.ts';
 import { checkMemAccess } from './memory.ts';
 import { clearAllPktPointers, findGoodPktPointers, markPtrOrNullRegs, saveAuxPtrType } from './pointers.ts';
 import { checkResourceLeak } from './references.ts';
 import { checkReturnCode } from './return_code.ts';
 import { checkSubprogCall, prepareFuncArgs } from './subprog_args.ts';
-import { unsupported } from './unsupported.ts';
 
 /** What the main loop asks of src/verifier/access. */
 export const verifierOps: VerifierOps = {
@@ -35,7 +36,7 @@ export const verifierOps: VerifierOps = {
   checkHelperCall,
   checkKfuncCall,
   checkReturnCode,
-  checkLdAbs: (env) => unsupported(env, 'legacy packet loads'),
+  checkLdAbs,
   checkAttach,
   initArguments,
   prepareFuncArgs,
@@ -50,7 +51,7 @@ export const verifierOps: VerifierOps = {
   callMightSleep: (env, insn) => (insn.src === 0 ? helperMightSleep(env, insn.imm) : kfuncMightSleep(env, insn)),
   callChangesPktData: (env, insn) => (insn.src === 0 ? helperChangesPacket(insn.imm) : kfuncChangesPacket(env, insn)),
   addKfuncCall,
-  checkPseudoBtfId: (env) => unsupported(env, 'references to kernel variables'),
+  checkPseudoBtfId,
   checkMapProgCompatibility,
   kfuncName,
   typeName: (btf, id) => btf.name(id),

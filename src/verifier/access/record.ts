@@ -171,9 +171,16 @@ function findInStruct(search: Search, type: BtfType, depth: number): RecordField
   return fields;
 }
 
-function findInSection(search: Search, type: BtfType): RecordField[] {
+/** A variable of a data section: BTF id of the `var`, place and bytes. */
+interface Variable {
+  type: number;
+  offset: number;
+  size: number;
+}
+
+function findInSection(search: Search, type: BtfType, variables: readonly Variable[] | undefined): RecordField[] {
   if (type.kind !== 'datasec') return malformed('a value that is no struct');
-  return type.entries.flatMap(({ type: id, offset, size }) => {
+  return (variables ?? type.entries).flatMap(({ type: id, offset, size }) => {
     const variable = search.btf.type(id);
     const of = variable.kind === 'var' ? variable.type : malformed('no variable');
     return findOne(search, of, { id, component: -1 }, offset, size, 0);
@@ -181,10 +188,16 @@ function findInSection(search: Search, type: BtfType): RecordField[] {
 }
 
 /** `btf_parse_fields` (kernel/bpf/btf.c, 6.18); null without special fields. @throws Malformed */
-function parseFields(btf: Btf, vmlinux: Btf, id: number, mask: number): BtfRecord | null {
+function parseFields(
+  btf: Btf,
+  vmlinux: Btf,
+  id: number,
+  mask: number,
+  variables?: readonly Variable[],
+): BtfRecord | null {
   const search: Search = { btf, vmlinux, mask, seen: 0 };
   const type = btf.type(id);
-  const fields = isStruct(type) ? findInStruct(search, type, 0) : findInSection(search, type);
+  const fields = isStruct(type) ? findInStruct(search, type, 0) : findInSection(search, type, variables);
   if (fields.length === 0) return null;
   if (fields.length > MAX_FIELDS) malformed('too many special fields');
   let next = 0;
@@ -206,18 +219,18 @@ export function mapRecord(
   btf: Btf,
   vmlinux: Btf,
   valueId: number,
-  map: { type: number; flags: number },
+  map: { type: number; flags: number; variables?: readonly Variable[] },
 ): BtfRecord | null | false {
-  const record = valueRecord(btf, vmlinux, skipModifiers(btf, valueId).id);
+  const record = valueRecord(btf, vmlinux, skipModifiers(btf, valueId).id, map.variables);
   if (!record) return null;
   if (map.flags & (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG)) return false;
   const allowed = record.fields.every(({ type }) => F.MAPS_OF_FIELD.get(type)?.includes(map.type));
   return allowed && record;
 }
 
-function valueRecord(btf: Btf, vmlinux: Btf, id: number): BtfRecord | null {
+function valueRecord(btf: Btf, vmlinux: Btf, id: number, variables: readonly Variable[] | undefined): BtfRecord | null {
   try {
-    return parseFields(btf, vmlinux, id, MAP_FIELDS);
+    return parseFields(btf, vmlinux, id, MAP_FIELDS, variables);
   } catch (error) {
     if (error instanceof Malformed) return null;
     throw error;

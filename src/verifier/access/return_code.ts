@@ -16,6 +16,19 @@ function allowedRange(env: Env): RetvalRange | null {
   switch (progType) {
     case P.PROG_CGROUP_SKB:
       return { minval: 0, maxval: expectedAttachType === BPF_CGROUP_INET_EGRESS ? 3 : 1 };
+    case P.PROG_CGROUP_SOCK_ADDR:
+      if (P.SOCK_ADDR_ALLOW_ONLY.includes(expectedAttachType)) return { minval: 1, maxval: 1 };
+      return { minval: 0, maxval: P.SOCK_ADDR_BIND.includes(expectedAttachType) ? 3 : 1 };
+    case P.PROG_CGROUP_SOCK:
+    case P.PROG_SOCK_OPS:
+    case P.PROG_CGROUP_DEVICE:
+    case P.PROG_CGROUP_SYSCTL:
+    case P.PROG_CGROUP_SOCKOPT:
+    case P.PROG_SK_LOOKUP:
+    case P.PROG_NETFILTER:
+      return { minval: 0, maxval: 1 };
+    case P.PROG_KPROBE:
+      return P.ATTACH_SESSIONS.includes(expectedAttachType) ? { minval: 0, maxval: 1 } : null;
     case P.PROG_RAW_TRACEPOINT:
       return attachBtfId ? { minval: 0, maxval: 0 } : null;
     case P.PROG_TRACING:

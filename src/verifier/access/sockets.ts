@@ -33,12 +33,13 @@ const TCP_SOCK_WIDE: readonly number[] = [80, 88];
 const XDP_SOCK_SIZE = 4;
 
 /** Width of the real member where a narrower load is to be rewritten, 0 without; null: no such access. */
-type Field = number | null;
+export type Field = number | null;
 
 const narrow = (off: number, size: number, width: number): Field =>
   size <= width && (off & (width - 1)) + size <= width ? width : null;
 
-function sock(off: number, size: number): Field {
+/** An access to `struct bpf_sock` (`bpf_sock_is_valid_access`). */
+export function sockField(off: number, size: number): Field {
   if (off < 0 || off >= SOCK_SIZE || off % size !== 0) return null;
   if (NARROW.has(off)) return narrow(off, size, 4);
   if (off === SOCK_DST_PORT || off === SOCK_DST_PORT + 1) return narrow(off, size, size === 4 ? 4 : 2);
@@ -47,7 +48,7 @@ function sock(off: number, size: number): Field {
 }
 
 const sockCommon = (off: number, size: number): Field =>
-  off >= SOCK_FULL_ONLY[0] && off < SOCK_FULL_ONLY[1] ? null : sock(off, size);
+  off >= SOCK_FULL_ONLY[0] && off < SOCK_FULL_ONLY[1] ? null : sockField(off, size);
 
 function tcpSock(off: number, size: number): Field {
   if (off < 0 || off >= TCP_SOCK_SIZE || off % size !== 0) return null;
@@ -58,7 +59,7 @@ const xdpSock = (off: number, size: number): Field => (off >= 0 && off < XDP_SOC
 
 const RULES: Readonly<Record<number, (off: number, size: number) => Field>> = {
   [T.PTR_TO_SOCK_COMMON]: sockCommon,
-  [T.PTR_TO_SOCKET]: sock,
+  [T.PTR_TO_SOCKET]: sockField,
   [T.PTR_TO_TCP_SOCK]: tcpSock,
   [T.PTR_TO_XDP_SOCK]: xdpSock,
 };

@@ -1,6 +1,7 @@
 import type { Insn } from '../../bpf/index.ts';
 import { assignScalarId } from '../core/alu.ts';
 import { markStackSlotScratched, type VerifierEnv } from '../core/env.ts';
+import { checkFastcallContract } from '../core/fastcall.ts';
 import { printLinfo } from '../core/log.ts';
 import { insnStackAccessFlags, markChainPrecision, pushInsnHistory } from '../core/precise.ts';
 import * as T from '../core/reg_types.table.ts';
@@ -72,9 +73,13 @@ export function checkStackBounds(
   grow(env, frameOf(env, reg), -from);
 }
 
-function scrub(slot: StackSlot): void {
-  if (slot.slotType[7] !== T.STACK_SPILL) return;
-  for (let i = 0; i < REG_SIZE; i++) if (slot.slotType[i] === T.STACK_SPILL) slot.slotType[i] = T.STACK_MISC;
+const OBJECTS: readonly number[] = [T.STACK_SPILL, T.STACK_DYNPTR, T.STACK_ITER, T.STACK_IRQ_FLAG];
+
+/** Data is written to the slot: it holds no register and no object any more. */
+function scrub({ slotType, spilled }: StackSlot): void {
+  spilled.type = T.NOT_INIT;
+  if (!OBJECTS.includes(slotType[7]!)) return;
+  for (let i = 0; i < REG_SIZE; i++) if (slotType[i] !== T.STACK_INVALID) slotType[i] = T.STACK_MISC;
 }
 
 /** Puts the register in the slot (`save_register_state`); bytes of the slot that are not written turn to MISC. */
@@ -105,6 +110,7 @@ function writeFixed(env: Env, state: FuncState, off: number, size: number, value
   const reg = valueRegno >= 0 ? env.reg(valueRegno) : null;
   const aligned = off % REG_SIZE === 0;
   destroyDynptrAt(env, state, spi);
+  checkFastcallContract(env, state, insnIdx, off);
   markStackSlotScratched(env, spi);
   if (size === REG_SIZE) (env as VerifierEnv).live.markWrite(state.frameno, spi);
   if (reg && aligned && reg.type === T.SCALAR_VALUE) {
@@ -139,6 +145,7 @@ function writeVariable(env: Env, ptr: RegState, off: number, size: number, value
   const zero = value ? registerIsNull(value) : isZeroStore(env.insns[insnIdx]!);
   const end = smax(ptr) + off + size;
   let zeroUsed = false;
+  checkFastcallContract(env, state, insnIdx, smin(ptr) + off);
   for (let at = smin(ptr) + off; at < end; at++) {
     const spi = spiOf(at);
     const slot = state.slot(spi);
@@ -154,7 +161,7 @@ function writeVariable(env: Env, ptr: RegState, off: number, size: number, value
       zeroUsed = true;
       continue;
     }
-    scrub(slot);
+    slot.spilled.type = T.NOT_INIT;
     const staysZero = zero && slot.slotType[byte] === T.STACK_ZERO;
     zeroUsed ||= staysZero;
     slot.slotType[byte] = staysZero ? T.STACK_ZERO : T.STACK_MISC;
@@ -215,6 +222,7 @@ function readFixed(env: Env, state: FuncState, off: number, size: number, dstReg
   const slot = state.peekSlot(spi)!;
   const dst = dstRegno >= 0 ? env.reg(dstRegno) : null;
   markStackSlotScratched(env, spi);
+  checkFastcallContract(env, env.func(), env.insnIdx, off);
   (env as VerifierEnv).live.markRead(env, state.frameno, env.insnIdx, spi);
   if (!isSpilled(slot)) {
     for (let i = 0; i < size; i++) {
@@ -266,5 +274,7 @@ export function accessStack(
   }
   for (let spi = spiOf(smin(reg) + off); spi >= spiOf(end - 1); spi--)
     (env as VerifierEnv).live.markRead(env, state.frameno, env.insnIdx, spi);
-  readBytes(env, state, smin(reg) + off, end, env.reg(valueRegno));
+  const from = smin(reg) + off;
+  readBytes(env, state, from, end, env.reg(valueRegno));
+  checkFastcallContract(env, state, env.insnIdx, from);
 }

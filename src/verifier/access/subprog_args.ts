@@ -1,21 +1,20 @@
 import type { Btf } from '../../btf/index.ts';
 import * as T from '../core/reg_types.table.ts';
+import { registerIsNull } from '../core/regs.ts';
 import { type Env, type RegState, Reject, reject, type SubprogArg } from '../core/types.ts';
 import * as A from '../tables/arg_types.table.ts';
-import { CTX_STRUCT } from '../tables/kfuncs.table.ts';
 import { checkArgOffset } from './arg_offset.ts';
 import { isStruct, skipModifiers } from './btf_walk.ts';
+import { checkDynptrArg } from './dynptr.ts';
 import { checkMemoryArgument } from './helper_memory.ts';
+import { checkStructType } from './helper_types.ts';
 import { kindName } from './kfunc_meta.ts';
-import { isProjectionOf } from './struct_match.ts';
+import { checkTaggedCtx, isProgCtx } from './prog_ctx.ts';
 import { unsupported } from './unsupported.ts';
 
 const MAX_ARGS = 5;
 /** Kinds of types that have a size. */
 const SIZED: readonly string[] = ['int', 'enum', 'enum64', 'struct', 'union', 'ptr', 'array', 'float'];
-
-/** BPF_PROG_TYPE_*: types whose context has no named struct. */
-const WITHOUT_CTX_STRUCT: readonly number[] = [5, 26, 27, 28, 29, 31];
 
 const isInteger = (kind: string): boolean => kind === 'int' || kind === 'enum' || kind === 'enum64';
 
@@ -27,30 +26,84 @@ function tagsOf(btf: Btf, func: number, i: number): string[] {
   );
 }
 
-/** A pointer that a function takes; null: a static function's, of which nothing is known. */
-function pointerArgument(env: Env, subprog: number, i: number, target: number): SubprogArg | null {
-  const btf = env.btf!;
-  const sub = env.subprogs[subprog]!;
-  const tags = tagsOf(btf, sub.funcId, i);
-  const { type } = skipModifiers(btf, target);
-  if (tags.length > 0 && !sub.global) {
-    reject(env, 'EOPNOTSUPP', `arg#${i} type tag is not supported in static functions`);
+const KNOWN_TAGS: readonly string[] = ['ctx', 'trusted', 'nonnull', 'nullable', 'arena', 'untrusted'];
+const PRIMITIVE: readonly string[] = ['int', 'float', 'enum', 'enum64'];
+
+/** The kernel's struct that a pointer of the program's BTF names, whatever its flavour (`btf_get_ptr_to_btf_id`). */
+function kernelStruct(env: Env, i: number, id: number): number {
+  const { type } = skipModifiers(env.btf!, id);
+  const who = `arg#${i} reference type('${kindName(type)}')`;
+  const name = type.name.replace(/___.*$/, '');
+  const found = name === '' ? [] : env.vmlinux.findAll(name, type.kind);
+  if (found.length === 0) throw reject(env, 'ENOENT', `${who} has no matches`);
+  if (found.length > 1) reject(env, 'ESRCH', `${who} is ambiguous`);
+  return found[0]!;
+}
+
+/** A pointer that the tag `arg:untrusted` says may be anything: it is only read, with probes. */
+function untrustedArgument(env: Env, i: number, target: number): SubprogArg {
+  const { type } = skipModifiers(env.btf!, target);
+  if (type.kind === 'void' || PRIMITIVE.includes(type.kind))
+    return { argType: A.ARG_PTR_TO_MEM | T.MEM_RDONLY | T.PTR_UNTRUSTED, memSize: 0, btfId: 0 };
+  const btfId = kernelStruct(env, i, target);
+  const found = env.vmlinux.type(btfId);
+  if (!isStruct(found)) {
+    const has = `has type ${kindName(found).split(' ')[0]} '${found.name}'`;
+    reject(env, 'EINVAL', `arg#${i} ${has}, but only struct or primitive types are allowed`);
   }
-  if (tags.some((tag) => tag !== 'nonnull' && tag !== 'ctx')) unsupported(env, `argument tags of ${sub.name}()`);
-  const ctx = CTX_STRUCT[env.input.progType] ?? '';
-  const isCtx = isStruct(type) && type.name !== '' && (type.name === ctx || isProjectionOf(ctx, type.name));
-  if (isCtx) return { argType: A.ARG_PTR_TO_CTX, memSize: 0, btfId: 0 };
-  if (tags.includes('ctx')) unsupported(env, 'contexts known by their tag alone');
-  if (isStruct(type) && type.name === 'bpf_dynptr') unsupported(env, 'dynptrs as arguments of functions');
-  if (!sub.global) return null;
+  return { argType: A.ARG_PTR_TO_BTF_ID | T.PTR_UNTRUSTED, memSize: 0, btfId };
+}
+
+/** A pointer that a function takes; null: a static function's, of which nothing is known. */
+function pointerArgument(env: Env, subprog: number, i: number, target: number, tags: string[]): SubprogArg | null {
+  const btf = env.btf!;
+  const { type } = skipModifiers(btf, target);
+  const plain = (argType: number): SubprogArg => ({ argType, memSize: 0, btfId: 0 });
+  const alone = (tag: string, text: string): void => {
+    if (tags.some((other) => other !== tag)) reject(env, 'EINVAL', `arg#${i} ${text}`);
+  };
+  const invalid = 'has invalid combination of tags';
+  if (tags.includes('ctx') || isProgCtx(env, btf, target)) {
+    alone('ctx', invalid);
+    if (tags.includes('ctx')) checkTaggedCtx(env, i, target);
+    return plain(A.ARG_PTR_TO_CTX);
+  }
+  if ((isStruct(type) || type.kind === 'fwd') && type.name === 'bpf_dynptr') {
+    alone('', invalid);
+    return plain(A.ARG_PTR_TO_DYNPTR | T.MEM_RDONLY);
+  }
+  if (tags.includes('trusted')) {
+    if (tags.includes('nonnull')) reject(env, 'EINVAL', `arg#${i} ${invalid}`);
+    const nullable = tags.includes('nullable') ? T.PTR_MAYBE_NULL : 0;
+    return { argType: A.ARG_PTR_TO_BTF_ID | T.PTR_TRUSTED | nullable, memSize: 0, btfId: kernelStruct(env, i, target) };
+  }
+  if (tags.includes('untrusted')) {
+    alone('untrusted', 'untrusted cannot be combined with any other tags');
+    return untrustedArgument(env, i, target);
+  }
+  if (tags.includes('arena')) {
+    alone('arena', 'arena cannot be combined with any other tags');
+    return plain(A.ARG_PTR_TO_ARENA);
+  }
+  if (!env.subprogs[subprog]!.global) return null;
+  if (tags.includes('nullable')) reject(env, 'EINVAL', `arg#${i} ${invalid}`);
   if (!SIZED.includes(type.kind)) {
     const text = `arg#${i} reference type('${kindName(type)}') size cannot be determined: -22`;
     return reject(env, 'EINVAL', text);
   }
-  if (isStruct(type) && ctx === '' && !WITHOUT_CTX_STRUCT.includes(env.input.progType))
-    unsupported(env, 'functions in this program type');
   const flag = tags.includes('nonnull') ? 0 : T.PTR_MAYBE_NULL;
   return { argType: A.ARG_PTR_TO_MEM | flag, memSize: btf.sizeOf(target), btfId: 0 };
+}
+
+/** Tags of argument `i`, which must be known and on a global function's. */
+function checkedTags(env: Env, subprog: number, i: number): string[] {
+  const sub = env.subprogs[subprog]!;
+  const tags = tagsOf(env.btf!, sub.funcId, i);
+  for (const tag of tags) {
+    if (!sub.global) reject(env, 'EOPNOTSUPP', `arg#${i} type tag is not supported in static functions`);
+    if (!KNOWN_TAGS.includes(tag)) reject(env, 'EOPNOTSUPP', `arg#${i} has unsupported set of tags`);
+  }
+  return tags;
 }
 
 /** What the function's BTF says of its arguments; null where a static function's say nothing (`btf_prepare_func_args`). */
@@ -73,12 +126,16 @@ function readArguments(env: Env, subprog: number): SubprogArg[] | null {
   }
   const args: SubprogArg[] = [];
   for (const [i, param] of proto.params.entries()) {
+    const tags = checkedTags(env, subprog, i);
     const { type } = skipModifiers(btf, param.type);
     if (type.kind === 'ptr') {
-      const arg = pointerArgument(env, subprog, i, type.type);
+      const arg = pointerArgument(env, subprog, i, type.type, tags);
       if (!arg) return null;
       args.push(arg);
-    } else if (isInteger(type.kind)) args.push({ argType: A.ARG_ANYTHING, memSize: 0, btfId: 0 });
+      continue;
+    }
+    if (tags.length > 0) reject(env, 'EINVAL', `arg#${i} has pointer tag, but is not a pointer type`);
+    if (isInteger(type.kind)) args.push({ argType: A.ARG_ANYTHING, memSize: 0, btfId: 0 });
     else if (!sub.global) return null;
     else {
       const kind = type.kind.toUpperCase();
@@ -106,21 +163,40 @@ function matches(env: Env, regno: number, reg: RegState, arg: SubprogArg): boole
     env.verbose(`R${regno} is not a scalar\n`);
     return false;
   }
-  checkArgOffset(env, regno, false, false);
-  if (arg.argType === A.ARG_PTR_TO_CTX) {
-    if (reg.type === T.PTR_TO_CTX) return true;
-    env.verbose(`arg#${regno - 1} expects pointer to ctx\n`);
-    return false;
+  // Loads through an untrusted pointer are probed, whatever it is.
+  if (arg.argType & T.PTR_UNTRUSTED) return true;
+  switch (arg.argType & T.BASE_TYPE_MASK) {
+    case A.ARG_PTR_TO_CTX:
+      checkArgOffset(env, regno, false, false);
+      return reg.type === T.PTR_TO_CTX || said(env, `arg#${regno - 1} expects pointer to ctx`);
+    case A.ARG_PTR_TO_ARENA:
+      if (reg.type === T.PTR_TO_ARENA || reg.type === T.SCALAR_VALUE) return true;
+      return said(env, `R${regno} is not a pointer to arena or scalar.`);
+    case A.ARG_PTR_TO_DYNPTR:
+      checkArgOffset(env, regno, false, true);
+      checkDynptrArg(env, regno, -1, T.MEM_RDONLY, 0);
+      return true;
+    case A.ARG_PTR_TO_BTF_ID:
+      if (registerIsNull(reg) && arg.argType & T.PTR_MAYBE_NULL) return true;
+      checkStructType(env, regno, arg.argType, env.vmlinux.name(arg.btfId));
+      checkArgOffset(env, regno, false, false);
+      return true;
   }
+  checkArgOffset(env, regno, false, false);
   checkMemoryArgument(env, regno, arg.memSize);
   if (arg.argType & T.PTR_MAYBE_NULL || !(reg.type & T.PTR_MAYBE_NULL)) return true;
-  env.verbose(`arg#${regno - 1} is expected to be non-NULL\n`);
+  return said(env, `arg#${regno - 1} is expected to be non-NULL`);
+}
+
+function said(env: Env, text: string): false {
+  env.verbose(`${text}\n`);
   return false;
 }
 
 /** Whether the registers are what the function's BTF asks for (`btf_check_subprog_call`). */
 export function checkSubprogCall(env: Env, subprog: number, regs: RegState[]): boolean {
   const sub = env.subprogs[subprog]!;
+  if (sub.unreliable) return false;
   try {
     if (prepareFuncArgs(env, subprog) && sub.args.every((arg, i) => matches(env, i + 1, regs[i + 1]!, arg)))
       return true;

@@ -137,12 +137,15 @@ function scalarAlu(env: Env, insn: Insn, dst: RegState, src: RegState): void {
   D.boundsSync(dst);
 }
 
-/** After rX += K or rX -= K the register stays linked to those of its id, K apart; other operations cut the link. */
-function linkByConstant(insn: Insn, dst: RegState, src: RegState): void {
+/**
+ * After rX += K or rX -= K the register stays linked to those of its id, K apart; other operations cut the link, and so
+ * does a 32-bit one where the upper half was not known to be zero (`wasNarrow`), or one of a register with itself.
+ */
+function linkByConstant(insn: Insn, dst: RegState, src: RegState, wasNarrow: boolean): void {
   const op = insn.code & 0xf0;
   const is32 = (insn.code & 7) === 4;
   const sign = op === 0 ? 1 : op === 0x10 ? -1 : 0;
-  const known = is32 ? src.maskLo === 0 : D.isConst(src);
+  const known = src !== dst && (is32 ? wasNarrow && src.maskLo === 0 : D.isConst(src));
   const fits = is32 || src.varHi === src.varLo >> 31;
   const off = sign * src.varLo;
   const itself = (insn.code & 8) !== 0 && insn.src === insn.dst;
@@ -188,8 +191,9 @@ function binary(env: Env, insn: Insn): void {
       return;
     }
   }
+  const wasNarrow = dst.umaxHi === 0;
   scalarAlu(env, insn, dst, src);
-  linkByConstant(insn, dst, src);
+  linkByConstant(insn, dst, src, wasNarrow);
 }
 
 function checkUnary(env: Env, insn: Insn, op: number): void {

@@ -1,3 +1,4 @@
+import type { Insn } from '../../bpf/index.ts';
 import { isPseudoCall } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
 import { insnText } from './liveregs.ts';
@@ -8,6 +9,18 @@ const STACK_ACCESS = 1 << 9;
 /** Flags of a conditional jump's entry: an operand points to the stack, which is never to be precise. */
 export const DST_REG_STACK = 1 << 10;
 export const SRC_REG_STACK = 1 << 11;
+
+const FETCH = 1;
+const CMPXCHG = 0xf1;
+const LOAD_ACQ = 0x100;
+
+/** The register that an atomic instruction loads, or -1 (`is_atomic_load_insn`, `is_atomic_fetch_insn`). */
+function loadedByAtomic({ code, dst, src, imm }: Insn): number {
+  if ((code & 7) !== 3 || (code & 0xe0) !== 0xc0) return -1;
+  if (imm === LOAD_ACQ) return dst;
+  if (!(imm & FETCH)) return -1;
+  return imm === CMPXCHG ? 0 : src;
+}
 
 /** Registers and stack slots that must be precise, per frame (`struct backtrack_state`). */
 export class Backtrack {
@@ -110,13 +123,15 @@ export class Backtrack {
         if (code & 8 && src !== 10) this.setReg(src);
         return true;
       case 1:
-        if (!this.hasReg(dst)) return true;
-        this.clearReg(dst);
-        if (flags & STACK_ACCESS) this.setSlot((flags >> 3) & 63, flags & 7);
+        this.stepLoad(dst, flags);
         return true;
       case 2:
       case 3: {
-        if ((code & 0xe0) === 0xc0 && this.hasReg(dst)) return false;
+        const loaded = loadedByAtomic(insn);
+        if (loaded >= 0) {
+          this.stepLoad(loaded, flags);
+          return true;
+        }
         if (this.hasReg(dst)) return false;
         if (!(flags & STACK_ACCESS)) return true;
         const [spi, frame] = [(flags >> 3) & 63, flags & 7];
@@ -126,8 +141,9 @@ export class Backtrack {
         return true;
       }
       case 0:
-        if (this.hasReg(dst)) this.clearReg(dst);
-        return (code & 0xe0) === 0;
+        if ((code & 0xe0) !== 0) return this.stepPacketLoad(at, subseq);
+        this.clearReg(dst);
+        return true;
       default:
         break;
     }
@@ -139,6 +155,20 @@ export class Backtrack {
       if (!(flags & SRC_REG_STACK)) this.setReg(src);
     }
     return true;
+  }
+
+  /** A load into `reg`: of a spilled scalar the slot must be precise. */
+  private stepLoad(reg: number, flags: number): void {
+    if (!this.hasReg(reg)) return;
+    this.clearReg(reg);
+    if (flags & STACK_ACCESS) this.setSlot((flags >> 3) & 63, flags & 7);
+  }
+
+  /** Behind a legacy load that failed comes what the caller of its function does with 0. */
+  private stepPacketLoad(at: number, subseq: number): boolean {
+    if (this.hasReg(0)) return false;
+    if (subseq !== at + 1) this.frame++;
+    return this.frame < T.MAX_CALL_FRAMES;
   }
 
   private stepCall(env: VerifierEnv, at: number, subseq: number): boolean {
@@ -179,8 +209,8 @@ export class Backtrack {
     const call = env.insns[callsite];
     const fromCallback = subseq >= 0 && env.aux[subseq]!.callsCallback;
     const wantsR0 = !fromCallback && call !== undefined && isPseudoCall(call) && this.hasReg(0);
-    if (this.regs[this.frame]! & 0x3e && !fromCallback) return false;
     if (fromCallback) for (let i = 1; i <= 5; i++) this.clearReg(i);
+    if (this.regs[this.frame]! & 0x3e) return false;
     if (this.frame + 1 >= 8) return false;
     this.clearReg(0);
     this.frame++;

@@ -61,23 +61,20 @@ export function checkFuncCall(env: VerifierEnv, insn: Insn): void {
   const subprog = findSubprog(env, target);
   if (subprog < 0) reject(env, 'EFAULT', `verifier bug: can't find subprog at insn ${target}`);
   const caller = env.func();
-  if (!env.ops.checkSubprogCall(env, subprog, caller.regs) && env.subprogs[subprog]!.global) throwQuiet(env);
+  const argumentsFit = env.ops.checkSubprogCall(env, subprog, caller.regs);
   const info = env.subprogs[subprog]!;
   if (info.global) {
     const sub = name(env, subprog);
     if (state.activeLocks)
       reject(env, 'EINVAL', 'global function calls are not allowed while holding a lock,\nuse static function instead');
-    if (
-      info.mightSleep &&
-      (state.activeRcuLock || state.activePreemptLocks || state.activeIrqId || !state.inSleepable)
-    ) {
-      if (state.activeRcuLock || state.activePreemptLocks || state.activeIrqId)
-        reject(
-          env,
-          'EINVAL',
-          'global functions that may sleep are not allowed in non-sleepable context,\ni.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context',
-        );
-    }
+    const atomic = state.activeRcuLock || state.activePreemptLocks || state.activeIrqId || !state.inSleepable;
+    if (info.mightSleep && atomic)
+      reject(
+        env,
+        'EINVAL',
+        'global functions that may sleep are not allowed in non-sleepable context,\ni.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context',
+      );
+    if (!argumentsFit) reject(env, 'EINVAL', `Caller passes invalid args into func#${subprog} ('${sub}')`);
     env.verbose(`Func#${subprog} ('${sub}') is global and assumed valid.\n`);
     if (info.changesPktData) env.ops.clearAllPktPointers(env);
     info.called = true;
@@ -99,10 +96,6 @@ export function checkFuncCall(env: VerifierEnv, insn: Insn): void {
   }
 }
 
-function throwQuiet(env: Env): never {
-  return reject(env, 'EINVAL', '');
-}
-
 /** A helper or kfunc that calls function `subprog` back (`push_callback_call`). */
 export function pushCallbackCall(
   e: Env,
@@ -114,6 +107,8 @@ export function pushCallbackCall(
   isSleepable = false,
 ): void {
   const env = e as VerifierEnv;
+  // What does not fit is said, but a callback is walked with what it is given.
+  env.ops.checkSubprogCall(env, subprog, env.func().regs);
   env.subprogs[subprog]!.isCb = true;
   if (isAsync) {
     env.subprogs[subprog]!.isAsyncCb = true;

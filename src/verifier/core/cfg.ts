@@ -124,6 +124,7 @@ export class ControlFlow {
     if (e === BRANCH) {
       env.aux[w]!.prunePoint = true;
       env.aux[w]!.jmpPoint = true;
+      env.aux[w]!.jumpTarget = true;
     }
     if (state[w] === 0) {
       state[t] = DISCOVERED | e;
@@ -202,6 +203,7 @@ export class ControlFlow {
       const done = this.push(t, to, FALLTHROUGH);
       aux[to]!.prunePoint = true;
       aux[to]!.jmpPoint = true;
+      aux[to]!.jumpTarget = true;
       return done;
     }
     aux[t]!.prunePoint = true;

@@ -15,6 +15,7 @@ import { FuncState, reject, VerifierState } from './types.ts';
 /** BPF_COMPLEXITY_LIMIT_INSNS. */
 const MAX_INSNS = 1000000;
 const TAIL_CALL = 12;
+const SPIN_UNLOCK = 94;
 const READ = 1;
 const WRITE = 2;
 
@@ -85,6 +86,8 @@ function checkCall(env: VerifierEnv, insn: Insn): boolean {
   env.jmpsProcessed++;
   if (insn.code !== 0x85 || (insn.src !== 2 && insn.off !== 0) || insn.src > 2 || insn.dst !== 0)
     reject(env, 'EINVAL', 'BPF_CALL uses reserved fields');
+  if (env.cur.activeLocks && insn.src === 0 && insn.imm !== SPIN_UNLOCK)
+    reject(env, 'EINVAL', 'function calls are not allowed while holding a lock');
   if (isPseudoCall(insn)) checkFuncCall(env, insn);
   else if (insn.src === 2) {
     env.ops.checkKfuncCall(env, insn, env.insnIdx);

@@ -59,13 +59,14 @@ function sameLinks(old: RegView, cur: RegView, ids: IdMap): boolean {
   if (old.id === 0) return true;
   if ((old.id & T.BPF_ADD_CONST) !== (cur.id & T.BPF_ADD_CONST)) return false;
   if (old.id & T.BPF_ADD_CONST && old.off !== cur.off) return false;
-  return ids.sameScalar(old.id, cur.id);
+  if (!ids.sameScalar(old.id, cur.id)) return false;
+  return !(old.id & T.BPF_ADD_CONST) || ids.same(old.id & ~T.BPF_ADD_CONST, cur.id & ~T.BPF_ADD_CONST);
 }
 
 /** Whether what held for `old` holds for `cur` (`regsafe`). */
 function regSafe(old: RegView, cur: RegView, ids: IdMap, exact: number): boolean {
   if (exact === EXACT) return regsExact(old, cur, ids);
-  if (old.type === T.NOT_INIT) return true;
+  if (old.type === T.NOT_INIT && (exact === NOT_EXACT || cur.type === T.NOT_INIT)) return true;
   if (old.type !== cur.type) return false;
   const within = () => rangeWithin(old, cur) && tnumIn(old, cur);
   switch (old.type & T.BASE_TYPE_MASK) {
@@ -110,14 +111,13 @@ function stackSafe(old: FuncState, cur: FuncState, ids: IdMap, exact: number): b
     for (let j = 0; j < 8; j++) {
       const kind = a.slotType[j]!;
       const now = b ? b.slotType[j]! : T.STACK_INVALID;
-      if (exact === EXACT && kind !== now) return false;
-      if (kind === T.STACK_INVALID) continue;
-      if (kind === T.STACK_MISC) continue;
+      if (exact !== NOT_EXACT && (!b || kind !== now)) return false;
+      if (kind === T.STACK_INVALID || kind === T.STACK_MISC) continue;
       if (!b) return false;
-      const x = scalarIn(a);
-      const y = scalarIn(b);
-      if (x && y) {
-        if (!regSafe(x, y, ids, exact)) return false;
+      const wanted = scalarIn(a);
+      const given = wanted && scalarIn(b);
+      if (wanted && given) {
+        if (!regSafe(wanted, given, ids, exact)) return false;
         break;
       }
       if (kind !== now) return false;
@@ -197,10 +197,8 @@ export function statesEqual(env: Env, old: VerifierState, cur: VerifierState, ex
     if (a.callsite !== b.callsite || a.callbackDepth > b.callbackDepth) return false;
     const at = f === old.curframe ? old.insnIdx : old.frame[f + 1]!.callsite;
     const live = env.aux[at]!.liveRegsBefore;
-    for (let i = 0; i < T.MAX_BPF_REG; i++) {
-      const wanted = exact !== NOT_EXACT || i === 10 || live & (1 << i);
-      if (wanted && !regSafe(a.peek(i), b.peek(i), ids, exact)) return false;
-    }
+    for (let i = 0; i < T.MAX_BPF_REG; i++)
+      if (live & (1 << i) && !regSafe(a.peek(i), b.peek(i), ids, exact)) return false;
     if (!stackSafe(a, b, ids, exact)) return false;
   }
   return true;

@@ -1,4 +1,5 @@
 import type { Insn } from '../../bpf/index.ts';
+import { isTrusted } from '../access/kfunc_pointer.ts';
 import { isBranchTaken, refineBranch, setConst } from '../domain/index.ts';
 import { DST_REG_STACK, SRC_REG_STACK } from './backtrack.ts';
 import { pushStack } from './branch.ts';
@@ -22,18 +23,19 @@ const isPacket = (reg: RegView) => reg.type === T.PTR_TO_PACKET || reg.type === 
 
 /** A pointer that cannot be NULL (`reg_not_null`). */
 function regNotNull(reg: RegView): boolean {
-  if (reg.type & (T.PTR_MAYBE_NULL | T.PTR_UNTRUSTED)) return false;
+  if (reg.type & T.PTR_MAYBE_NULL) return false;
   switch (reg.type & T.BASE_TYPE_MASK) {
     case T.PTR_TO_SOCKET:
     case T.PTR_TO_TCP_SOCK:
     case T.PTR_TO_MAP_VALUE:
     case T.PTR_TO_MAP_KEY:
     case T.PTR_TO_SOCK_COMMON:
-    case T.PTR_TO_MEM:
     case T.CONST_PTR_TO_MAP:
       return true;
+    case T.PTR_TO_MEM:
+      return (reg.type & T.PTR_UNTRUSTED) === 0;
     case T.PTR_TO_BTF_ID:
-      return (reg.type & (T.PTR_TRUSTED | T.MEM_RCU | T.MEM_ALLOC)) !== 0;
+      return isTrusted(reg);
     default:
       return false;
   }

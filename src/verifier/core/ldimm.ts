@@ -1,12 +1,10 @@
 import type { Insn } from '../../bpf/index.ts';
-import { BPF_RES_SPIN_LOCK, BPF_SPIN_LOCK } from '../tables/special_fields.table.ts';
 import { findSubprog } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
 import * as T from './reg_types.table.ts';
 import { checkRegArg, markRegKnown, markRegKnownZero } from './regs.ts';
 import { reject } from './types.ts';
 
-const LOCKS = BPF_SPIN_LOCK | BPF_RES_SPIN_LOCK;
 const ATOMIC_SIZES = new Set([0xc3, 0xcb, 0xd3, 0xdb]);
 
 /** Whether opcode `code` exists (`bpf_opcode_in_insntable`). */
@@ -54,7 +52,7 @@ export function resolvePseudoLdImm64(env: VerifierEnv): void {
       /* resolved already by addSubprogs */
     } else if (insn.src !== 0) {
       if (insn.src > 6 || (insn.src === 1 && second.imm !== 0)) reject(env, 'EINVAL', 'unrecognized bpf_ld_imm64 insn');
-      const map = env.input.maps[insn.imm];
+      const map = env.input.looseMaps?.has(i) ? undefined : env.input.maps[insn.imm];
       if (!map) reject(env, 'EBADF', `fd ${insn.imm} is not pointing to valid bpf_map`);
       env.aux[i]!.mapIndex = insn.imm;
       env.ops.checkMapProgCompatibility(env, insn.imm);
@@ -106,6 +104,5 @@ export function checkLdImm(env: VerifierEnv, insn: Insn): void {
     }
     dst.type = T.PTR_TO_MAP_VALUE;
     dst.off = aux.mapOff;
-    if (map.record && map.record.fieldMask & LOCKS) dst.id = ++env.idGen;
   } else dst.type = T.CONST_PTR_TO_MAP;
 }

@@ -155,7 +155,8 @@ export function printVerifierState(e: Env, state: VerifierState, frameno: number
     text += ` R${i}=${regText(env, func.frameno, reg)}`;
   }
   text += stackText(env, func, all);
-  if (state.refs.length > 0 && state.refs[0]!.id) text += ` refs=${state.refs.map((ref) => ref.id).join(',')}`;
+  if (state.refs.length > 0 && state.refs[0]!.id)
+    text += ` refs=${state.refs.flatMap((ref) => ref.id || []).join(',')}`;
   if (func.inCallbackFn) text += ' cb';
   if (func.inAsyncCallbackFn) text += ' async_cb';
   env.verbose(`${text}\n`);

@@ -91,7 +91,8 @@ export function syncLinkedRegs(_env: Env, state: VerifierState, known: RegState,
       continue;
     }
     const distance = new RegState();
-    setConst(distance, off - known.off, (off - known.off) >> 31);
+    const by = off - known.off;
+    setConst(distance, by | 0, Math.floor(by / 2 ** 32));
     copyReg(reg, known);
     reg.off = off;
     reg.id = id;

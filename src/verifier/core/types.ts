@@ -87,6 +87,8 @@ export interface VerifierInput {
   funcInfo: readonly FuncInfo[];
   lineInfo: readonly LineInfo[];
   maps: readonly MapInfo[];
+  /** Instructions that name a map by a number of their own, which is none of {@link maps}. */
+  looseMaps?: ReadonlySet<number>;
   target: VerifierTarget;
   ops: VerifierOps;
   /** 0: none, 1: BPF_LOG_LEVEL1, 2: BPF_LOG_LEVEL2; 4 adds statistics (BPF_LOG_STATS). */
@@ -170,6 +172,8 @@ export class InsnAux {
   argProg = 0;
   jmpPoint = false;
   prunePoint = false;
+  /** A jump or call leads here. */
+  jumpTarget = false;
   forceCheckpoint = false;
   callsCallback = false;
   /** Set of register numbers read later, bit n = rn (`live_regs_before`). */

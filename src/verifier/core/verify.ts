@@ -13,6 +13,7 @@ import {
 import { checkSubprog } from './check.ts';
 import { checkMaxStackDepth } from './depth.ts';
 import { VerifierEnv } from './env.ts';
+import { dropFastcallStack, markFastcallPatterns } from './fastcall.ts';
 import { resolvePseudoLdImm64 } from './ldimm.ts';
 import { computeLiveRegisters } from './liveregs.ts';
 import { Reject, reject, SubprogInfo, type Verdict, type VerifierInput } from './types.ts';
@@ -130,8 +131,10 @@ export function verify(input: VerifierInput): Verdict {
     env.ops.checkAttach(env);
     env.postorder = computePostorder(env);
     computeLiveRegisters(env, env.postorder);
+    markFastcallPatterns(env);
     checkSubprog(env, 0);
     checkGlobalSubprogs(env);
+    dropFastcallStack(env);
     checkMaxStackDepth(env);
     reserveStack(env);
     return finish(env, '');

@@ -12,19 +12,27 @@ import { type Operand, type PathPoint, type SliceStep, valueAt } from './slice.t
 import { SPECIAL } from './special.table.ts';
 import { STACK } from './stack.table.ts';
 import { ProgramText } from './text.ts';
-import { PathRecorder, SnapshotRecorder } from './trace.ts';
+import { PathRecorder, type Reached, SnapshotRecorder } from './trace.ts';
 import type { Explanation, PathStep } from './types.ts';
 import { registerWords, slotWords } from './words.ts';
 
 type Input = Omit<VerifierInput, 'ops'>;
 
 /** In this order: the first class whose pattern fits a message is its class. */
-const CLASSES: readonly MessageClass[] = [...OBJECTS, ...MEMORY, ...STACK, ...FLOW, ...SPECIAL, ...RULES, ...CALLS];
+export const CLASSES: readonly MessageClass[] = [
+  ...OBJECTS,
+  ...MEMORY,
+  ...STACK,
+  ...FLOW,
+  ...SPECIAL,
+  ...RULES,
+  ...CALLS,
+];
 
 /** Instructions of a path, from its end, whose states are looked at. */
 const MAX_STATES = 4000;
-/** Instructions beyond which no log is written while the path is recorded. */
-const MAX_LOGGED = 250_000;
+/** BPF_COMPLEXITY_LIMIT_INSNS: what is refused beyond it needs no log to say so. */
+const MAX_INSNS = 1_000_000;
 const MAX_SHOWN = 16;
 const SHOWN_FIRST = 4;
 
@@ -35,16 +43,29 @@ const SHOWN_FIRST = 4;
  */
 export function explainRefusal(input: Input, refused: Verdict): Explanation {
   const recorder = new PathRecorder();
-  const logLevel = refused.stats.insnProcessed > MAX_LOGGED ? 0 : 1;
+  const logLevel = refused.stats.insnProcessed > MAX_INSNS ? 0 : 1;
   const verdict = observed(input, recorder, logLevel);
-  const reached = recorder.path().slice(-MAX_STATES);
+  const whole = recorder.path();
+  const reached = whole.slice(-MAX_STATES);
   const states = new SnapshotRecorder(new Set(reached.map(({ step }) => step)));
   observed(input, states, 0);
   const path: PathPoint[] = reached.map(({ at, step }) => ({ at, state: states.found.get(step)! }));
   const text = new ProgramText(input, verdict);
-  const facts = new Facts(input, verdict, text, path);
+  const facts = new Facts(input, verdict, text, path, mostReached(whole));
   const message = lastWords(verdict);
   return { errno: verdict.errno, message, ...explained(message, facts) };
+}
+
+/** The instruction that a path comes through most often, which a loop is made of. */
+function mostReached(path: readonly Reached[]): { at: number; times: number } {
+  const times = new Map<number, number>();
+  let most = { at: 0, times: 0 };
+  for (const { at } of path) {
+    const count = (times.get(at) ?? 0) + 1;
+    times.set(at, count);
+    if (count > most.times) most = { at, times: count };
+  }
+  return most;
 }
 
 const observed = (input: Input, observer: VerifierObserver, logLevel: number): Verdict =>

@@ -1,6 +1,6 @@
 import { CALL, type Insn } from '../../bpf/index.ts';
 import type { Btf } from '../../btf/index.ts';
-import type { RegState, Verdict, VerifierInput } from '../core/types.ts';
+import type { RegView, Verdict, VerifierInput } from '../core/types.ts';
 import { type Operand, type PathPoint, type SliceOptions, type SliceStep, sliceBack, stackSlots } from './slice.ts';
 import type { ProgramText } from './text.ts';
 import type { Snapshot } from './trace.ts';
@@ -27,14 +27,23 @@ export class Facts {
   readonly input: Omit<VerifierInput, 'ops'>;
   readonly verdict: Verdict;
   readonly text: ProgramText;
-  /** The way to the instruction walked last; empty if nothing was walked. */
+  /** The end of the way to the instruction walked last; empty if nothing was walked. */
   readonly path: readonly PathPoint[];
+  /** The instruction that the whole way comes through most often. */
+  readonly mostReached: { at: number; times: number };
 
-  constructor(input: Omit<VerifierInput, 'ops'>, verdict: Verdict, text: ProgramText, path: readonly PathPoint[]) {
+  constructor(
+    input: Omit<VerifierInput, 'ops'>,
+    verdict: Verdict,
+    text: ProgramText,
+    path: readonly PathPoint[],
+    mostReached: { at: number; times: number },
+  ) {
     this.input = input;
     this.verdict = verdict;
     this.text = text;
     this.path = path;
+    this.mostReached = mostReached;
   }
 
   get at(): number {
@@ -74,8 +83,17 @@ export class Facts {
     return this.vmlinux.struct(this.input.attachBtfId).members[this.input.memberIndex]?.name ?? '';
   }
 
+  /** Where the loop is that the way came around most often, and how often. */
+  get loop(): string {
+    const { at, times } = this.mostReached;
+    const line = this.text.line(at);
+    const where =
+      line === undefined ? `instruction ${at}` : `${line.file.slice(line.file.lastIndexOf('/') + 1)}:${line.line}`;
+    return `the loop around ${where} was walked ${times} times in a row`;
+  }
+
   /** Register of the frame that was refused, before the instruction. */
-  reg(regno: number): RegState | undefined {
+  reg(regno: number): RegView | undefined {
     return this.state?.frames[this.state.current]?.regs[regno];
   }
 

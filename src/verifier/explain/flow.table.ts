@@ -154,8 +154,8 @@ export const FLOW: readonly MessageClass[] = [
     id: 'too-complex',
     pattern: /BPF program is too large\. Processed (?<count>\d+) insn/,
     follow: none,
-    reason: () =>
-      'The verifier gave up after a million instructions: too many different ways lead through the program, most often through a loop that it has to walk round by round.',
+    reason: (_m, f) =>
+      `The verifier gave up after a million instructions: too many different ways lead through the program, or a loop has too many rounds (${f.loop}).`,
     suggestion: () =>
       'Use bpf_for(), bpf_loop() or can_loop for long loops, so that one round is looked at for all; move parts into global (non-static) functions, which are verified once; keep fewer conditions open at the same time.',
   },
@@ -163,7 +163,7 @@ export const FLOW: readonly MessageClass[] = [
     id: 'too-many-jumps',
     pattern: /The sequence of (?<count>\d+) jumps is too complex/,
     follow: none,
-    reason: () => 'More than 8192 branches are open at the same time on one way through the program.',
+    reason: (_m, f) => `More than 8192 branches are open at the same time on one way through the program (${f.loop}).`,
     suggestion: () =>
       'Turn the loop that holds the branches into bpf_for() or bpf_loop(), or move its body into a global function.',
   },

@@ -1,6 +1,6 @@
 import { CALL, EXIT, type Insn, PSEUDO_CALL } from '../../bpf/index.ts';
 import * as T from '../core/reg_types.table.ts';
-import type { RegState, StackSlot } from '../core/types.ts';
+import type { RegView, SlotView } from '../core/types.ts';
 import type { Snapshot } from './trace.ts';
 
 /** A register (`slot` false) or eight bytes of stack of a frame; slot n covers fp-8(n+1) … fp-8n-1. */
@@ -41,7 +41,7 @@ const isJump = (code: number) => (code & 7) === 5 || (code & 7) === 6;
 const isConditional = ({ code }: Insn) => isJump(code) && (code & 0xf0) !== 0x80 && (code & 0xf0) !== 0x90;
 
 /** The stack slots that a load or store of `size` bytes through `base` touches; undefined if it is not the stack's. */
-export function stackSlots(base: RegState, off: number, size: number): Operand[] | undefined {
+export function stackSlots(base: RegView, off: number, size: number): Operand[] | undefined {
   if (base.type !== T.PTR_TO_STACK) return undefined;
   const low = base.off + base.sminLo + off;
   const high = base.off + base.smaxLo + off + size;
@@ -52,7 +52,7 @@ export function stackSlots(base: RegState, off: number, size: number): Operand[]
 }
 
 /** What a state has at an operand. */
-export function valueAt(state: Snapshot, { frame, slot, at }: Operand): RegState | StackSlot | undefined {
+export function valueAt(state: Snapshot, { frame, slot, at }: Operand): RegView | SlotView | undefined {
   const view = state.frames[frame];
   return slot ? view?.stack[at] : view?.regs[at];
 }
@@ -122,7 +122,7 @@ class Step {
     return { frame, slot: false, at };
   }
 
-  #register(at: number): RegState {
+  #register(at: number): RegView {
     return this.#here.state.frames[this.#frame]!.regs[at]!;
   }
 
@@ -170,7 +170,7 @@ class Step {
   }
 
   /** Whether something looked for is a copy of `reg`, or the same pointer. */
-  #linked(reg: RegState): boolean {
+  #linked(reg: RegView): boolean {
     const id = reg.id & ~T.BPF_ADD_CONST;
     if (id === 0) return false;
     for (const key of this.#live) {

@@ -1,5 +1,5 @@
 import { regText } from '../core/log.ts';
-import { NOT_INIT, STACK_INVALID, STACK_SPILL } from '../core/reg_types.table.ts';
+import { MAX_BPF_REG, NOT_INIT, STACK_INVALID, STACK_SPILL } from '../core/reg_types.table.ts';
 import type { Env, VerifierInput, VerifierObserver } from '../core/types.ts';
 import { verifyProgram } from '../verify.ts';
 
@@ -37,10 +37,13 @@ class StatesRecorder implements VerifierObserver {
     if (known.states.length === MAX_PER_INSN) return;
     const func = cur.frame[cur.curframe]!;
     const registers: Record<string, string> = {};
-    for (const [i, reg] of func.regs.entries())
+    for (let i = 0; i < MAX_BPF_REG; i++) {
+      const reg = func.peek(i);
       if (reg.type !== NOT_INIT) registers[`R${i}`] = regText(env, cur.curframe, reg);
+    }
     const stack: Record<string, string> = {};
-    for (const [i, { slotType, spilled }] of func.stack.entries()) {
+    for (let i = 0; i < func.depth; i++) {
+      const { slotType, spilled } = func.peekSlot(i)!;
       if (slotType.every((kind) => kind === STACK_INVALID)) continue;
       const isWhole = slotType.every((kind) => kind === STACK_SPILL);
       stack[`${-8 * (i + 1)}`] = isWhole

@@ -1,4 +1,14 @@
-import { copyReg, type Env, type Reference, RegState, StackSlot, type VerifierObserver } from '../core/types.ts';
+import { MAX_BPF_REG } from '../core/reg_types.table.ts';
+import {
+  copyReg,
+  type Env,
+  type Reference,
+  RegState,
+  type RegView,
+  type SlotView,
+  StackSlot,
+  type VerifierObserver,
+} from '../core/types.ts';
 
 /** A path, last instruction first. */
 interface Trail {
@@ -33,8 +43,8 @@ export class PathRecorder implements VerifierObserver {
 
 export interface FrameView {
   subprog: number;
-  regs: readonly RegState[];
-  stack: readonly StackSlot[];
+  regs: readonly RegView[];
+  stack: readonly SlotView[];
 }
 
 /** A state, copied: what one step shares with the one before is the same object. */
@@ -44,17 +54,17 @@ export interface Snapshot {
   refs: readonly Reference[];
 }
 
-const KEYS = Object.keys(new RegState()) as (keyof RegState)[];
-const sameReg = (a: RegState, b: RegState): boolean => KEYS.every((key) => a[key] === b[key]);
+const KEYS = Object.keys(new RegState()).filter((key) => key !== 'owner') as (keyof RegView)[];
+const sameReg = (a: RegView, b: RegView): boolean => KEYS.every((key) => a[key] === b[key]);
 
-function keepReg(reg: RegState, before: RegState | undefined): RegState {
+function keepReg(reg: RegView, before: RegView | undefined): RegView {
   if (before !== undefined && sameReg(reg, before)) return before;
   const copy = new RegState();
   copyReg(copy, reg);
   return copy;
 }
 
-function keepSlot(slot: StackSlot, before: StackSlot | undefined): StackSlot {
+function keepSlot(slot: SlotView, before: SlotView | undefined): SlotView {
   const same =
     before !== undefined &&
     slot.slotType.every((kind, i) => kind === before.slotType[i]) &&
@@ -72,8 +82,8 @@ export function snapshot({ cur }: Env, before?: Snapshot): Snapshot {
     const old = before?.frames[f];
     return {
       subprog: func.subprogno,
-      regs: func.regs.map((reg, i) => keepReg(reg, old?.regs[i])),
-      stack: func.stack.map((slot, i) => keepSlot(slot, old?.stack[i])),
+      regs: Array.from({ length: MAX_BPF_REG }, (_, i) => keepReg(func.peek(i), old?.regs[i])),
+      stack: Array.from({ length: func.depth }, (_, i) => keepSlot(func.peekSlot(i)!, old?.stack[i])),
     };
   });
   return { current: cur.curframe, frames, refs: cur.refs.map((ref) => ({ ...ref })) };

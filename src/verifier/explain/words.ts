@@ -1,6 +1,6 @@
 import type { Btf } from '../../btf/index.ts';
 import * as T from '../core/reg_types.table.ts';
-import type { MapInfo, RegState, StackSlot } from '../core/types.ts';
+import type { MapInfo, RegView, SlotView } from '../core/types.ts';
 
 const joined = (lo: number, hi: number): bigint => BigInt.asIntN(64, (BigInt(hi) << 32n) | BigInt(lo >>> 0));
 const unsigned = (lo: number, hi: number): bigint => BigInt.asUintN(64, joined(lo, hi));
@@ -8,7 +8,7 @@ const S64_MAX = (1n << 63n) - 1n;
 const U64_MAX = (1n << 64n) - 1n;
 
 /** The numbers that a register may hold, by the reading that says most. */
-export function bounds(reg: RegState): { min: bigint; max: bigint } {
+export function bounds(reg: RegView): { min: bigint; max: bigint } {
   const smin = joined(reg.sminLo, reg.sminHi);
   const smax = joined(reg.smaxLo, reg.smaxHi);
   const umin = unsigned(reg.uminLo, reg.uminHi);
@@ -17,7 +17,7 @@ export function bounds(reg: RegState): { min: bigint; max: bigint } {
   return useUnsigned ? { min: umin, max: umax } : { min: smin, max: smax };
 }
 
-const isConst = (reg: RegState) => (reg.maskLo | reg.maskHi) === 0;
+const isConst = (reg: RegView) => (reg.maskLo | reg.maskHi) === 0;
 
 function number(value: bigint): string {
   return value > 1n << 53n ? `0x${value.toString(16)}` : String(value);
@@ -32,7 +32,7 @@ export function variableAt(map: MapInfo, offset: number): { name: string; offset
   return entry === undefined ? undefined : { name: map.btf.name(entry.type), offset: offset - entry.offset };
 }
 
-function scalarWords(reg: RegState): string {
+function scalarWords(reg: RegView): string {
   if (isConst(reg)) return number(joined(reg.varLo, reg.varHi));
   const { min, max } = bounds(reg);
   if (max - min === U64_MAX) {
@@ -48,7 +48,7 @@ function scalarWords(reg: RegState): string {
 }
 
 /** Offset of a pointer: ` + 8`, ` + 0 … 255`, ''. */
-function offsetWords(reg: RegState, start = 0): string {
+function offsetWords(reg: RegView, start = 0): string {
   if (isConst(reg)) {
     const off = BigInt(reg.off - start) + joined(reg.varLo, reg.varHi);
     if (off === 0n) return '';
@@ -80,7 +80,7 @@ const BASES: Readonly<Record<number, string>> = {
   [T.CONST_PTR_TO_DYNPTR]: 'a dynptr',
 };
 
-function pointee(reg: RegState): string {
+function pointee(reg: RegView): string {
   const base = reg.type & T.BASE_TYPE_MASK;
   const map = reg.map?.name ? `map '${reg.map.name}'` : 'a map';
   switch (base) {
@@ -108,7 +108,7 @@ export function structName(btf: Btf | null, id: number): string {
 }
 
 /** What is known of a register, in words. */
-export function registerWords(reg: RegState): string {
+export function registerWords(reg: RegView): string {
   if (reg.type === T.NOT_INIT) return 'never written';
   if (reg.type === T.SCALAR_VALUE) return scalarWords(reg);
   const variable =
@@ -137,7 +137,7 @@ function packetWords(range: number): string {
 }
 
 /** What eight bytes of the stack hold, in words. */
-export function slotWords(slot: StackSlot | undefined): string {
+export function slotWords(slot: SlotView | undefined): string {
   if (slot === undefined) return 'never written';
   switch (slot.slotType[7]) {
     case T.STACK_SPILL:
@@ -149,7 +149,7 @@ export function slotWords(slot: StackSlot | undefined): string {
     case T.STACK_IRQ_FLAG:
       return 'interrupt flags';
     default: {
-      const known = slot.slotType.filter((kind) => kind !== T.STACK_INVALID);
+      const known = Array.from(slot.slotType).filter((kind) => kind !== T.STACK_INVALID);
       if (known.length === 0) return 'never written';
       const what = known.every((kind) => kind === T.STACK_ZERO) ? 'zero' : 'numbers';
       return known.length === 8 ? what : `${what} in ${known.length} of 8 bytes`;

@@ -1,5 +1,5 @@
 import * as T from '../core/reg_types.table.ts';
-import type { Env, RegState, VerifierObserver } from '../core/types.ts';
+import type { Env, RegView, VerifierObserver } from '../core/types.ts';
 import { type Snapshot, snapshot } from '../explain/trace.ts';
 
 /** A program's run before one instruction: numbers, not what is known of them. */
@@ -18,8 +18,11 @@ export interface ConcreteState {
 interface Node {
   at: number;
   state: Snapshot;
+  back: Node | undefined;
   next: Node[];
 }
+
+const isJump = (code: number): boolean => (code & 7) === 5 || (code & 7) === 6;
 
 /** Thrown by the recorder of a program that has more steps than wanted. */
 export class TooManySteps extends Error {}
@@ -36,9 +39,12 @@ export class ExploredPaths implements VerifierObserver {
 
   step(env: Env): void {
     if (++this.#steps > this.#limit) throw new TooManySteps();
-    const back = env.cur.trail as Node | undefined;
-    const node: Node = { at: env.insnIdx, state: snapshot(env, back?.state), next: [] };
-    env.cur.trail = node;
+    const { insnIdx: at, cur } = env;
+    let back = cur.trail as Node | undefined;
+    // Arithmetic that is walked once more with other values (a fork of signs) comes instead, not after.
+    if (back?.at === at && !isJump(env.insns[at]!.code)) back = back.back;
+    const node: Node = { at, state: snapshot(env, back?.state), back, next: [] };
+    cur.trail = node;
     (back?.next ?? this.roots).push(node);
   }
 
@@ -58,7 +64,7 @@ const notAboveSigned = (aLo: number, aHi: number, bLo: number, bHi: number): boo
   aHi < bHi || (aHi === bHi && aLo >>> 0 <= bLo >>> 0);
 
 /** Whether a scalar's known bits and all four readings of its bounds allow `value`. */
-export function allows(reg: RegState, value: bigint): boolean {
+export function allows(reg: RegView, value: bigint): boolean {
   const lo = lowHalf(value);
   const hi = highHalf(value);
   return (
@@ -75,7 +81,7 @@ export function allows(reg: RegState, value: bigint): boolean {
   );
 }
 
-function allowsRegister(reg: RegState, value: bigint, run: ConcreteState): boolean {
+function allowsRegister(reg: RegView, value: bigint, run: ConcreteState): boolean {
   const base = reg.type & T.BASE_TYPE_MASK;
   switch (base) {
     case T.SCALAR_VALUE:
@@ -97,8 +103,9 @@ function describeMismatch(state: Snapshot, run: ConcreteState): string | undefin
     if (!allowsRegister(reg, run.registers[i]!, run)) return `r${i} = 0x${run.registers[i]!.toString(16)}`;
   for (const [spi, slot] of stack.entries()) {
     const top = run.framePointers[depth]! - 8n * BigInt(spi);
-    for (const [j, kind] of slot.slotType.entries())
-      if (kind === T.STACK_ZERO && run.byteAt(top - 1n - BigInt(j)) !== 0) return `a byte of stack ${-8 * (spi + 1)}`;
+    for (let j = 0; j < 8; j++)
+      if (slot.slotType[j] === T.STACK_ZERO && run.byteAt(top - 1n - BigInt(j)) !== 0)
+        return `a byte of stack ${-8 * (spi + 1)}`;
     if (!slot.slotType.every((kind) => kind === T.STACK_SPILL)) continue;
     let value = 0n;
     for (let j = 0; j < 8; j++) value = (value << 8n) | BigInt(run.byteAt(top - 1n - BigInt(j)));

@@ -932,4 +932,168 @@ export const HELPER_PROTOS: Readonly<Record<string, HelperProto>> = {
     ],
     gplOnly: true,
   },
+  bpf_bind: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_PTR_TO_MEM | T.MEM_RDONLY, A.ARG_CONST_SIZE],
+  },
+  bpf_flow_dissector_load_bytes: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_ANYTHING, A.ARG_PTR_TO_MEM | T.MEM_UNINIT | T.MEM_WRITE, A.ARG_CONST_SIZE],
+  },
+  bpf_get_cgroup_classid_curr: {
+    ret: A.RET_INTEGER,
+    args: [],
+  },
+  bpf_get_netns_cookie_sk_msg: {
+    ret: A.RET_INTEGER,
+    args: [T.PTR_MAYBE_NULL | A.ARG_PTR_TO_CTX],
+  },
+  bpf_get_netns_cookie_sock: {
+    ret: A.RET_INTEGER,
+    args: [T.PTR_MAYBE_NULL | A.ARG_PTR_TO_CTX],
+  },
+  bpf_get_netns_cookie_sock_addr: {
+    ret: A.RET_INTEGER,
+    args: [T.PTR_MAYBE_NULL | A.ARG_PTR_TO_CTX],
+  },
+  bpf_get_netns_cookie_sockopt: {
+    ret: A.RET_INTEGER,
+    args: [T.PTR_MAYBE_NULL | A.ARG_PTR_TO_CTX],
+  },
+  bpf_get_socket_cookie_sock: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX],
+  },
+  bpf_get_socket_cookie_sock_addr: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX],
+  },
+  bpf_lwt_in_push_encap: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_ANYTHING, A.ARG_PTR_TO_MEM | T.MEM_RDONLY, A.ARG_CONST_SIZE],
+  },
+  bpf_lwt_xmit_push_encap: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_ANYTHING, A.ARG_PTR_TO_MEM | T.MEM_RDONLY, A.ARG_CONST_SIZE],
+  },
+  bpf_msg_apply_bytes: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_ANYTHING],
+  },
+  bpf_msg_cork_bytes: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_ANYTHING],
+  },
+  bpf_msg_pop_data: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_ANYTHING, A.ARG_ANYTHING, A.ARG_ANYTHING],
+  },
+  bpf_msg_pull_data: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_ANYTHING, A.ARG_ANYTHING, A.ARG_ANYTHING],
+  },
+  bpf_msg_push_data: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_ANYTHING, A.ARG_ANYTHING, A.ARG_ANYTHING],
+  },
+  bpf_msg_redirect_hash: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_CONST_MAP_PTR, A.ARG_PTR_TO_MAP_KEY, A.ARG_ANYTHING],
+  },
+  bpf_msg_redirect_map: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_CONST_MAP_PTR, A.ARG_ANYTHING, A.ARG_ANYTHING],
+  },
+  bpf_sk_lookup_assign: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, T.PTR_MAYBE_NULL | A.ARG_PTR_TO_SOCKET, A.ARG_ANYTHING],
+  },
+  bpf_sk_storage_get_cg_sock: {
+    ret: T.PTR_MAYBE_NULL | A.RET_PTR_TO_MAP_VALUE,
+    args: [A.ARG_CONST_MAP_PTR, A.ARG_PTR_TO_CTX, T.PTR_MAYBE_NULL | A.ARG_PTR_TO_MAP_VALUE, A.ARG_ANYTHING],
+  },
+  bpf_skb_set_tunnel_key: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_PTR_TO_MEM | T.MEM_RDONLY, A.ARG_CONST_SIZE, A.ARG_ANYTHING],
+  },
+  bpf_skb_set_tunnel_opt: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_PTR_TO_MEM | T.MEM_RDONLY, A.ARG_CONST_SIZE],
+  },
+  bpf_sock_addr_getsockopt: {
+    ret: A.RET_INTEGER,
+    args: [
+      A.ARG_PTR_TO_CTX,
+      A.ARG_ANYTHING,
+      A.ARG_ANYTHING,
+      A.ARG_PTR_TO_MEM | T.MEM_UNINIT | T.MEM_WRITE,
+      A.ARG_CONST_SIZE,
+    ],
+  },
+  bpf_sock_addr_setsockopt: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_ANYTHING, A.ARG_ANYTHING, A.ARG_PTR_TO_MEM | T.MEM_RDONLY, A.ARG_CONST_SIZE],
+  },
+  bpf_sock_addr_sk_lookup_tcp: {
+    ret: T.PTR_MAYBE_NULL | A.RET_PTR_TO_SOCKET,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_PTR_TO_MEM | T.MEM_RDONLY, A.ARG_CONST_SIZE_OR_ZERO, A.ARG_ANYTHING, A.ARG_ANYTHING],
+  },
+  bpf_sock_addr_sk_lookup_udp: {
+    ret: T.PTR_MAYBE_NULL | A.RET_PTR_TO_SOCKET,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_PTR_TO_MEM | T.MEM_RDONLY, A.ARG_CONST_SIZE_OR_ZERO, A.ARG_ANYTHING, A.ARG_ANYTHING],
+  },
+  bpf_sock_addr_skc_lookup_tcp: {
+    ret: T.PTR_MAYBE_NULL | A.RET_PTR_TO_SOCK_COMMON,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_PTR_TO_MEM | T.MEM_RDONLY, A.ARG_CONST_SIZE_OR_ZERO, A.ARG_ANYTHING, A.ARG_ANYTHING],
+  },
+  bpf_sysctl_get_current_value: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_PTR_TO_MEM | T.MEM_UNINIT | T.MEM_WRITE, A.ARG_CONST_SIZE],
+  },
+  bpf_sysctl_get_name: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_PTR_TO_MEM | T.MEM_WRITE, A.ARG_CONST_SIZE, A.ARG_ANYTHING],
+  },
+  bpf_sysctl_get_new_value: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_PTR_TO_MEM | T.MEM_UNINIT | T.MEM_WRITE, A.ARG_CONST_SIZE],
+  },
+  bpf_sysctl_set_new_value: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_PTR_TO_MEM | T.MEM_RDONLY, A.ARG_CONST_SIZE],
+  },
+  sk_reuseport_load_bytes: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_ANYTHING, A.ARG_PTR_TO_MEM | T.MEM_UNINIT | T.MEM_WRITE, A.ARG_CONST_SIZE],
+  },
+  sk_reuseport_load_bytes_relative: {
+    ret: A.RET_INTEGER,
+    args: [
+      A.ARG_PTR_TO_CTX,
+      A.ARG_ANYTHING,
+      A.ARG_PTR_TO_MEM | T.MEM_UNINIT | T.MEM_WRITE,
+      A.ARG_CONST_SIZE,
+      A.ARG_ANYTHING,
+    ],
+  },
+  sk_select_reuseport: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_CONST_MAP_PTR, A.ARG_PTR_TO_MAP_KEY, A.ARG_ANYTHING],
+  },
+  sk_skb_adjust_room: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_ANYTHING, A.ARG_ANYTHING, A.ARG_ANYTHING],
+  },
+  sk_skb_change_head: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_ANYTHING, A.ARG_ANYTHING],
+  },
+  sk_skb_change_tail: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_ANYTHING, A.ARG_ANYTHING],
+  },
+  sk_skb_pull_data: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_PTR_TO_CTX, A.ARG_ANYTHING],
+  },
 };
