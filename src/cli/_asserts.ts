@@ -1,48 +1,61 @@
-import { CC_MEMBERS } from '../subsystems/index.ts';
+import { CC_MEMBERS, type FlowReport } from '../subsystems/index.ts';
+import { lossOf, totalGoodput } from './_figures.ts';
 import type { RunDocument } from './_simulate.ts';
 import { CliError } from './error.ts';
 
 /** Units of a quantity: factor to the one that is kept (bit/s, ms). */
 const RATE = { bit: 1, kbit: 1e3, mbit: 1e6, gbit: 1e9 };
 const TIME = { us: 1e-3, ms: 1, s: 1e3 };
+const SHARE = { '%': 0.01 };
 const NONE = {};
 
 interface Quantity {
   units: Readonly<Record<string, number>>;
-  /** Undefined where the guest died before there was a figure. */
-  of(document: RunDocument): number | undefined;
+  /** Of a document, or of those of its flows that are meant; undefined where the guest died before there was a figure. */
+  of(document: RunDocument, flows: readonly FlowReport[]): number | undefined;
+  /** Whether there is such a figure of a single flow. */
+  single: boolean;
 }
 
-type FlowFigure = 'retransmits' | 'rtos' | 'dropped' | 'lost' | 'marked' | 'segments';
-const sum = (figure: FlowFigure): Quantity => ({
-  units: NONE,
-  of: ({ flows }) => (flows.length === 0 ? undefined : flows.reduce((all, flow) => all + flow[figure], 0)),
+/** A figure of flows, as `of` makes it of several. */
+const flowFigure = (units: Quantity['units'], of: (flows: readonly FlowReport[]) => number): Quantity => ({
+  units,
+  of: (_document, flows) => (flows.length === 0 ? undefined : of(flows)),
+  single: true,
 });
+const sum = (figure: (flow: FlowReport) => number, units: Quantity['units'] = NONE) =>
+  flowFigure(units, (flows) => flows.reduce((all, flow) => all + figure(flow), 0));
+const largest = (figure: (flow: FlowReport) => number, units: Quantity['units']) =>
+  flowFigure(units, (flows) => flows.reduce((most, flow) => Math.max(most, figure(flow)), 0));
+const whole = (of: (document: RunDocument) => number | undefined): Quantity => ({ units: NONE, of, single: false });
 
-/** What can be asserted; of several flows the sum, of round-trip times the largest mean. */
+/** What can be asserted; of several flows the sum, of round-trip times the largest, of loss the share of all packets. */
 const QUANTITIES: Readonly<Record<string, Quantity>> = {
   goodput: {
     units: RATE,
-    of: ({ flows }) => (flows.length === 0 ? undefined : flows.reduce((all, flow) => all + flow.goodputBps, 0)),
+    of: ({ seconds, flows: all }, flows) =>
+      flows.length === 1 && all.length > 1
+        ? flows[0]!.goodputBps
+        : flows.length === 0
+          ? undefined
+          : totalGoodput(flows, seconds),
+    single: true,
   },
-  rtt: {
-    units: TIME,
-    of: ({ flows }) => (flows.length === 0 ? undefined : Math.max(...flows.map(({ rttMsMean }) => rttMsMean))),
-  },
-  retransmits: sum('retransmits'),
-  rtos: sum('rtos'),
-  dropped: sum('dropped'),
-  lost: sum('lost'),
-  marked: sum('marked'),
-  segments: sum('segments'),
-  calls: { units: NONE, of: ({ calls }) => calls },
-  instructions: { units: NONE, of: ({ instructions }) => instructions },
-  faults: { units: NONE, of: ({ faults }) => faults.length },
+  rtt: largest(({ rttMsMean }) => rttMsMean, TIME),
+  rtt95: largest(({ rttMsP95 }) => rttMsP95, TIME),
+  loss: flowFigure(SHARE, lossOf),
+  retransmits: sum(({ retransmits }) => retransmits),
+  rtos: sum(({ rtos }) => rtos),
+  dropped: sum(({ dropped }) => dropped),
+  lost: sum(({ lost }) => lost),
+  marked: sum(({ marked }) => marked),
+  segments: sum(({ segments }) => segments),
+  fairness: whole(({ fairness }) => fairness ?? undefined),
+  calls: whole(({ calls }) => calls),
+  instructions: whole(({ instructions }) => instructions),
+  faults: whole(({ faults }) => faults.length),
   ...Object.fromEntries(
-    CC_MEMBERS.map((member) => [
-      `calls.${member}`,
-      { units: NONE, of: ({ callsByMember }) => callsByMember[member] ?? 0 } satisfies Quantity,
-    ]),
+    CC_MEMBERS.map((member) => [`calls.${member}`, whole(({ callsByMember }) => callsByMember[member] ?? 0)]),
   ),
 };
 
@@ -55,10 +68,12 @@ const COMPARE: Readonly<Record<string, (a: number, b: number) => boolean>> = {
   '!=': (a, b) => a !== b,
 };
 
-/** `goodput > 18mbit`. */
+/** `goodput > 18mbit`, `goodput[ex_cubic] > 5mbit`. */
 export interface Assertion {
   text: string;
   quantity: string;
+  /** The flow that is meant, instead of all. */
+  flow: string | undefined;
   operator: string;
   value: number;
   unit: string;
@@ -68,7 +83,7 @@ export interface Assertion {
 export interface Verdict {
   text: string;
   holds: boolean;
-  /** The figure in the assertion's unit; null if there is none because the guest died. */
+  /** The figure in the assertion's unit; null if there is none because the guest died, or no flow has that name. */
   actual: number | null;
   /** `goodput is 17.2mbit`. */
   why: string;
@@ -76,30 +91,35 @@ export interface Verdict {
 
 /** Reads `goodput > 18mbit`. @throws CliError */
 export function parseAssertion(text: string): Assertion {
-  const match = /^\s*([a-z_.]+)\s*(>=|<=|==|!=|>|<)\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text);
+  const bad = (why: string) => new CliError(`--assert '${text}': ${why}`);
+  const match = /^\s*([a-z0-9_.]+)\s*(?:\[([^\]]*)\])?\s*(>=|<=|==|!=|>|<)\s*(\d+(?:\.\d+)?)\s*([a-z%]*)\s*$/i.exec(
+    text,
+  );
   if (match === null) throw new CliError(`--assert '${text}' is no comparison such as 'goodput > 18mbit'`);
-  const [, name = '', operator = '', digits, written = ''] = match;
+  const [, name = '', flow, operator = '', digits, written = ''] = match;
   const quantity = name.toLowerCase();
   if (!Object.hasOwn(QUANTITIES, quantity))
-    throw new CliError(
-      `--assert '${text}': '${name}' is not one of ${Object.keys(QUANTITIES)
+    throw bad(
+      `'${name}' is not one of ${Object.keys(QUANTITIES)
         .filter((known) => !known.includes('.'))
         .join(', ')}, calls.MEMBER`,
     );
-  const { units } = QUANTITIES[quantity]!;
+  const { units, single } = QUANTITIES[quantity]!;
+  if (flow !== undefined && !single) throw bad(`${quantity} is not a figure of one flow`);
   const unit = written.toLowerCase();
   const names = Object.keys(units);
   if (names.length === 0 ? unit !== '' : !names.includes(unit))
-    throw new CliError(
-      `--assert '${text}': ${quantity} ${names.length === 0 ? 'has no unit' : `needs a unit (${names.join(', ')})`}`,
-    );
-  return { text: text.trim(), quantity, operator, value: Number(digits), unit };
+    throw bad(`${quantity} ${names.length === 0 ? 'has no unit' : `needs a unit (${names.join(', ')})`}`);
+  return { text: text.trim(), quantity, flow, operator, value: Number(digits), unit };
 }
 
-export function judge({ text, quantity, operator, value, unit }: Assertion, document: RunDocument): Verdict {
+export function judge({ text, quantity, flow, operator, value, unit }: Assertion, document: RunDocument): Verdict {
   const { units, of } = QUANTITIES[quantity]!;
-  const figure = of(document);
-  if (figure === undefined) return { text, holds: false, actual: null, why: `${quantity} is unknown, the guest died` };
+  const flows = flow === undefined ? document.flows : document.flows.filter(({ name }) => name === flow);
+  const figure = of(document, flows);
+  const unknown = (why: string) => ({ text, holds: false, actual: null, why: `${quantity} is unknown, ${why}` });
+  if (figure === undefined)
+    return unknown(document.flows.length === 0 ? 'the guest died' : `there is no flow '${flow}'`);
   const actual = figure / (units[unit] ?? 1);
   return {
     text,

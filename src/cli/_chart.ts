@@ -105,7 +105,7 @@ svg .title{font-weight:600;font-size:13px;fill:var(--ink)}
 svg .unit{font-weight:400;fill:var(--soft)}
 svg .grid{stroke:var(--grid);shape-rendering:crispEdges}
 svg .level{stroke:var(--soft);stroke-dasharray:2 4}
-svg .mark{stroke:var(--soft)}
+svg .mark{stroke:var(--ink);opacity:.35}
 svg .main,svg .dash{fill:none;stroke-linejoin:round}
 svg .main{stroke-width:1.7}
 svg .dash{stroke-width:1.2;stroke-dasharray:5 4;opacity:.9}

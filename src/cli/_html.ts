@@ -2,10 +2,11 @@ import { formatLink } from '../net/index.ts';
 import type { FlowReport } from '../subsystems/index.ts';
 import type { Verdict } from './_asserts.ts';
 import { chart, escaped, flowVariable, type Geometry, NARROW, STYLE, WIDE } from './_chart.ts';
-import { lossOf } from './_figures.ts';
+import { lossOf, totalGoodput } from './_figures.ts';
 import { PAGE_SCRIPT, PAGE_STYLE } from './_html_parts.ts';
 import type { RunDocument } from './_simulate.ts';
 import { drawn } from './_svg.ts';
+import { verificationText } from './_verified.ts';
 
 const STATES = ['Open', 'Disorder', 'CWR', 'Recovery', 'Loss'] as const;
 
@@ -51,7 +52,7 @@ ${run.ops.map(opsTable).join('\n')}
 <h2>Machine</h2>
 ${table(['CFI mode', 'calls', 'guest instructions', 'a call', 'faults'], documents.map(machine))}
 ${documents.flatMap(({ faults }) => faults.map(({ lines }) => `<h2>Fault</h2>\n<pre>${escaped(lines.join('\n'))}</pre>`)).join('\n')}
-<footer>trampet: programs are checked for structure, but not verified.</footer>
+<footer>trampet: ${escaped(verificationText(run))}.</footer>
 </main>
 <script type="application/json" id="run">${JSON.stringify(data).replaceAll('<', '\\u003c')}</script>
 <script>${PAGE_SCRIPT}</script>
@@ -67,7 +68,7 @@ function tiles(run: RunDocument, documents: readonly RunDocument[]): string {
   const tile = (value: string, what: string, mood = '') =>
     `<div><b class="${mood}">${value}</b><span>${what}</span></div>`;
   const sum = (of: (flow: FlowReport) => number) => flows.reduce((all, flow) => all + of(flow), 0);
-  const goodput = sum(({ goodputBps }) => goodputBps);
+  const goodput = totalGoodput(flows, run.seconds);
   const parts =
     flows.length === 0
       ? []
@@ -136,7 +137,7 @@ function flowTables({ flows }: RunDocument): string {
       mbit(flow.goodputBps),
       `${flow.rttMsMean.toFixed(1)} ms`,
       `${flow.rttMsP95.toFixed(1)} ms`,
-      percent(lossOf(flow)),
+      percent(lossOf([flow])),
       ...[flow.dropped, flow.lost, flow.marked, flow.retransmits, flow.rtos].map(number),
     ]),
   );

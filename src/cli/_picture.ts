@@ -8,6 +8,8 @@ export interface Course {
   link: LinkSpec;
   seconds: number;
   flows: readonly { name: string; samples: readonly FlowSample[] }[];
+  /** Moments that are marked on the time axis. */
+  marks?: readonly { t: number }[];
 }
 
 export interface PictureSize {
@@ -150,7 +152,7 @@ function trace(
   }
 }
 
-function timeAxis({ seconds }: Course, columns: number): string[] {
+function timeAxis({ seconds, marks = [] }: Course, columns: number): string[] {
   const step = roundTo(seconds / Math.max(2, Math.floor(columns / 12)));
   let line = '';
   let labels = '';
@@ -163,6 +165,10 @@ function timeAxis({ seconds }: Course, columns: number): string[] {
     if (start > labels.length || i === 0) labels += ' '.repeat(start - labels.length) + text;
   }
   line += '─'.repeat(columns - line.length);
+  for (const { t } of marks) {
+    const at = Math.min(columns - 1, Math.floor((t / seconds) * columns));
+    line = `${line.slice(0, at)}▲${line.slice(at + 1)}`;
+  }
   return [dim(`${' '.repeat(GUTTER - 1)}└${line}`), dim(`${' '.repeat(GUTTER)}${labels}`)];
 }
 

@@ -1,5 +1,5 @@
 import { formatLink } from '../net/index.ts';
-import { lossOf } from './_figures.ts';
+import { lossOf, totalGoodput } from './_figures.ts';
 import { flowColor, HEIGHT, LEAST_HEIGHT, picture } from './_picture.ts';
 import type { RunDocument } from './_simulate.ts';
 import { verificationLines } from './_verified.ts';
@@ -11,8 +11,8 @@ const MOST_FLOWS = 24;
 const STATES = ['Open', 'Disorder', 'CWR', 'Recovery', 'Loss'] as const;
 const PRINTED = 20;
 
-/** The figures of runs of one object, for people. */
-export function printRuns(documents: readonly RunDocument[]): void {
+/** The figures of runs of one plan, for people; `traced`: what programs printed too. */
+export function printRuns(documents: readonly RunDocument[], traced: boolean): void {
   const [first] = documents as [RunDocument];
   const shown = documents.at(-1)!;
   out(
@@ -21,19 +21,21 @@ export function printRuns(documents: readonly RunDocument[]): void {
   for (const line of verificationLines(first)) out(line);
   if (shown.flows.length > 0) {
     out();
-    const { columns, rows = HEIGHT } = windowSize();
+    const { columns, rows = HEIGHT + 5 } = windowSize();
     const height = Math.max(LEAST_HEIGHT, Math.min(HEIGHT, rows - 5));
     for (const line of picture(shown, { width: columns, height })) out(line);
+    for (const { t, label } of shown.marks) out(dim(`${' '.repeat(17)}▲ ${t} s  ${label}`));
     out();
     printFlows(shown, columns);
   }
   for (const ops of shown.ops) printOps(ops, shown);
   out();
-  const head = ['cfi', 'calls', 'guest instructions', 'a call', 'MIPS', ''].map(dim);
-  for (const line of table([head, ...documents.map(machine)], [1, 2, 3, 4, 5])) out(line);
+  const head = ['cfi', 'calls', 'guest instructions', 'a call', ''].map(dim);
+  for (const line of table([head, ...documents.map(machine)], [1, 2, 3])) out(line);
   for (const { faults } of documents) for (const { lines } of faults) for (const line of lines) out(red(line));
+  if (!traced) return;
   for (const line of shown.trace.slice(0, PRINTED)) out(dim(`bpf_trace_printk: ${line}`));
-  if (shown.trace.length > PRINTED) out(dim(`… ${shown.trace.length - PRINTED} more lines; --json has all`));
+  if (shown.trace.length > PRINTED) out(dim(`… ${shown.trace.length - PRINTED} more lines; --events has all`));
 }
 
 function printOps(ops: RunDocument['ops'][number], { cfi }: RunDocument): void {
@@ -51,19 +53,18 @@ function printOps(ops: RunDocument['ops'][number], { cfi }: RunDocument): void {
 }
 
 /** What the machine did: a row a CFI mode. */
-function machine({ cfi, calls, instructions, mips, faults }: RunDocument): string[] {
+function machine({ cfi, calls, instructions, faults }: RunDocument): string[] {
   return [
     bold(cfi),
     `${calls}`,
     `${(instructions / 1e6).toFixed(1)} M`,
     calls === 0 ? '-' : `${Math.round(instructions / calls)}`,
-    `${mips}`,
     faults.length === 0 ? green('0 CFI faults') : red(`died: ${faults[0]!.kind}`),
   ];
 }
 
 /** How each flow did, how long it was in each congestion state, and how fairly they share; in two tables if it must. */
-function printFlows({ flows, fairness }: RunDocument, columns: number): void {
+function printFlows({ flows, fairness, seconds }: RunDocument, columns: number): void {
   const named = flows.slice(0, MOST_FLOWS);
   const names = ['flow', ...named.map((flow, n) => flowColor(n)(`━━ ${flow.name}`))];
   const figures = [
@@ -72,7 +73,7 @@ function printFlows({ flows, fairness }: RunDocument, columns: number): void {
       (goodputBps / 1e6).toFixed(2),
       rttMsMean.toFixed(1),
       rttMsP95.toFixed(1),
-      percent(lossOf(named[n]!)),
+      percent(lossOf([named[n]!])),
       `${retransmits}`,
       `${rtos}`,
     ]),
@@ -90,8 +91,8 @@ function printFlows({ flows, fairness }: RunDocument, columns: number): void {
   for (const line of wide ? whole : [...rows(figures), ...rows(states)]) out(line);
   if (flows.length > MOST_FLOWS) out(dim(`… ${flows.length - MOST_FLOWS} more flows; --json has all`));
   if (flows.length > 1) {
-    const sum = flows.reduce((all, { goodputBps }) => all + goodputBps, 0);
-    out(`all ${(sum / 1e6).toFixed(2)} Mbit/s, fairness ${fairness!.toFixed(3)}`);
+    const all = totalGoodput(flows, seconds);
+    out(`all ${(all / 1e6).toFixed(2)} Mbit/s, fairness ${fairness!.toFixed(3)}`);
   }
 }
 

@@ -1,69 +1,97 @@
 import { dirname, resolve } from 'node:path';
-import { parseDocument } from 'yaml';
-import { CliError } from './error.ts';
-import { readFile } from './session.ts';
+import { type LinkSpec, parseLink } from '../net/index.ts';
+import type { FlowSource } from '../subsystems/index.ts';
+import { type Assertion, parseAssertion } from './_asserts.ts';
+import type { EventPlan, FlowPlan } from './_plan.ts';
+import { YamlFile, type YamlValue } from './_yaml.ts';
+import { bitRate, byteCount, duration, number, seconds } from './options.ts';
+import { readFile, traceReader } from './session.ts';
 
 /** What a scenario file says; options on the command line go before it. */
 export interface ScenarioFile {
-  /** Paths of the objects, one a flow; in the file they are relative to it. */
-  objects: string[];
-  table?: string;
-  link?: string;
-  for?: string;
+  name?: string;
+  link?: LinkSpec;
+  second?: LinkSpec;
+  seconds?: number;
   seed?: string;
-  assert: string[];
+  /** Paths; in the file they are relative to it. */
+  load: string[];
+  flows: FlowPlan[];
+  events: EventPlan[];
+  assert: Assertion[];
 }
 
 export const isScenario = (path: string): boolean => /\.ya?ml$/i.test(path);
 
-const WORDS = ['link', 'for', 'seed'] as const;
+const PARTS = ['name', 'link', 'second', 'for', 'seed', 'load', 'flows', 'events', 'assert'] as const;
+const FLOW = ['object', 'table', 'name', 'count', 'start', 'stop', 'source', 'crosses'] as const;
+const EVENT = ['at', 'update', 'table', 'flow', 'setsockopt', 'unregister'] as const;
+const MOST_FLOWS = 10_000;
 
-/**
- * Reads a scenario: `link`, `for`, `seed`, `assert` (a list), `flows` (a list of `object`; if there is one
- * flow, with `table`). @throws CliError naming the file and what is wrong in it
- */
-export function readScenario(path: string): ScenarioFile {
-  const bad = (why: string) => new CliError(`${path}: ${why}`, 'unreadable');
-  const document = parseDocument(new TextDecoder().decode(readFile(path)));
-  const [error] = document.errors;
-  if (error !== undefined) throw bad(error.message.split('\n')[0]!.replace(/:$/, ''));
-  let root: unknown;
-  try {
-    root = document.toJS();
-  } catch (cause) {
-    throw bad((cause as Error).message);
-  }
-  const top = mapping(root, ['link', 'for', 'seed', 'assert', 'flows'], 'a scenario', bad);
-  const scenario: ScenarioFile = { objects: [], assert: [] };
-  for (const name of WORDS) if (top[name] !== undefined) scenario[name] = word(top[name], name, bad);
-  scenario.assert = list(top['assert'] ?? [], 'assert', bad).map((text) => word(text, 'assert', bad));
-  const flows = list(top['flows'] ?? [], 'flows', bad);
-  if (flows.length === 0) throw bad("'flows' names no flow");
-  for (const value of flows) {
-    const flow = mapping(value, flows.length === 1 ? ['object', 'table'] : ['object'], 'a flow', bad);
-    if (flow['object'] === undefined) throw bad("a flow has no 'object'");
-    scenario.objects.push(resolve(dirname(path), word(flow['object'], 'object', bad)));
-    if (flow['table'] !== undefined) scenario.table = word(flow['table'], 'table', bad);
-  }
+/** Reads a scenario file (examples/scenarios/README.md). @throws CliError naming the place of what is wrong */
+export async function readScenario(path: string): Promise<ScenarioFile> {
+  const root = await YamlFile.parse(path, new TextDecoder().decode(readFile(path)));
+  const top = root.mapping('a scenario', PARTS);
+  const folder = dirname(path);
+  const file = (value: YamlValue) => resolve(folder, value.text());
+  const link = (text: string) => parseLink(text, { readTrace: traceReader(folder) });
+  const flows = top.flows?.list() ?? [];
+  if (flows.length === 0) throw (top.flows ?? root).bad("a scenario needs flows, a list of mappings with an 'object'");
+  const scenario: ScenarioFile = {
+    load: top.load?.list().map(file) ?? [],
+    flows: flows.map((value) => readFlow(value, file)),
+    events: top.events?.list().map((value) => readEvent(value, file)) ?? [],
+    assert: top.assert?.list().map((value) => value.as(parseAssertion)) ?? [],
+  };
+  if (scenario.flows.reduce((sum, { count }) => sum + count, 0) > MOST_FLOWS)
+    throw top.flows!.bad(`more than ${MOST_FLOWS} flows`);
+  if (top.name !== undefined) scenario.name = top.name.text();
+  if (top.link !== undefined) scenario.link = top.link.as(link);
+  if (top.second !== undefined) scenario.second = top.second.as(link);
+  if (top.for !== undefined) scenario.seconds = top.for.as((text) => seconds('for', text));
+  if (top.seed !== undefined) scenario.seed = top.seed.as((text) => `${number('seed', text)}`);
   return scenario;
 }
 
-type Bad = (why: string) => CliError;
+const nanoseconds = (text: string) => Math.round(duration(text) * 1e9);
 
-function mapping(value: unknown, keys: readonly string[], what: string, bad: Bad): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw bad(`${what} is a mapping of ${keys.join(', ')}`);
-  for (const key of Object.keys(value))
-    if (!keys.includes(key)) throw bad(`'${key}' is no part of ${what} (${keys.join(', ')})`);
-  return value as Record<string, unknown>;
+function readFlow(value: YamlValue, file: (value: YamlValue) => string): FlowPlan {
+  const { object, table, name, count, start, stop, source, crosses } = value.mapping('a flow', FLOW);
+  if (object === undefined) throw value.bad("a flow has no 'object'");
+  return {
+    object: file(object),
+    ...(table === undefined ? {} : { table: table.text() }),
+    ...(name === undefined ? {} : { name: name.text() }),
+    count: count?.as((text) => number('count', text, 1, MOST_FLOWS)) ?? 1,
+    startNs: start?.as(nanoseconds) ?? 0,
+    ...(stop === undefined ? {} : { stopNs: stop.as(nanoseconds) }),
+    source: source === undefined ? { kind: 'bulk' } : readSource(source),
+    ...(crosses === undefined ? {} : { crosses: crosses.oneOf(['first', 'second', 'both']) }),
+  };
 }
 
-function list(value: unknown, name: string, bad: Bad): unknown[] {
-  if (!Array.isArray(value)) throw bad(`'${name}' is no list`);
-  return value;
+/** `bulk`, `{rate: 2mbit}`, `{request: 64KB, think: 500ms}`. */
+function readSource(value: YamlValue): FlowSource {
+  if (value.isText) return { kind: value.oneOf(['bulk']) };
+  const { rate, request, think } = value.mapping('a source', ['rate', 'request', 'think']);
+  if (rate !== undefined && request === undefined && think === undefined)
+    return { kind: 'limited', rateBps: rate.as(bitRate) };
+  if (request === undefined || rate !== undefined)
+    throw value.bad("a source is 'bulk', a mapping with a rate, or one with a request and a think time");
+  return { kind: 'requests', bytes: request.as(byteCount), thinkNs: think?.as(nanoseconds) ?? 0 };
 }
 
-function word(value: unknown, name: string, bad: Bad): string {
-  if (typeof value !== 'string' && typeof value !== 'number') throw bad(`'${name}' is no text`);
-  return `${value}`;
+function readEvent(value: YamlValue, file: (value: YamlValue) => string): EventPlan {
+  const { at, update, table, flow, setsockopt, unregister } = value.mapping('an event', EVENT);
+  if (at === undefined) throw value.bad("an event has no 'at'");
+  const atNs = at.as(nanoseconds);
+  const kinds = [update, setsockopt, unregister].filter((kind) => kind !== undefined);
+  if (kinds.length !== 1) throw value.bad('an event is one of update, setsockopt, unregister');
+  if ((flow === undefined) !== (setsockopt === undefined))
+    throw value.bad("'flow' says whose setsockopt it is: both or none");
+  if (table !== undefined && update === undefined) throw table.bad("'table' is the one that an update puts in place");
+  if (update !== undefined)
+    return { atNs, kind: 'update', object: file(update), ...(table === undefined ? {} : { table: table.text() }) };
+  if (setsockopt !== undefined) return { atNs, kind: 'setsockopt', flow: flow!.text(), congestion: setsockopt.text() };
+  return { atNs, kind: 'unregister', congestion: unregister!.text() };
 }

@@ -1,28 +1,13 @@
 import { hex32, hex64 } from '../base/index.ts';
-import {
-  type Kernel,
-  KernelOops,
-  type LoadedProgram,
-  type StructOpsMap,
-  type StructOpsState,
-} from '../kernel/index.ts';
+import { type Kernel, KernelOops, type StructOpsMap, type StructOpsState } from '../kernel/index.ts';
 import type { LinkSpec } from '../net/index.ts';
-import type { ResolvedObject } from '../object/index.ts';
-import {
-  type FlowReport,
-  type FlowSample,
-  type FlowSpec,
-  type OpCall,
-  runFlows,
-  type SenderEvent,
-} from '../subsystems/index.ts';
+import { type FlowReport, type FlowSample, type OpCall, runFlows, type SenderEvent } from '../subsystems/index.ts';
 import type { CfiMode, KernelFault } from '../target/index.ts';
+import type { Objects, RunPlan } from './_plan.ts';
+import { Stage } from './_stage.ts';
 import { type Verification, verificationOf } from './_verified.ts';
-import { CliError } from './error.ts';
 import { faultsForObject } from './faults.ts';
-import { type KernelChoice, loadMore, pickTable, registerTables, startSession } from './session.ts';
-
-const TCP = 'tcp_congestion_ops';
+import type { KernelChoice } from './session.ts';
 
 /** What a run gives, as --json prints it. */
 export interface RunDocument extends Verification {
@@ -33,9 +18,11 @@ export interface RunDocument extends Verification {
   seed: number;
   hashSeed: number;
   link: LinkSpec;
+  /** The second bottleneck, if there is one. */
+  second: LinkSpec | null;
   seconds: number;
   ops: {
-    /** Of the struct_ops map, and how it stood once the tables were registered, as bpftool tells it. */
+    /** Of the struct_ops map, as bpftool tells it at the end, while the flows are still on. */
     id: number;
     name: string;
     type: string;
@@ -46,8 +33,6 @@ export interface RunDocument extends Verification {
   calls: number;
   callsByMember: Record<string, number>;
   instructions: number;
-  /** Millions of guest instructions a second of real time: the one figure that differs from run to run. */
-  mips: number;
   faults: { kind: string; lines: string[] }[];
   kernelFaults: KernelFault[];
   /** Figures of the first flow; null if the guest died. */
@@ -65,77 +50,68 @@ export interface RunDocument extends Verification {
 
 export interface SimulateOptions {
   cfi: CfiMode;
-  link: LinkSpec;
-  seconds: number;
-  /** Flows of each object (default 1); all begin at once. */
-  flows?: number;
-  /** The table to drive, if an object has several. */
-  table?: string | undefined;
   onSample?: (flow: string, sample: FlowSample, share: number) => void;
   onCall?: ((call: OpCall) => void) | undefined;
   onSender?: ((event: SenderEvent) => void) | undefined;
+  /** What programs print, and what they put into ring buffers. */
+  onRecord?: ((record: ProgramRecord) => void) | undefined;
 }
 
 /**
- * Boots a kernel, loads the objects, registers their tables and runs their congestion controls over one link.
+ * Boots a kernel, loads the plan's objects, registers their tables and runs the flows.
  * @throws TrampetError
  */
-export function simulate(
-  objects: readonly ResolvedObject[],
-  choice: KernelChoice,
-  options: SimulateOptions,
-): RunDocument {
-  const { cfi, link, seconds, onSample, onCall, onSender } = options;
-  const session = startSession(objects[0]!, choice, cfi);
-  const { kernel } = session;
-  const maps: StructOpsMap[] = [];
-  const controls: string[] = [];
-  const loaded: LoadedProgram[] = [];
-  objects.forEach((resolved, i) => {
-    if (!resolved.structOps.some(({ type }) => type === TCP))
-      throw new CliError(
-        'the object has no tcp_congestion_ops table to run',
-        'refused',
-        "bpf_dummy_ops are run by 'trampet test'",
-      );
-    const one = i === 0 ? session : loadMore(session, resolved);
-    const own = registerTables(one);
-    loaded.push(...one.loaded.programs);
-    maps.push(...own);
-    const tables = own.filter(({ type }) => type === TCP);
-    controls.push(nameOf(kernel, pickTable(tables, options.table)));
-  });
+export function simulate(plan: RunPlan, objects: Objects, choice: KernelChoice, options: SimulateOptions): RunDocument {
+  const { cfi, onSample, onCall, onSender, onRecord } = options;
+  const { link, second, seconds } = plan;
+  const marks: RunDocument['marks'] = [];
+  const stage = new Stage(plan, objects, choice, cfi, (atNs, label) => void marks.push({ t: atNs / 1e9, label }));
+  const { kernel, maps } = stage;
   const document: RunDocument = {
     schema: 1,
-    object: objects.map(({ file }) => file.name).join(' vs '),
+    object: plan.name ?? namesOf(plan, objects),
     kernel: kernel.target.release,
     cfi,
     seed: choice.seed,
     hashSeed: kernel.target.hashSeed,
-    ...verificationOf(loaded),
+    ...verificationOf(stage.programs),
     link,
+    second: second ?? null,
     seconds,
     ops: maps.map((map) => describeTable(kernel, map)),
     calls: 0,
     callsByMember: {},
     instructions: 0,
-    mips: 0,
     faults: [],
-    kernelFaults: objects.flatMap((resolved) => faultsForObject(kernel.target, resolved)),
+    kernelFaults: [...objects.values()].flatMap((resolved) => faultsForObject(kernel.target, resolved)),
     flow: null,
     samples: [],
     flows: [],
     fairness: null,
-    marks: [],
+    marks,
     trace: kernel.trace,
   };
+  const counts = maps.map(({ kdata }) => kernel.tableCalls.get(kdata));
+  if (onRecord !== undefined) listen(kernel, onRecord);
+  /** While the flows still hold what they use. */
+  const atEnd = () => {
+    for (const [i, { refcount, state }] of maps.entries())
+      Object.assign(document.ops[i]!, { refcnt: shown(refcount), state });
+  };
   const before = kernel.machine.instructions;
-  const start = performance.now();
   try {
     const { flows, fairness } = runFlows(
       kernel,
-      { link, flows: specs(controls, options.flows ?? 1), seconds, seed: choice.seed },
       {
+        link,
+        ...(second === undefined ? {} : { second }),
+        flows: stage.flows,
+        events: stage.events,
+        seconds,
+        seed: choice.seed,
+      },
+      {
+        actions: [...stage.actions, { atNs: seconds * 1e9, run: atEnd }],
         ...(onSample === undefined ? {} : { onSample }),
         ...(onCall === undefined ? {} : { onCall }),
         ...(onSender === undefined ? {} : { onSender }),
@@ -151,42 +127,37 @@ export function simulate(
     document.faults.push({ kind: error.report.kind, lines: error.report.lines });
   }
   document.instructions = kernel.machine.instructions - before;
-  document.mips = Math.round(document.instructions / (performance.now() - start) / 100) / 10;
   for (const [member, count] of kernel.calls) {
     document.callsByMember[member] = count;
     document.calls += count;
   }
-  maps.forEach((map, i) => {
-    const counts = kernel.tableCalls.get(map.kdata);
-    for (const member of document.ops[i]!.members) member.calls = counts?.get(member.member) ?? 0;
-  });
+  for (const [i, { members }] of document.ops.entries())
+    for (const member of members) member.calls = counts[i]?.get(member.member) ?? 0;
   return document;
 }
 
-/** `count` bulk flows of each congestion control; where there are several they are numbered. */
-function specs(controls: readonly string[], count: number): FlowSpec[] {
-  return controls.flatMap((congestion) =>
-    Array.from({ length: count }, (_, i) => ({
-      name: count === 1 ? congestion : `${congestion} ${i + 1}`,
-      congestion,
-      source: { kind: 'bulk' } as const,
-      startNs: 0,
-    })),
-  );
+/** What a program printed, or put into a ring buffer. */
+export type ProgramRecord = { ns: number } & ({ text: string } | { map: string; data: Uint8Array });
+
+function listen(kernel: Kernel, listener: (record: ProgramRecord) => void): void {
+  kernel.onRecord = listener;
+  kernel.onPrint = (text) => listener({ ns: kernel.now(), text });
 }
 
-function nameOf(kernel: Kernel, map: StructOpsMap): string {
-  const bytes = kernel.memory.bytes(map.kdata + kernel.field(map.type, 'name').offset, 16);
-  return new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)));
+/** Names of the flows' objects. */
+export function namesOf({ flows }: RunPlan, objects: Objects): string {
+  return [...new Set(flows.map(({ object }) => object))].map((path) => objects.get(path)!.file.name).join(' vs ');
 }
+
+/** References besides that of the one who made the map (bpf_struct_ops_map_sys_lookup_elem). */
+const shown = (refcount: number) => Math.max(0, refcount - 1);
 
 function describeTable(kernel: Kernel, map: StructOpsMap): RunDocument['ops'][number] {
   return {
     id: map.id,
     name: map.name,
     type: map.type,
-    // Without the reference of the one who made it (bpf_struct_ops_map_sys_lookup_elem).
-    refcnt: Math.max(0, map.refcount - 1),
+    refcnt: shown(map.refcount),
     state: map.state,
     members: map.members.map(({ member, program, hash, typeId, address }) => ({
       member,

@@ -2,8 +2,9 @@ import { TrampetError } from '../base/index.ts';
 import { parseLink } from '../net/index.ts';
 import type { ResolvedObject } from '../object/index.ts';
 import { type GridRun, objectName, type SweepLine } from './_grid.ts';
+import { bulkFlows } from './_plan.ts';
 import { simulate } from './_simulate.ts';
-import { type CommonValues, chooseKernel, type KernelChoice, openFor } from './session.ts';
+import { type CommonValues, chooseKernel, type KernelChoice, openFor, traceReader } from './session.ts';
 
 /** What a worker is asked for. */
 export interface SweepTask {
@@ -31,7 +32,14 @@ export function work({ run, values, seconds }: SweepTask): SweepAnswer {
       objects.set(run.path, resolved);
     }
     const { cfi } = choice;
-    const done = simulate([resolved], { ...choice, seed: run.seed }, { cfi, link: parseLink(run.link), seconds });
+    const plan = {
+      link: parseLink(run.link, { readTrace: traceReader('.') }),
+      seconds,
+      flows: bulkFlows(run.path, 1),
+      events: [],
+      load: [],
+    };
+    const done = simulate(plan, new Map([[run.path, resolved]]), { ...choice, seed: run.seed }, { cfi });
     const result = done.flows[0];
     return {
       line: {

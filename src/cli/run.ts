@@ -3,25 +3,31 @@ import { judge, parseAssertion, type Verdict } from './_asserts.ts';
 import { TextFile } from './_files.ts';
 import { html } from './_html.ts';
 import { live } from './_live.ts';
+import { bulkFlows, pathsOf, type RunPlan } from './_plan.ts';
 import { QlogFile } from './_qlog.ts';
+import { recordJson, recordLine } from './_records.ts';
 import { callLine, csv, junit } from './_reports.ts';
 import { printRuns } from './_run_print.ts';
 import { isScenario, readScenario, type ScenarioFile } from './_scenario.ts';
-import { type RunDocument, simulate } from './_simulate.ts';
+import { namesOf, type ProgramRecord, type RunDocument, simulate } from './_simulate.ts';
 import { svg } from './_svg.ts';
 import { CliError } from './error.ts';
 import { faultsForObject, printFaults } from './faults.ts';
 import { COMMON, number, parse, seconds } from './options.ts';
 import { green, json, out } from './print.ts';
-import { CFI_MODES, chooseKernel, openFor, targetFor } from './session.ts';
+import { CFI_MODES, chooseKernel, openFor, targetFor, traceReader } from './session.ts';
 
 export const RUN_USAGE = `usage: trampet run OBJ|SCENARIO.yaml [options]
 
-Loads the object, registers its ops tables and runs bulk TCP flows with the congestion controls.
-A scenario is a YAML file of link, for, seed, assert (a list) and flows (a list of object, each another); options go before it.
+Loads the object, registers its ops tables and runs bulk TCP flows with the congestion controls. In a terminal the flows
+are drawn while they run. A scenario says more: sources, start and stop, live replacement (examples/scenarios/README.md).
+Options go before what it says.
 
-  --link SPEC       rate, round-trip time, buffer, loss, ECN threshold, stall
+  --link SPEC       rate, round-trip time, buffer, and what happens to packets
                     (default 20mbit,40ms,100p; e.g. 1gbit,10ms,500p,loss=0.1%,ecn=65p)
+                    loss=1%  ecn=20p  codel=5ms:100ms[:ecn]  fq_codel=5ms:100ms  red=20p:60p:10%[:ecn]  jitter=2ms
+                    reorder=1%:5ms  stall=5s:600ms  drop=10;11  rates=0s:20mbit;5s:2mbit  trace=FILE (mahimahi)
+  --second SPEC     a second bottleneck behind the first
   --vs OBJ2         runs against the congestion control of another object; may be given several times
   --flows N         flows of each object (default 1)
   --for TIME        simulated time (default 30s)
@@ -31,9 +37,11 @@ A scenario is a YAML file of link, for, seed, assert (a list) and flows (a list 
   --kernel REL      default 6.18+hashfix                     --btf FILE raw, ELF or gz; 'live': the running kernel's
   --seed N          for loss and bpf_get_prandom_u32         --hash-seed N  boot-time seed of type hashes (0: none)
   --assert 'A OP B' goodput > 18mbit, rtt < 60ms, faults == 0; may be given several times; exit code 1 if one fails
-                    (goodput rtt retransmits rtos dropped lost marked segments calls calls.MEMBER instructions faults)
+                    all flows: goodput rtt rtt95 loss retransmits rtos dropped lost marked segments fairness
+                    calls calls.MEMBER instructions faults; one flow: goodput[NAME] > 5mbit
+  --events          what programs print and put into ring buffers, as the run goes on
   --junit FILE      the verdicts as JUnit XML
-  --svg FILE        picture of window, round-trip time, goodput and queue on one time axis
+  --svg FILE        picture of window, round-trip time, in flight, goodput and queue on one time axis
   --html FILE       the same as a page with tables, in one file that needs no network
   --csv FILE        the samples: cwnd, ssthresh, srtt, in flight, rate, queue
   --jsonl FILE      every call of a member: time, arguments, result, cwnd and ssthresh before and after
@@ -41,12 +49,13 @@ A scenario is a YAML file of link, for, seed, assert (a list) and flows (a list 
   --json            one JSON document`;
 
 /** `trampet run`: exit code 0, or 1 if the guest died or an assertion fails. */
-export function run(args: string[]): number {
+export async function run(args: string[]): Promise<number> {
   const { values, positionals } = parse(args, {
     ...COMMON,
     kernel: { type: 'string', default: '6.18+hashfix' },
     seed: { type: 'string' },
     link: { type: 'string' },
+    second: { type: 'string' },
     for: { type: 'string' },
     table: { type: 'string' },
     vs: { type: 'string', multiple: true, default: [] },
@@ -59,6 +68,7 @@ export function run(args: string[]): number {
     html: { type: 'string' },
     jsonl: { type: 'string' },
     qlog: { type: 'string' },
+    events: { type: 'boolean', default: false },
   });
   if (values.help) {
     out(RUN_USAGE);
@@ -66,32 +76,31 @@ export function run(args: string[]): number {
   }
   const path = positionals[0];
   if (path === undefined || positionals.length > 1)
-    throw new CliError('run takes one object', 'usage', RUN_USAGE.split('\n')[0]!);
-  const scenario: ScenarioFile = isScenario(path) ? readScenario(path) : { objects: [path], assert: [] };
-  const choice = chooseKernel({ ...values, seed: values.seed ?? scenario.seed ?? '1' });
-  const link = parseLink(values.link ?? scenario.link ?? '20mbit,40ms,100p');
-  const time = seconds('for', values.for ?? scenario.for ?? '30s');
-  const assertions = [...scenario.assert, ...values.assert].map(parseAssertion);
-  const flows = number('flows', values.flows, 1, 10_000);
-  const objects = [...scenario.objects, ...values.vs].map((name) => openFor(name, choice));
+    throw new CliError('run takes one object, or one scenario', 'usage', RUN_USAGE.split('\n')[0]!);
+  const scenario = isScenario(path) ? await readScenario(path) : undefined;
+  const choice = chooseKernel({ ...values, seed: values.seed ?? scenario?.seed ?? '1' });
+  const plan = planFor(path, scenario, values);
+  const assertions = [...(scenario?.assert ?? []), ...values.assert.map(parseAssertion)];
+  const objects = new Map(pathsOf(plan).map((name) => [name, openFor(name, choice)]));
   const calls = values.jsonl === undefined ? undefined : new TextFile(values.jsonl);
-  const modes = values['all-cfi'] ? CFI_MODES : [choice.cfi];
-  const object = objects.map(({ file }) => file.name).join(' vs ');
+  const object = plan.name ?? namesOf(plan, objects);
   const qlog = values.qlog === undefined ? undefined : new QlogFile(new TextFile(values.qlog), object);
-  const documents = modes.map((cfi) => {
+  const documents = (values['all-cfi'] ? CFI_MODES : [choice.cfi]).map((cfi) => {
     qlog?.run(`${object} · cfi ${cfi}`);
-    const shown = live({ object, cfi, link, seconds: time }, !values.json);
+    const { link, seconds } = plan;
+    const shown = live({ object, cfi, link, seconds }, !values.json);
+    const records: object[] = [];
+    const tell = (record: ProgramRecord) =>
+      values.json ? void records.push(recordJson(record)) : shown.print([recordLine(record)]);
     try {
-      return simulate(objects, choice, {
+      const document = simulate(plan, objects, choice, {
         cfi,
-        flows,
-        link,
-        seconds: time,
-        table: values.table ?? scenario.table,
         onSample: (flow, sample, share) => shown.sample(flow, sample, share),
         onCall: calls && ((call) => calls.write(callLine(cfi, call))),
         onSender: qlog && ((event) => qlog.event(event)),
+        onRecord: values.events ? tell : undefined,
       });
+      return values.events ? { ...document, records } : document;
     } finally {
       shown.end();
     }
@@ -108,12 +117,45 @@ export function run(args: string[]): number {
     if (file !== undefined) writeText(file, text());
   if (values.json) printJson(documents, verdicts);
   else {
-    printRuns(documents);
+    printRuns(documents, !values.events);
     for (const { cfi, faults } of documents)
-      if (faults.length > 0) for (const object of objects) printFaults(faultsForObject(targetFor(choice, cfi), object));
+      if (faults.length > 0)
+        for (const one of objects.values()) printFaults(faultsForObject(targetFor(choice, cfi), one));
   }
   const failed = tellVerdicts(documents, verdicts, values.json);
   return failed || documents.some(({ faults }) => faults.length > 0) ? 1 : 0;
+}
+
+/** What the command line says goes before what the scenario says, and that before what is so without either. */
+function planFor(path: string, scenario: ScenarioFile | undefined, values: PlanValues): RunPlan {
+  const flows = number('flows', values.flows, 1, 10_000);
+  const link = (text: string) => parseLink(text, { readTrace: traceReader('.') });
+  const own = scenario?.flows.map((flow) => ({
+    ...flow,
+    count: flow.count * flows,
+    table: values.table ?? flow.table,
+  }));
+  return {
+    name: scenario?.name,
+    link: values.link !== undefined ? link(values.link) : (scenario?.link ?? link('20mbit,40ms,100p')),
+    second: values.second !== undefined ? link(values.second) : scenario?.second,
+    seconds: values.for !== undefined ? seconds('for', values.for) : (scenario?.seconds ?? 30),
+    flows: [
+      ...(own ?? bulkFlows(path, flows, values.table)),
+      ...values.vs.flatMap((other) => bulkFlows(other, flows, values.table)),
+    ],
+    events: scenario?.events ?? [],
+    load: scenario?.load ?? [],
+  };
+}
+
+interface PlanValues {
+  flows: string;
+  vs: string[];
+  table?: string | undefined;
+  link?: string | undefined;
+  second?: string | undefined;
+  for?: string | undefined;
 }
 
 function writeText(path: string, text: string): void {

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { TrampetError } from '../base/index.ts';
@@ -48,6 +48,12 @@ export function readFile(path: string): Uint8Array {
     throw new CliError(code === 'ENOENT' ? `${path}: no such file` : `${path}: ${message}`, 'unreadable');
   }
 }
+
+/** Reads traces of links, whose paths are relative to `folder`. */
+export const traceReader =
+  (folder: string) =>
+  (path: string): string =>
+    new TextDecoder().decode(readFile(resolve(folder, path)));
 
 /** What the common options say about the kernel. */
 export interface KernelChoice {

@@ -8,7 +8,7 @@ import type { SweepAnswer, SweepTask } from './_sweep_worker.ts';
 import { CliError } from './error.ts';
 import { COMMON, number, parse, seconds } from './options.ts';
 import { out, progress } from './print.ts';
-import { chooseKernel, openFor, readFile } from './session.ts';
+import { chooseKernel, openFor, readFile, traceReader } from './session.ts';
 
 const SWEEP_USAGE = `usage: trampet sweep OBJ… [options]
 
@@ -51,7 +51,7 @@ export async function sweep(args: string[]): Promise<number> {
   if (positionals.length === 0) throw new CliError('sweep takes objects', 'usage', SWEEP_USAGE.split('\n')[0]!);
   const common = { ...values, seed: '1' };
   const choice = chooseKernel(common);
-  for (const link of values.link) parseLink(link);
+  for (const link of values.link) parseLink(link, { readTrace: traceReader('.') });
   const time = seconds('for', values.for);
   const jobs = number('jobs', values.jobs, 1, 1024);
   const mine = parseShard(values.shard);

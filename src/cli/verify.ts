@@ -65,9 +65,9 @@ export function verify(args: string[]): number {
   if (path === undefined || positionals.length > 2)
     throw new CliError('verify takes an object and a program', 'usage', VERIFY_USAGE.split('\n')[0]!);
   const resolved = openFor(path, chooseKernel(values));
-  const programs = resolved.programs.filter((program) =>
-    name === undefined ? program.autoload : program.name === name,
-  );
+  const named = resolved.programs.filter((program) => (name === undefined ? program.autoload : program.name === name));
+  // An object that loads nothing by itself is asked about for all that it has.
+  const programs = name === undefined && named.length === 0 ? resolved.programs : named;
   if (programs.length === 0)
     throw new CliError(
       `no program '${name ?? ''}' in this object (there are: ${resolved.programs.map((program) => program.name).join(', ') || 'none'})`,

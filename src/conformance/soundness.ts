@@ -25,13 +25,15 @@ export type Soundness =
 const MAX_STEPS = 4000;
 const SOCKET_FILTER = 1;
 const ARRAY = 2;
+/** BPF_F_TEST_STATE_FREQ: a checkpoint wherever there may be one. */
+const TEST_STATE_FREQ = 8;
 const STACK = 512n;
 const MAP = 'value';
 
 /**
  * Judges programs of `verifiableProgram` and runs what is accepted:
  * every value of every run lies in the abstract one at every step, on the path that the run takes; a program that the
- * verifier accepts with its pruning is one that it accepts when it walks every path; and accepted programs run in the
+ * verifier accepts with its pruning, usual and eager, is one that it accepts when it walks every path; and accepted programs run in the
  * interpreter, and where a guest is given in its machine, with no fault and the same result.
  */
 export class SoundnessCheck {
@@ -46,17 +48,19 @@ export class SoundnessCheck {
   /** @param values contents of the map's value for each run, {@link VALUE_SIZE} bytes */
   check(insns: readonly Insn[], values: readonly Uint8Array[]): Soundness {
     const input = this.#input(insns);
-    const pruned = verifyProgram(input);
+    const pruned = [0, TEST_STATE_FREQ].map((progFlags) => verifyProgram({ ...input, progFlags }));
+    const accepted = pruned.some(({ ok }) => ok);
     const paths = new ExploredPaths(MAX_STEPS);
     let full: ReturnType<typeof verifyProgram>;
     try {
       full = verifyProgram({ ...input, exploreAll: true, observer: paths });
     } catch (error) {
-      if (error instanceof TooManySteps) return pruned.ok ? this.#run(insns, values) : { verdict: 'large' };
+      if (error instanceof TooManySteps) return accepted ? this.#run(insns, values) : { verdict: 'large' };
       throw error;
     }
-    if (pruned.ok !== full.ok)
-      return { verdict: 'unsound', why: pruned.ok ? `pruning hides ${full.errno}` : `pruning finds ${pruned.errno}` };
+    for (const { ok, errno } of pruned)
+      if (ok !== full.ok)
+        return { verdict: 'unsound', why: ok ? `pruning hides ${full.errno}` : `pruning finds ${errno}` };
     if (!full.ok) return { verdict: 'refused', errno: full.errno };
     const ran = this.#run(insns, values, paths);
     return ran.verdict === 'large' ? { verdict: 'accepted', steps: paths.steps } : ran;

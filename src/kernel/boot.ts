@@ -24,7 +24,7 @@ const VMALLOC_BASE = 0xffffc90020000000n;
 const STACK_BASE = 0xffffc90060000000n;
 const TEXT_SIZE = 1 << 20;
 const IMAGES_SIZE = 4 << 20;
-const HEAP_SIZE = 16 << 20;
+const HEAP_SIZE = 64 << 20;
 const VMALLOC_SIZE = 96 << 20;
 const PERCPU_SIZE = 4 << 20;
 /** Per-CPU offsets as in the reference kernels: `this_cpu_off` and `pcpu_hot`. */

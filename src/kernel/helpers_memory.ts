@@ -110,6 +110,8 @@ function print(k: Kernel, call: GateCall, format: string, args: { lo: number; hi
     call.retNumber(-ERRNO.EINVAL);
     return;
   }
-  k.trace.push(text.replace(/\n$/, ''));
+  const line = text.replace(/\n$/, '');
+  k.trace.push(line);
+  k.onPrint?.(line);
   call.ret(text.length);
 }

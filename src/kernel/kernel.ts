@@ -74,6 +74,8 @@ export class Kernel {
   readonly timers = new BpfTimers(this);
   /** Reads the records of all ring buffers as they are submitted; without it they wait for `RingbufMap.consume`. */
   onRecord: ((record: RingRecord) => void) | undefined;
+  /** Hears each line that a program prints. */
+  onPrint: ((line: string) => void) | undefined;
   /** Indirect calls of ops members so far, by member. */
   readonly calls = new Map<string, number>();
   /** The same for each table that there is, by its address. */

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { root } from '../support.ts';
 
@@ -12,6 +13,36 @@ describe('trampet verify', () => {
       expect(stdout).not.toMatch(/refused|unknown/);
       expect(status).toBe(0);
     }
+  });
+
+  it('explains every refusal of an object', () => {
+    const { status, stdout } = trampet('verify', 'test/objects/refused.bpf.o');
+    expect(status).toBe(1);
+    expect(stdout).toBe(readFileSync(`${root}test/cli/refused.txt`, 'utf8'));
+    for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(100);
+  });
+
+  it('shows only the slice', () => {
+    const { status, stdout } = trampet('verify', 'test/objects/refused.bpf.o', 'past_state', '--slice');
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/^refused {3}past_state {2}-EACCES\n {2}refused\.bpf\.c:90/);
+    expect(stdout).not.toMatch(/Reason|Suggestion/);
+  });
+
+  it('tells in JSON why, where, by which way, and what was known', () => {
+    const document = JSON.parse(
+      trampet('verify', 'test/objects/refused.bpf.o', 'index_unchecked', '--json', '--states').stdout,
+    );
+    const [found] = document.programs;
+    expect(found).toMatchObject({
+      verdict: 'refused',
+      errno: 'EACCES',
+      class: 'unbounded-index',
+      at: { insn: 16, file: './refused.bpf.c', line: 47 },
+      log: null,
+    });
+    expect(found.path.map(({ insn }: { insn: number }) => insn)).toEqual([7, 8, 9, 13, 14, 16]);
+    expect(found.states[0]).toMatchObject({ insn: 0, visits: 1, states: [{ frame: 0 }] });
   });
 
   it("prints the kernel's log", () => {

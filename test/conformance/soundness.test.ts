@@ -26,7 +26,7 @@ describe('soundness of the verifier', () => {
         outcomes[outcome.verdict] = (outcomes[outcome.verdict] ?? 0) + 1;
         if (outcome.verdict === 'unsound') expect.fail(outcome.why);
       }),
-      { numRuns: 120, seed: 618 },
+      { numRuns: 80, seed: 618 },
     );
     expect(outcomes['accepted']).toBeGreaterThan(30);
     expect(outcomes['refused']).toBeGreaterThan(10);

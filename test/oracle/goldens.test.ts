@@ -42,6 +42,13 @@ describe('goldens of real kernels', () => {
     expect(count(findings)).toEqual({ 'relocated insns': { passed: 11 } });
   });
 
+  it('Linux 6.18: verdicts and level-2 logs of its verifier', () => {
+    const directory = goldens(join(root, 'test/golden/linux-6.18-verifier'), 'data/btf/vmlinux-6.18.btf');
+    const findings = [...runOracle(directory, { only: ['verdict', 'log'] })];
+    expect(findings.filter(({ status }) => status !== 'passed')).toEqual([]);
+    expect(count(findings)).toEqual({ verdict: { passed: 59 }, log: { passed: 59 } });
+  });
+
   it('Linux 6.18 with CFI: seven modes, as shipped and with the hash repaired', () => {
     const findings = [...runOracle(openOracle(join(root, 'test/golden/linux-6.18-cfi')))];
     expect(findings.filter(({ status }) => status !== 'passed')).toEqual([]);

@@ -21,26 +21,38 @@ export const FLAG = {
   DSACK_TLP: 0x20000,
   TS_PROGRESS: 0x40000,
 } as const;
+/** What never passes unnoticed (FLAG_CA_ALERT). */
+export const ALERTS = FLAG.DATA_SACKED | FLAG.ECE | FLAG.DSACKING_ACK;
 /** The flags of a SYN-ACK. */
 export const SYN_ACK_FLAGS =
   FLAG.DATA | FLAG.WIN_UPDATE | FLAG.SYN_ACKED | FLAG.SLOWPATH | FLAG.SND_UNA_ADVANCED | FLAG.SET_XMIT_TIMER;
 
 /** An acknowledgment of which nothing is known yet. */
-export function newTally(): AckTally {
-  return {
-    rate: emptyTally(),
-    acked: 0,
-    sacked: 0,
-    firstAcked: -1,
-    lastAcked: -1,
-    firstSacked: -1,
-    lastSacked: -1,
-    retransAcked: false,
-    originalArrived: false,
-    dsacked: false,
-    dsackedProbe: false,
-    buffers: 0,
-  };
+export const newTally = (): AckTally => ({
+  rate: emptyTally(),
+  acked: 0,
+  sacked: 0,
+  firstAcked: -1,
+  lastAcked: -1,
+  firstSacked: -1,
+  lastSacked: -1,
+  retransAcked: false,
+  originalArrived: false,
+  dsacked: false,
+  dsackedProbe: false,
+  buffers: 0,
+});
+
+/** Forgets what the last acknowledgment told. */
+export function resetTally(tally: AckTally): AckTally {
+  tally.rate.any = false;
+  tally.rate.priorDelivered = tally.rate.priorDeliveredCe = tally.rate.priorAt = 0;
+  tally.rate.lastSeq = tally.rate.lastEnd = tally.rate.sendInterval = 0;
+  tally.rate.appLimited = tally.rate.isRetrans = false;
+  tally.acked = tally.sacked = tally.buffers = 0;
+  tally.firstAcked = tally.lastAcked = tally.firstSacked = tally.lastSacked = -1;
+  tally.retransAcked = tally.originalArrived = tally.dsacked = tally.dsackedProbe = false;
+  return tally;
 }
 
 /** The flags that the segments' part of an acknowledgment gives. */

@@ -4,7 +4,9 @@ import type { Simulator } from '../../net/index.ts';
 import { findCongestionControl } from './controls.ts';
 import type { FlowReport, FlowSample } from './flows.ts';
 import { type CcMember, CongestionOps } from './ops.ts';
-import { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
+import type { AckPacket, DataPacket } from './packets.types.ts';
+import { Quantiles } from './quantiles.ts';
+import { Receiver } from './receiver.ts';
 import type { FlowSource, FlowSpec, OpCall, SenderEvent } from './scenario.types.ts';
 import { MSS } from './scoreboard.ts';
 import { Sender } from './sender.ts';
@@ -46,8 +48,9 @@ export class Connection {
   readonly #endNs: number;
   readonly #queued: () => number;
   #on = true;
-  /** Microseconds, one for each sample that the sender took. */
-  #rtts: number[] = [];
+  /** Microseconds, of the samples that the sender took. */
+  readonly #rtts = new Quantiles();
+  #rttCount = 0;
   #rttSum = 0;
   #state: CaState = CA.Open;
   #stateSince = 0;
@@ -156,6 +159,11 @@ export class Connection {
       );
   }
 
+  /** A packet arrives at the other end; after a reset nobody takes it. */
+  onData(packet: DataPacket): void {
+    if (this.#on) this.receiver.receive(packet);
+  }
+
   #onAck(ack: AckPacket): void {
     if (!this.#on) return;
     this.#tell({ kind: 'acked', ack: ack.ack, sacks: ack.sacks });
@@ -167,7 +175,8 @@ export class Connection {
   /** An acknowledgment gives one sample of the round-trip time or none. */
   #noteRtt(): void {
     const { rttCount, rttSum } = this.sender;
-    if (rttCount > this.#rtts.length) this.#rtts.push(rttSum - this.#rttSum);
+    if (rttCount > this.#rttCount) this.#rtts.add(rttSum - this.#rttSum);
+    this.#rttCount = rttCount;
     this.#rttSum = rttSum;
   }
 
@@ -203,13 +212,12 @@ export class Connection {
   report(): FlowReport {
     const { rttCount, rttSum, retransmits, rtos } = this.sender;
     const segments = this.receiver.delivered;
-    const sorted = Float64Array.from(this.#rtts).sort();
     return {
       name: this.spec.name,
       congestion: this.spec.congestion,
       goodputBps: (segments * MSS * 8e9) / (this.#endNs - this.spec.startNs),
       rttMsMean: rttCount === 0 ? 0 : rttSum / rttCount / 1000,
-      rttMsP95: (sorted[Math.ceil(sorted.length * 0.95) - 1] ?? 0) / 1000,
+      rttMsP95: this.#rtts.at(0.95) / 1000,
       retransmits,
       rtos,
       dropped: this.dropped,

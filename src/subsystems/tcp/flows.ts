@@ -4,7 +4,7 @@ import { Bottleneck, checkLink, type LinkSpec, linkMarks, Simulator } from '../.
 import { Connection } from './connection.ts';
 import { findCongestionControl } from './controls.ts';
 import type { CcMember } from './ops.ts';
-import type { DataPacket } from './receiver.ts';
+import type { DataPacket } from './packets.types.ts';
 import type { FlowSpec, OpCall, Scenario, SenderEvent } from './scenario.types.ts';
 import type { CA } from './sock.ts';
 
@@ -106,7 +106,7 @@ export function runFlows(kernel: Kernel, scenario: Scenario, hooks: FlowsHooks =
     made.onMark = (packet) => void connections[packet.flow!]!.marked++;
     return made;
   };
-  const arrive = (packet: DataPacket) => connections[packet.flow!]!.receiver.receive(packet);
+  const arrive = (packet: DataPacket) => connections[packet.flow!]!.onData(packet);
   const last = second === undefined ? undefined : bottleneck(second, scenario.seed ^ SECOND_SEED, arrive);
   const first = bottleneck(link, scenario.seed, (packet) =>
     last !== undefined && flows[packet.flow!]!.crosses !== 'first' ? last.send(packet) : arrive(packet),

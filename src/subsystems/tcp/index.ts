@@ -16,7 +16,8 @@ export {
   runFlows,
 } from './flows.ts';
 export { CC_MEMBERS, type CcMember, CongestionOps } from './ops.ts';
-export { type AckPacket, type DataPacket, Receiver } from './receiver.ts';
+export type { AckPacket, DataPacket } from './packets.types.ts';
+export { Receiver } from './receiver.ts';
 export type { CongestionEvent, FlowSource, FlowSpec, OpCall, Scenario, SenderEvent } from './scenario.types.ts';
 export { Sender } from './sender.ts';
 export type { SenderOptions } from './sender.types.ts';

@@ -35,7 +35,7 @@ export class Jiffies {
   }
 
   get now(): number {
-    return (this.#offset + jiffiesAt(this.#simulator.now)) % 0x1_0000_0000;
+    return (this.#offset + jiffiesAt(this.#simulator.now)) >>> 0;
   }
 
   /** Jiffies since a moment that `now` told. */

@@ -13,6 +13,7 @@ export interface Waiting {
 
 /** TCP_NUM_SACKS. */
 const BLOCKS = 4;
+const NONE: readonly SackBlock[] = [];
 
 /** What arrived above a hole, and the SACK blocks that tell of it, the newest first (tcp_sack_new_ofo_skb, 6.18). */
 export class OutOfOrder {
@@ -72,7 +73,8 @@ export class OutOfOrder {
     else this.#blocks = this.#blocks.filter(({ start }) => start > next);
   }
 
-  blocks(most: number): SackBlock[] {
+  blocks(most: number): readonly SackBlock[] {
+    if (this.#blocks.length === 0) return NONE;
     return this.#blocks.slice(0, most).map((block) => ({ ...block }));
   }
 }

@@ -2,10 +2,10 @@ import type { Simulator, Timer } from '../../net/index.ts';
 import type { Jiffies } from './jiffies.ts';
 import type { CongestionOps } from './ops.ts';
 import { currentSsthresh, INITIAL_CWND } from './pacing.ts';
-import type { DataPacket } from './receiver.ts';
+import type { DataPacket } from './packets.types.ts';
 import type { Recovery } from './recovery.ts';
 import type { Scoreboard } from './scoreboard.ts';
-import { newSegment, type Segment } from './segments.ts';
+import { Segment } from './segments.ts';
 import { after, CA, CA_EVENT, type TcpSock } from './sock.ts';
 
 /** Headers on the wire: Ethernet 14, IP 20, TCP 20; TCP timestamps 12 more. */
@@ -218,7 +218,7 @@ export class Output {
     const sock = this.#sock;
     const start = sock.get('snd_nxt');
     const end = (start + bytes + (fin ? 1 : 0)) >>> 0;
-    const segment = newSegment(this.#board.next++, start, end, push, fin);
+    const segment = new Segment(this.#board.next++, start, end, push, fin);
     const wasEmpty = sock.get('packets_out') === 0;
     this.#board.queue.push(segment);
     this.#put(segment, false);

@@ -223,5 +223,5 @@ const SMALL_HEAD = 576;
 export function segmentMemory(bytes: number): number {
   const head = ((bytes + HEADERS + PAD + 63) & ~63) + SHARED_INFO;
   if (head <= SMALL_HEAD) return SMALL_HEAD + SK_BUFF;
-  return 2 ** Math.ceil(Math.log2(head)) + SK_BUFF;
+  return 2 ** (32 - Math.clz32(head - 1)) + SK_BUFF;
 }

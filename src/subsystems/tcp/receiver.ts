@@ -1,47 +1,8 @@
-import type { Simulator, Timer, WirePacket } from '../../net/index.ts';
+import type { Simulator, Timer } from '../../net/index.ts';
 import { JIFFY, jiffiesAt, usToJiffies, wheelExpiry } from './jiffies.ts';
-import { OutOfOrder, type SackBlock } from './out_of_order.ts';
+import { OutOfOrder } from './out_of_order.ts';
+import type { AckPacket, DataPacket, ReceiverOptions } from './packets.types.ts';
 import { type ReceiveMemory, ReceiveWindow, segmentMemory } from './receive_window.ts';
-
-/** A data segment. */
-export interface DataPacket extends WirePacket {
-  /** Its number, counted from the first data segment. */
-  seq: number;
-  /** Bytes of data, the sequence number after them, and whether the stream ends there. */
-  bytes: number;
-  endByte: number;
-  fin: boolean;
-  /** End of a write (PSH). */
-  push: boolean;
-  /** Congestion window reduced: answers ECE. */
-  cwr: boolean;
-  /** TCP timestamps: when it was sent, and that of the newest acknowledgment that had come, in nanoseconds. */
-  sentAt: number;
-  echo: number;
-}
-
-/** An acknowledgment. */
-export interface AckPacket {
-  /** First segment that is missing. */
-  ack: number;
-  /** Ranges above `ack` that have arrived, the newest first, ends exclusive. */
-  sacks: SackBlock[];
-  /** Segments that arrived twice (D-SACK), told once, and the sequence number after them. */
-  dsack: (SackBlock & { endByte: number }) | undefined;
-  ece: boolean;
-  /** Advertised window, bytes from `ack`. */
-  window: number;
-  /** TCP timestamps: when it was sent, and the echo of the oldest segment that it answers, in nanoseconds. */
-  sentAt: number;
-  echo: number;
-}
-
-/** How the receiving host is set up. */
-export interface ReceiverOptions {
-  memory?: ReceiveMemory;
-  /** TCP timestamps; without them four SACK blocks fit instead of three. */
-  timestamps?: boolean;
-}
 
 /** Bytes that the receive buffer starts with, and most that it grows to. */
 const MEMORY: ReceiveMemory = { initial: 4 << 20, most: 32 << 20 };
@@ -87,8 +48,9 @@ export class Receiver {
   #owed = false;
   #now = false;
   #pushed = false;
+  /** The timer of a delayed acknowledgment: when it is due in jiffies, 0 if none is, and the event that looks. */
+  #due = 0;
   #timer: Timer | undefined;
-  #timerAt = 0;
   /** icsk_ack.quick, ato and lrcvtime; ato and times in jiffies. */
   #quick = 0;
   #ato = 0;
@@ -110,6 +72,8 @@ export class Receiver {
   #holdTimer: Timer | undefined;
   #holdNext = -1;
   #dupAcks = 0;
+  #size = -1;
+  #memory = 0;
   /** Segments that arrived in all, and first-time ones. */
   received = 0;
   distinct = 0;
@@ -174,7 +138,7 @@ export class Receiver {
 
   /** tcp_data_queue for what comes next. */
   #inOrder(packet: DataPacket): void {
-    const memory = segmentMemory(packet.bytes);
+    const memory = this.#memoryOf(packet.bytes);
     this.distinct++;
     this.#take(packet.bytes, packet.fin, memory);
     if (packet.bytes > 0) this.#eventData(packet, memory);
@@ -187,6 +151,15 @@ export class Receiver {
     // RFC 5681, 4.2: a hole that is filled is told at once.
     if (this.#outOfOrder.empty) this.#now = true;
     this.#outOfOrder.forgetBelow(this.#next);
+  }
+
+  /** Segments are mostly of one size. */
+  #memoryOf(bytes: number): number {
+    if (bytes !== this.#size) {
+      this.#size = bytes;
+      this.#memory = segmentMemory(bytes);
+    }
+    return this.#memory;
   }
 
   /** A segment joins what the application may read; `held`: memory that it holds already. */
@@ -220,7 +193,7 @@ export class Receiver {
 
   /** tcp_data_queue_ofo. */
   #beyond(packet: DataPacket): void {
-    const memory = segmentMemory(packet.bytes);
+    const memory = this.#memoryOf(packet.bytes);
     const range = { start: packet.seq, end: packet.seq + 1 };
     this.#checkEcn(packet);
     if (this.#window.measure(packet.bytes, memory, packet.push)) this.#pushed = true;
@@ -250,7 +223,7 @@ export class Receiver {
     if (this.#exactEcn) {
       if (packet.ce !== this.#mark) {
         // A change must not hide behind a delayed acknowledgment: what was owed goes out with the old mark.
-        if (this.#timer !== undefined) this.#put(this.#markNext, this.#mark);
+        if (this.#due > 0) this.#put(this.#markNext, this.#mark);
         this.#now = true;
       }
       this.#markNext = this.#next;
@@ -316,23 +289,35 @@ export class Receiver {
   #delay(): void {
     const jiffies = jiffiesAt(this.#simulator.now);
     const ato = Math.min(this.#ato, Math.max(this.#rtt, ATO_MIN), DELACK_MAX);
-    let due = jiffies + ato;
+    if (this.#due > 0 && this.#due <= jiffies + (ato >> 2)) {
+      this.#acknowledge();
+      return;
+    }
+    this.#due = this.#due > 0 ? Math.min(jiffies + ato, this.#due) : jiffies + ato;
+    this.#await(wheelExpiry(jiffies, this.#due) * JIFFY);
+  }
+
+  /** Looks at the timer at `at`; an event that is set for earlier looks again. */
+  #await(at: number): void {
     if (this.#timer !== undefined) {
-      if (this.#timerAt <= jiffies + (ato >> 2)) {
-        this.#acknowledge();
-        return;
-      }
-      due = Math.min(due, this.#timerAt);
+      if (this.#timer.at <= at) return;
       this.#timer.cancelled = true;
     }
-    this.#timerAt = due;
-    this.#timer = this.#simulator.after(wheelExpiry(jiffies, due) * JIFFY - this.#simulator.now, () => {
+    this.#timer = this.#simulator.after(at - this.#simulator.now, () => {
       this.#timer = undefined;
-      if (!this.#owed) return;
-      // The acknowledgment was missed: wait longer the next time.
-      this.#ato = Math.min(this.#ato << 1, this.#rto, DELACK_MAX);
-      this.#acknowledge();
+      if (this.#due === 0) return;
+      const jiffies = jiffiesAt(this.#simulator.now);
+      if (this.#due >= jiffies) this.#await(wheelExpiry(jiffies, this.#due) * JIFFY);
+      else this.#onDelay();
     });
+  }
+
+  /** tcp_delack_timer_handler: the acknowledgment was missed, and the next one waits longer. */
+  #onDelay(): void {
+    this.#due = 0;
+    if (!this.#owed) return;
+    this.#ato = Math.min(this.#ato << 1, this.#rto, DELACK_MAX);
+    this.#acknowledge();
   }
 
   /** The application reads all that is there, in pieces: tcp_recvmsg, tcp_cleanup_rbuf. */
@@ -370,8 +355,7 @@ export class Receiver {
       this.#quick--;
       if (this.#quick === 0) this.#ato = ATO_MIN;
     }
-    if (this.#timer !== undefined) this.#timer.cancelled = true;
-    this.#timer = undefined;
+    this.#due = 0;
     this.#owed = this.#now = this.#pushed = false;
     this.#put(this.#next, this.#ece);
   }

@@ -1,5 +1,5 @@
+import type { AckPacket } from './packets.types.ts';
 import { type RateTally, tallyDelivered } from './rate.ts';
-import type { AckPacket } from './receiver.ts';
 import { MinRtt } from './rtt.ts';
 import { type Segment, SegmentQueue, SentOrder } from './segments.ts';
 import { after, CA, type CaState, type TcpSock } from './sock.ts';

@@ -1,56 +1,40 @@
 /** A segment that was sent and is not acknowledged cumulatively. Times in nanoseconds. */
-export interface Segment {
+export class Segment {
   /** Its number, counted from the first data segment. */
-  seq: number;
+  readonly seq: number;
   /** First byte, and the byte after the last, as the socket counts them. A FIN is one byte. */
-  start: number;
-  end: number;
-  sentAt: number;
-  sacked: boolean;
-  lost: boolean;
-  /** A retransmission of it is under way. */
-  retransmitted: boolean;
-  everRetransmitted: boolean;
-  /** For rate samples, as of its last transmission (struct tcp_skb_cb.tx). */
-  delivered: number;
-  deliveredCe: number;
-  deliveredAt: number;
-  firstSentAt: number;
-  appLimited: boolean;
-  /** A timeout took it out of the order of sending. */
-  timedOut: boolean;
-  /** Shares the buffer of the segment before it. */
-  merged: boolean;
+  readonly start: number;
+  readonly end: number;
   /** End of a write (PSH), and of the stream. */
-  push: boolean;
-  fin: boolean;
+  readonly push: boolean;
+  readonly fin: boolean;
+  sentAt = 0;
+  sacked = false;
+  lost = false;
+  /** A retransmission of it is under way. */
+  retransmitted = false;
+  everRetransmitted = false;
+  /** A timeout took it out of the order of sending. */
+  timedOut = false;
+  /** Shares the buffer of the segment before it. */
+  merged = false;
+  /** For rate samples, as of its last transmission (struct tcp_skb_cb.tx). */
+  delivered = 0;
+  deliveredCe = 0;
+  deliveredAt = 0;
+  firstSentAt = 0;
+  appLimited = false;
   /** Neighbours by time of sending (tcp_tsorted_anchor). */
-  earlier: Segment | undefined;
-  later: Segment | undefined;
-}
+  earlier: Segment | undefined = undefined;
+  later: Segment | undefined = undefined;
 
-export function newSegment(seq: number, start: number, end: number, push: boolean, fin: boolean): Segment {
-  return {
-    seq,
-    start,
-    end,
-    sentAt: 0,
-    sacked: false,
-    lost: false,
-    retransmitted: false,
-    everRetransmitted: false,
-    delivered: 0,
-    deliveredCe: 0,
-    deliveredAt: 0,
-    firstSentAt: 0,
-    appLimited: false,
-    timedOut: false,
-    merged: false,
-    push,
-    fin,
-    earlier: undefined,
-    later: undefined,
-  };
+  constructor(seq: number, start: number, end: number, push: boolean, fin: boolean) {
+    this.seq = seq;
+    this.start = start;
+    this.end = end;
+    this.push = push;
+    this.fin = fin;
+  }
 }
 
 /** The retransmission queue: segments from snd_una to snd_nxt, by number. */

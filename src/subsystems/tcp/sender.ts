@@ -1,13 +1,13 @@
 import type { Kernel } from '../../kernel/index.ts';
 import type { Simulator } from '../../net/index.ts';
-import { FLAG, flagsOf, newTally, SYN_ACK_FLAGS } from './ack_flags.ts';
+import { ALERTS, FLAG, flagsOf, newTally, resetTally, SYN_ACK_FLAGS } from './ack_flags.ts';
 import { GuestStruct } from './guest_struct.ts';
 import { JIFFY, Jiffies, usToJiffies } from './jiffies.ts';
 import type { CongestionOps } from './ops.ts';
 import { Output } from './output.ts';
 import { expandSndbuf, INITIAL_CWND, updatePacingRate } from './pacing.ts';
+import type { AckPacket } from './packets.types.ts';
 import { emptyTally, type RateTally, writeRateSample } from './rate.ts';
-import type { AckPacket } from './receiver.ts';
 import { type AlertFacts, Recovery, type Resend } from './recovery.ts';
 import { baseRto, updateRtt } from './rtt.ts';
 import { type AckTally, DUP_THRESH, MSS, Scoreboard } from './scoreboard.ts';
@@ -41,6 +41,7 @@ export class Sender {
   /** struct ack_sample and struct rate_sample in the guest. */
   readonly #ackSample: GuestStruct;
   readonly #rateSample: GuestStruct;
+  readonly #tally = newTally();
   /** The stream's end was sent and acknowledged. */
   closed = false;
   /** Sum and number of RTT samples, microseconds. */
@@ -175,7 +176,7 @@ export class Sender {
       flag |= FLAG.WIN_UPDATE;
       this.#updateWindow(packet.window);
     }
-    const tally = newTally();
+    const tally = resetTally(this.#tally);
     board.markSacked(packet, tally, recovery.state, now);
     board.clean(packet.ack, prior.forward, this.#echoOf(packet), tally, now);
     this.#writer.free((sock.get('snd_una') - prior.una) >>> 0, tally.buffers);
@@ -198,24 +199,27 @@ export class Sender {
         ((flag & FLAG.WIN_UPDATE) !== 0 ? CA_ACK.WIN_UPDATE : 0) |
         (packet.ece ? CA_ACK.ECE : 0),
     );
-    const facts = this.#factsOf(packet, tally, flag, prior.first);
+    const probing = sock.get('tlp_high_seq') !== 0;
     if (prior.packets === 0) {
+      const facts = this.#factsOf(packet, tally, flag, prior.first);
       if (tally.dsacked) recovery.alert(facts, () => false);
-      if (sock.get('tlp_high_seq') !== 0) recovery.probeAcknowledged(sock.get('snd_una'), facts);
+      if (probing) recovery.probeAcknowledged(sock.get('snd_una'), facts);
       this.#afterAck('nothing');
       return;
     }
-    if (sock.get('tlp_high_seq') !== 0) recovery.probeAcknowledged(sock.get('snd_una'), facts);
     let resend: Resend = 'nothing';
-    const news = FLAG.WIN_UPDATE | FLAG.DATA_ACKED;
-    const alerts = FLAG.DATA_SACKED | FLAG.ECE | FLAG.DSACKING_ACK;
-    if ((flag & news) === 0 || (flag & alerts) !== 0 || recovery.state !== CA.Open) {
-      resend = recovery.alert(facts, () => {
+    // tcp_ack_is_dubious
+    const dubious = (flag & (FLAG.WIN_UPDATE | FLAG.DATA_ACKED)) === 0 || (flag & ALERTS) !== 0;
+    if (probing || dubious || recovery.state !== CA.Open) {
+      const facts = this.#factsOf(packet, tally, flag, prior.first);
+      if (probing) recovery.probeAcknowledged(sock.get('snd_una'), facts);
+      const detect = () => {
         const under = sock.get('retrans_out');
         if (this.#timeouts.detectLoss()) flag &= ~FLAG.SET_XMIT_TIMER;
         if (under > sock.get('retrans_out')) flag |= FLAG.LOST_RETRANS;
         return (flag & FLAG.LOST_RETRANS) !== 0;
-      });
+      };
+      if (dubious || recovery.state !== CA.Open) resend = recovery.alert(facts, detect);
     }
     if ((flag & FLAG.SET_XMIT_TIMER) !== 0 && !this.#timeouts.scheduleProbe(true)) this.#timeouts.rearm();
     if (sock.get('app_limited') !== 0 && after(sock.get('delivered'), sock.get('app_limited')))
@@ -309,7 +313,7 @@ export class Sender {
       prior.sacked === 0 &&
       (sock.get('snd_una') - prior.una) >>> 0 < sock.get('mss_cache') &&
       tally.rate.priorDelivered + 1 === sock.get('delivered') &&
-      (flag & (FLAG.DATA_SACKED | FLAG.ECE | FLAG.DSACKING_ACK)) === 0
+      (flag & ALERTS) === 0
     );
   }
 

@@ -141,7 +141,7 @@ export class TcpSock {
     const view = this.#view;
     if (size === 4) view.setUint32(at, value, true);
     else if (size === 8) {
-      view.setUint32(at, value % 0x1_0000_0000, true);
+      view.setUint32(at, value, true);
       view.setUint32(at + 4, Math.floor(value / 0x1_0000_0000), true);
     } else if (mask !== 0) view.setUint8(at, (view.getUint8(at) & ~(mask << shift)) | ((value & mask) << shift));
     else if (size === 2) view.setUint16(at, value, true);

@@ -29,7 +29,10 @@ export class Writer {
   readonly #recovery: Recovery;
   readonly #simulator: Simulator;
   readonly #clock: Jiffies;
-  readonly #bursts: Burst[];
+  readonly #bursts: readonly Burst[];
+  /** The burst that is written. */
+  #at = 0;
+  #last: number;
   #left = 0;
   #leftOfWrite = 0;
   #startedAt = 0;
@@ -54,13 +57,14 @@ export class Writer {
     this.#recovery = recovery;
     this.#simulator = simulator;
     this.#clock = clock;
-    this.#bursts = [...bursts];
+    this.#bursts = bursts;
+    this.#last = bursts.length;
   }
 
   /** The application begins its next burst. */
   start(): void {
-    const burst = this.#bursts[0];
-    if (burst === undefined) {
+    const burst = this.#bursts[this.#at];
+    if (burst === undefined || this.#at >= this.#last) {
       this.onDone();
       return;
     }
@@ -77,7 +81,7 @@ export class Writer {
   /** Only the write that has begun is ended. */
   finish(): void {
     this.#left = Math.min(this.#left, this.#leftOfWrite);
-    this.#bursts.length = Math.min(this.#bursts.length, 1);
+    this.#last = this.#at + 1;
   }
 
   /** The end of the stream waits to be sent; it counts as a byte. */
@@ -131,8 +135,8 @@ export class Writer {
         this.#output.write();
       }
     }
-    if (this.#bursts[0]!.periodic === true)
-      this.#next(this.#startedAt + this.#bursts[0]!.pauseNs - this.#simulator.now);
+    if (this.#bursts[this.#at]!.periodic === true)
+      this.#next(this.#startedAt + this.#bursts[this.#at]!.pauseNs - this.#simulator.now);
     else this.#timer = this.#simulator.after(POLL, () => this.#poll());
   }
 
@@ -158,12 +162,12 @@ export class Writer {
       this.#timer = this.#simulator.after(POLL, () => this.#poll());
       return;
     }
-    this.#next(this.#bursts[0]!.pauseNs);
+    this.#next(this.#bursts[this.#at]!.pauseNs);
   }
 
   /** The next burst begins after `delay` nanoseconds. */
   #next(delay: number): void {
-    this.#bursts.shift();
+    this.#at++;
     this.#timer = this.#simulator.after(delay, () => {
       this.#timer = undefined;
       this.start();

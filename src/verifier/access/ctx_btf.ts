@@ -4,7 +4,7 @@ import type { Env } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import { ITER_TARGETS } from '../tables/iterators.table.ts';
 import { LSM_UNTRUSTED } from '../tables/lsm.table.ts';
-import { RAW_TP_NULL_ARGS } from '../tables/raw_tp_null.table.ts';
+import { RAW_TP_ERROR_ARGS, RAW_TP_NULL_ARGS } from '../tables/raw_tp_null.table.ts';
 import { isStruct, skipModifiers, tagFlag } from './btf_walk.ts';
 import { BPF_READ } from './region.ts';
 import { unsupported } from './unsupported.ts';
@@ -91,8 +91,6 @@ function btfCtxAccess(env: Env, off: number, size: number): CtxAccess | null {
   if (arg > params.length) return said(env, `${name} doesn't have ${arg + 1}-th argument`);
   const typeId = arg === params.length ? returnType(env, proto, arg) : params[arg]!.type;
   if (typeId === null) return null;
-  if (traced && RAW_TP_NULL_ARGS[env.attachFuncName]?.includes(arg))
-    unsupported(env, `argument ${arg} of tracepoint ${env.attachFuncName}, which may be null`);
   const { type } = skipModifiers(btf, typeId);
   if (isSmallInt(type) || type.kind === 'enum' || type.kind === 'enum64' || isStruct(type)) return scalar();
   if (type.kind !== 'ptr') {
@@ -111,10 +109,16 @@ function btfCtxAccess(env: Env, off: number, size: number): CtxAccess | null {
   if (stubParam(env, arg).endsWith('__nullable')) {
     return { type: T.PTR_TO_BTF_ID | T.PTR_TRUSTED | T.PTR_MAYBE_NULL, btf, btfId: target.id, fieldSize: 0 };
   }
-  const nullable = params[arg]?.name.endsWith('__nullable') ? T.PTR_MAYBE_NULL : 0;
+  const listed = (table: typeof RAW_TP_NULL_ARGS): boolean =>
+    traced && table[env.attachFuncName]?.includes(arg) === true;
+  const nullable = params[arg]?.name.endsWith('__nullable') || listed(RAW_TP_NULL_ARGS) ? T.PTR_MAYBE_NULL : 0;
   const trusted = argsTrusted(env) ? T.PTR_TRUSTED : 0;
   const tag = tagFlag(btf, type.type) & (T.MEM_USER | T.MEM_PERCPU);
   env.verbose(`${name} arg${arg} has btf_id ${target.id} type ${kind} '${target.type.name}'\n`);
+  if (listed(RAW_TP_ERROR_ARGS)) {
+    env.verbose(`marking pointer arg${arg} as scalar as it may encode error`);
+    return scalar();
+  }
   return { type: T.PTR_TO_BTF_ID | trusted | nullable | tag, btf, btfId: target.id, fieldSize: 0 };
 }
 

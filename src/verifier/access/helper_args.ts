@@ -14,10 +14,10 @@ import { type CallMeta, checkHelperMemory, checkSizeArgument } from './helper_me
 import { checkType } from './helper_types.ts';
 import { exchangedField } from './kptr.ts';
 import { processHelperLock } from './locks.ts';
+import { requireAligned } from './memory.ts';
 import { constOff } from './numbers.ts';
 import { BPF_READ, BPF_WRITE } from './region.ts';
 import { checkConstString } from './strings.ts';
-import { unsupported } from './unsupported.ts';
 
 /** Program types whose helpers may be given packet data. */
 const PACKET_TYPES: readonly number[] = [...P.PACKET_WRITERS, ...P.PACKET_READERS];
@@ -135,7 +135,7 @@ function checkByArgument(env: Env, regno: number, reg: RegState, argType: number
       meta.raw = (argType & T.MEM_UNINIT) !== 0;
       if (!(argType & T.MEM_FIXED_SIZE)) return;
       checkHelperMemory(env, regno, meta.proto.argSize![regno]!, access, false, meta);
-      if (argType & T.MEM_ALIGNED) checkAligned(env, regno, meta.proto.argSize![regno]!);
+      if (argType & T.MEM_ALIGNED) requireAligned(env, regno, meta.proto.argSize![regno]!);
       return;
     case A.ARG_CONST_SIZE:
     case A.ARG_CONST_SIZE_OR_ZERO: {
@@ -152,9 +152,4 @@ function checkByArgument(env: Env, regno: number, reg: RegState, argType: number
       meta.memSize = constOff(reg);
       markChainPrecision(env, regno);
   }
-}
-
-function checkAligned(env: Env, regno: number, size: number): void {
-  const reg = env.reg(regno);
-  if (!isConst(reg) || (constOff(reg) + reg.off) % size !== 0) unsupported(env, `a misaligned argument ${regno}`);
 }

@@ -17,7 +17,8 @@ import {
 import { isConst, tnumText } from '../domain/index.ts';
 import type { HelperProto } from '../tables/helpers.table.ts';
 import type { DynptrFacts } from './dynptr.ts';
-import { accessBuffer, readKernelStruct } from './memory.ts';
+import { readKernelStruct } from './kernel_struct.ts';
+import { accessBuffer } from './memory.ts';
 import { constOff, smax, smin, umax } from './numbers.ts';
 import { markNotNull } from './pointers.ts';
 import * as R from './region.ts';

@@ -1,7 +1,8 @@
+import { PROG_TYPES } from '../../bpf/index.ts';
 import type { Btf } from '../../btf/index.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegKnownZero, markRegUnknown } from '../core/regs.ts';
-import { type Env, Reject, reject } from '../core/types.ts';
+import { type Env, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import * as K from '../tables/kfuncs.table.ts';
 import { BPF_RES_SPIN_LOCK, BPF_SPIN_LOCK } from '../tables/special_fields.table.ts';
@@ -64,10 +65,20 @@ const sameObject: Special = (env, _meta, { objectBtf, objectId }, insnIdx) => {
   env.aux[insnIdx]!.kptrStructMeta = { btfId: objectId, record };
 };
 
+/** The context as the kernel has it (`get_kern_ctx_btf_id`). */
 const kernelContext: Special = (env) => {
-  const name = K.KERNEL_CTX[env.input.progType];
-  const id = name === undefined ? undefined : env.vmlinux.find(name, 'struct');
-  if (id === undefined) throw new Reject('EINVAL');
+  const { progType } = env.input;
+  const name = K.KERNEL_CTX[progType];
+  if (name === undefined) {
+    const member = `BPF_PROG_TYPE_${PROG_TYPES[progType]?.toUpperCase()}_kern`;
+    const table = env.vmlinux.find('bpf_ctx_convert', 'struct');
+    const found = table === undefined ? [] : env.vmlinux.struct(table).members;
+    const id = found.find((candidate) => candidate.name === member)?.type;
+    if (id === undefined) throw unsupported(env, 'a kernel without struct bpf_ctx_convert');
+    throw reject(env, 'EINVAL', `kern ctx type id ${id} is not a struct`);
+  }
+  const id = env.vmlinux.find(name, 'struct');
+  if (id === undefined) throw unsupported(env, `a kernel without struct ${name}`);
   toStruct(env, T.PTR_TRUSTED, env.vmlinux, id);
 };
 
@@ -145,9 +156,6 @@ function toMemory(env: Env, meta: KfuncMeta, args: KfuncArgs, target: Target): v
   r0.type = T.PTR_TO_MEM | (returnReadOnly ? T.MEM_RDONLY : 0);
   r0.memSize = returnSize;
   r0.refObjId = args.refObjId;
-  if (meta.name === 'bpf_session_cookie' && env.input.progType !== P.PROG_KPROBE) {
-    unsupported(env, 'session cookies of this program type');
-  }
 }
 
 /** A node of a list or tree, named after the object that it lies in. */

@@ -4,7 +4,7 @@ import { pushStack } from './branch.ts';
 import { ALU_WORDS, pointerAlu } from './pointer.ts';
 import { markChainPrecision } from './precise.ts';
 import * as T from './reg_types.table.ts';
-import { checkRegArg, markRegKnown, markRegUnknown } from './regs.ts';
+import { checkBounds, checkRegArg, markRegKnown, markRegUnknown } from './regs.ts';
 import { copyReg, type Env, RegState, reject } from './types.ts';
 
 const MOV = 0xb0;
@@ -115,18 +115,19 @@ function setKnown(reg: RegState, value: number, wide: boolean): void {
   reg.u32min = reg.u32max = value >>> 0;
 }
 
+/** A constant below the width, whose bounds say the same (`is_safe_to_compute_dst_reg_range`). */
+function isShiftDistance(src: RegState, is32: boolean): boolean {
+  const settled = is32
+    ? src.s32min === src.s32max && src.u32min === src.u32max
+    : src.sminLo === src.smaxLo && src.sminHi === src.smaxHi && src.uminLo === src.umaxLo && src.uminHi === src.umaxHi;
+  return D.isConst(src, is32) && settled && src.umaxHi === 0 && src.umaxLo >>> 0 < (is32 ? 32 : 64);
+}
+
 /** dst = dst op src on scalars (`adjust_scalar_min_max_vals`). */
 function scalarAlu(env: Env, insn: Insn, dst: RegState, src: RegState): void {
   const op = insn.code & 0xf0;
   const is32 = (insn.code & 7) === 4;
-  const bits = is32 ? 32 : 64;
-  const constant = (src.maskLo | (is32 ? 0 : src.maskHi)) === 0;
-  if (D.boundsViolation(src)) {
-    markRegUnknown(env, dst);
-    return;
-  }
-  const shiftOk = constant && src.varLo >>> 0 < bits && (is32 || src.varHi === 0);
-  const safe = !DIVIDES.has(op) && (!SHIFTS.has(op) || shiftOk);
+  const safe = !DIVIDES.has(op) && (!SHIFTS.has(op) || isShiftDistance(src, is32));
   if (!safe || !OPS[op]) {
     markRegUnknown(env, dst);
     return;
@@ -246,6 +247,5 @@ export function checkAlu(env: Env, insn: Insn): void {
     checkRegArg(env, insn.dst, 'dst_no_mark');
     binary(env, insn);
   }
-  const bad = D.boundsViolation(env.reg(insn.dst));
-  if (bad && env.reg(insn.dst).type === T.SCALAR_VALUE) markRegUnknown(env, env.reg(insn.dst));
+  checkBounds(env, env.reg(insn.dst), 'alu');
 }

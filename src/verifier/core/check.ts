@@ -8,7 +8,7 @@ import { checkCondJump } from './jump.ts';
 import { checkLdImm } from './ldimm.ts';
 import { printInsn, printInsnState, printLinfo, printVerifierState } from './log.ts';
 import { pushInsnHistory } from './precise.ts';
-import { checkRegArg, markRegUnknown } from './regs.ts';
+import { checkBounds, checkRegArg, markRegUnknown } from './regs.ts';
 import { isStateVisited, updateBranchCounts } from './states.ts';
 import { FuncState, reject, VerifierState } from './types.ts';
 
@@ -35,6 +35,7 @@ function checkStraight(env: VerifierEnv, insn: Insn): false {
       const srcType = env.reg(insn.src).type;
       ops.checkMemAccess(env, insnIdx, insn.src, insn.off, size, READ, insn.dst, false, mode === 0x80);
       ops.saveAuxPtrType(env, srcType, true);
+      checkBounds(env, env.reg(insn.dst), 'ldx');
       break;
     }
     case 3: {

@@ -8,7 +8,7 @@ import type { VerifierEnv } from './env.ts';
 import { printInsnState } from './log.ts';
 import { collectLinkedRegs, markChainPrecision, pushInsnHistory, syncLinkedRegs } from './precise.ts';
 import * as T from './reg_types.table.ts';
-import { checkRegArg } from './regs.ts';
+import { checkBounds, checkRegArg } from './regs.ts';
 import { RegState, type RegView, reject, type VerifierState } from './types.ts';
 import { findPrevEntry, widenImprecise } from './widen.ts';
 
@@ -160,7 +160,13 @@ export function checkCondJump(env: VerifierEnv, insn: Insn): void {
   const src = bySrc ? func.reg(insn.src) : immediate(insn.imm);
   const otherDst = other.reg(insn.dst);
   const otherSrc = bySrc ? other.reg(insn.src) : immediate(insn.imm);
-  if (dst.type === T.SCALAR_VALUE && src.type === T.SCALAR_VALUE) refineBranch(otherDst, otherSrc, dst, src, op, jmp32);
+  if (dst.type === T.SCALAR_VALUE && src.type === T.SCALAR_VALUE) {
+    refineBranch(otherDst, otherSrc, dst, src, op, jmp32);
+    checkBounds(env, otherDst, 'true_reg1');
+    checkBounds(env, otherSrc, 'true_reg2');
+    checkBounds(env, dst, 'false_reg1');
+    checkBounds(env, src, 'false_reg2');
+  }
   if (bySrc && src.type === T.SCALAR_VALUE && src.id && linked.length > 1) {
     syncLinkedRegs(env, here, src, linked);
     syncLinkedRegs(env, there, otherSrc, linked);

@@ -1,9 +1,9 @@
 import type { Insn } from '../../bpf/index.ts';
-import { setConst, setUnknown } from '../domain/index.ts';
+import { boundsText, boundsViolation, setConst, setUnknown, unbound32, unbound64 } from '../domain/index.ts';
 import { markRegScratched } from './env.ts';
 import { typeStr } from './log.ts';
 import * as T from './reg_types.table.ts';
-import { copyReg, type Env, RegState, type RegView, reject } from './types.ts';
+import { copyReg, type Env, RegState, type RegView, Reject, reject } from './types.ts';
 
 export { typeStr };
 
@@ -96,6 +96,18 @@ export function checkRegArg(env: Env, regno: number, kind: 'src' | 'dst' | 'dst_
   const reg = env.reg(regno);
   reg.subregDef = wide ? T.DEF_NOT_SUBREG : env.insnIdx + 1;
   if (kind === 'dst') markRegUnknown(env, reg);
+}
+
+const BPF_F_TEST_REG_INVARIANTS = 1 << 7;
+
+/** A range that contradicts itself, as on a way that cannot be gone, says nothing (`reg_bounds_sanity_check`). */
+export function checkBounds(env: Env, reg: RegState, where: string): void {
+  const violation = boundsViolation(reg);
+  if (!violation) return;
+  env.verbose(`verifier bug: REG INVARIANTS VIOLATION (${where}): ${violation} ${boundsText(reg)}\n`);
+  if (env.input.progFlags & BPF_F_TEST_REG_INVARIANTS) throw new Reject('EFAULT');
+  unbound64(reg);
+  unbound32(reg);
 }
 
 /** All 64 bits of a register set by a 32-bit instruction are read: that one must zero-extend. */

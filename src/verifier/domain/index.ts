@@ -7,6 +7,6 @@ export { add, and, arsh, lsh, mul, neg, or, rsh, sub, xor } from './alu.ts';
 export { boundsSync, boundsViolation } from './bounds.ts';
 export { isBranchTaken, refineBranch } from './branch.ts';
 export { bswap, coerceToSize, coerceToSizeSx, coerceToSizeSx32, zext32 } from './cast.ts';
-export { printRange, snumText, tnumText, unumText } from './print.ts';
-export { copyRange, isConst, ScalarRange, sameRange, setConst, setUnknown } from './range.ts';
+export { boundsText, printRange, snumText, tnumText, unumText } from './print.ts';
+export { copyRange, isConst, ScalarRange, sameRange, setConst, setUnknown, unbound32, unbound64 } from './range.ts';
 export { rangeWithin, tnumIn } from './within.ts';

@@ -78,3 +78,15 @@ export function printRange(r: ScalarRange): string {
   if ((r.maskLo & r.maskHi) !== -1 || r.varLo | r.varHi) parts.push(`var_off=${tnumText(r)}`);
   return parts.join(',');
 }
+
+const hex32 = (value: number): string => `0x${(value >>> 0).toString(16)}`;
+
+/** Every bound, as `reg_bounds_sanity_check` names those that contradict one another. */
+export function boundsText(r: ScalarRange): string {
+  const wide = [
+    `u64=[${hex(r.uminLo, r.uminHi)}, ${hex(r.umaxLo, r.umaxHi)}]`,
+    `s64=[${hex(r.sminLo, r.sminHi)}, ${hex(r.smaxLo, r.smaxHi)}]`,
+  ];
+  const narrow = [`u32=[${hex32(r.u32min)}, ${hex32(r.u32max)}]`, `s32=[${hex32(r.s32min)}, ${hex32(r.s32max)}]`];
+  return [...wide, ...narrow, `var_off=(${hex(r.varLo, r.varHi)}, ${hex(r.maskLo, r.maskHi)})`].join(' ');
+}

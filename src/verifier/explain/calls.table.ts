@@ -1,4 +1,4 @@
-import { cap, type Facts, group, LEAVE, type MessageClass, R } from './facts.ts';
+import { cap, type Facts, group, type MessageClass, R } from './facts.ts';
 
 const arg = (m: RegExpMatchArray): number => Number(group(m, 'arg'));
 /** Register of `arg#N`, which counts from 0. */
@@ -48,7 +48,7 @@ export const CALLS: readonly MessageClass[] = [
     reason: (m, f) =>
       `${cap(f.argument(R(m)))} must be a pointer to ${wanted(group(m, 'want'))}, but is ${group(m, 'has') === 'scalar' ? `a number (${f.words(R(m))})` : f.words(R(m))}.`,
     suggestion: (m, f) => {
-      if (group(m, 'has').includes('or_null')) return `Check it first: if (!${f.variable(R(m), 'ptr')}) ${LEAVE}`;
+      if (group(m, 'has').includes('or_null')) return `Check it first: if (!${f.variable(R(m), 'ptr')}) ${f.leave}`;
       return group(m, 'has') === 'scalar'
         ? 'Pass the address of a variable: &key, not key, and not an address that was computed or cast from a number.'
         : 'Copy the data to a local variable and pass its address.';
@@ -64,7 +64,7 @@ export const CALLS: readonly MessageClass[] = [
       const call = f.originCall(regno);
       return `${cap(f.argument(regno))} may be NULL${call === undefined ? '' : `: it is what ${call.name} returned`}.`;
     },
-    suggestion: (m, f) => `Check it before the call: if (!${f.variable(nullArgument(m), 'ptr')}) ${LEAVE}`,
+    suggestion: (m, f) => `Check it before the call: if (!${f.variable(nullArgument(m), 'ptr')}) ${f.leave}`,
   },
   {
     id: 'size-zero',
@@ -76,7 +76,14 @@ export const CALLS: readonly MessageClass[] = [
     suggestion: (m, f) =>
       group(m, 'max') === '0'
         ? 'Pass the number of bytes that the buffer has: sizeof(buffer).'
-        : `${sizeCheck(f)}, on both ends: if (n < 1 || n > sizeof(buffer)) ${LEAVE}`,
+        : `${sizeCheck(f)}, on both ends: if (n < 1 || n > sizeof(buffer)) ${f.leave}`,
+  },
+  {
+    id: 'argument-value',
+    pattern: /doesn't support non-zero flags/,
+    follow: () => [2],
+    reason: (_m, f) => `The flags of ${f.callee} must be 0; here they are ${f.words(2)}.`,
+    suggestion: () => 'Pass 0.',
   },
   {
     id: 'empty-access',
@@ -91,22 +98,22 @@ export const CALLS: readonly MessageClass[] = [
     id: 'size-negative',
     pattern: /R(?<reg>\d+) min value is negative, either use unsigned or 'var &= const'/,
     reason: (m, f) => `${cap(f.argument(R(m)))}, a size, may be negative${f.signed(R(m))}.`,
-    suggestion: () => `Make the size unsigned (u32), and bound it: if (n > sizeof(buffer)) ${LEAVE}`,
+    suggestion: (_m, f) => `Make the size unsigned (u32), and bound it: if (n > sizeof(buffer)) ${f.leave}`,
   },
   {
     id: 'size-unbounded',
     pattern: /R(?<reg>\d+) unbounded memory access, use 'var &= const' or 'if \(var < const\)'/,
     reason: (m, f) => `${cap(f.argument(R(m)))}, a size, is larger than any buffer, or may be: ${f.words(R(m))}.`,
     suggestion: (_m, f) =>
-      `${sizeCheck(f)}: if (n > sizeof(buffer)) ${LEAVE} Where that is a power of two, n &= sizeof(buffer) - 1 does it as well`,
+      `${sizeCheck(f)}: if (n > sizeof(buffer)) ${f.leave} Where that is a power of two, n &= sizeof(buffer) - 1 does it as well`,
   },
   {
     id: 'helper-not-allowed',
     pattern:
-      /program of this type cannot use helper (?<name>\w+)#\d+|func (?<name2>\w+)#\d+ (?:not supported for program type|supported only for)/,
+      /program of this type cannot use helper (?<name>\w+)#\d+|func (?<name2>\w+)#\d+ (?:not supported for program type|supported only for)|helper call is not allowed in probe/,
     follow: none,
     reason: (m, f) => {
-      const name = group(m, 'name') || group(m, 'name2');
+      const name = group(m, 'name') || group(m, 'name2') || f.callee;
       if (f.ops === 'tcp_congestion_ops' && f.member === 'release' && /sockopt$/.test(name))
         return `${name} may not be called from ${f.ops}.release, which runs while the socket goes away; other members may call it.`;
       return `${name} is not for ${f.ops === '' ? 'programs of this type' : `implementations of ${f.ops}.${f.member}`}.`;
@@ -114,7 +121,7 @@ export const CALLS: readonly MessageClass[] = [
     suggestion: (m, f) =>
       f.ops === 'tcp_congestion_ops' && f.member === 'release'
         ? 'Call it from another member (init, set_state …).'
-        : `Look for a kernel function (kfunc) that does it, or do that part in a program of a type that has ${group(m, 'name') || group(m, 'name2')}, and share data through a map.`,
+        : `Look for a kernel function (kfunc) that does it, or do that part in a program of a type that has ${group(m, 'name') || group(m, 'name2') || f.callee}, and share data through a map.`,
   },
   {
     id: 'helper-unknown',
@@ -253,17 +260,6 @@ export const CALLS: readonly MessageClass[] = [
     reason: () => 'The format string is not one that the verifier can read and understand.',
     suggestion: () =>
       'Use a string constant in read-only memory (static const char fmt[] = "…") with as many arguments as it names; %d %i %u %x %ld %lu %lx %p %pI4 %pI6 %ps %pS %pB %s are known.',
-  },
-  {
-    id: 'function-arguments',
-    pattern:
-      /Caller passes invalid args into func#(?<sub>\d+)|Arg#(?<arg>\d+) type (?<type>\w+) in (?<name>\w+)\(\) is not supported yet|R(?<reg>\d+) is not a scalar\n/,
-    reason: (m) =>
-      group(m, 'name') === ''
-        ? 'The call does not fit the prototype of the global function, by which that is verified on its own.'
-        : `${group(m, 'name')}() is global, and so verified on its own, but its argument ${Number(group(m, 'arg')) + 1} is of a kind for which that is not possible.`,
-    suggestion: () =>
-      'Make the function static, or tag its arguments (__arg_ctx, __arg_nonnull, __arg_trusted, __arg_nullable).',
   },
   {
     id: 'helper-memory',

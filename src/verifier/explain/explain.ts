@@ -20,12 +20,12 @@ type Input = Omit<VerifierInput, 'ops'>;
 
 /** In this order: the first class whose pattern fits a message is its class. */
 export const CLASSES: readonly MessageClass[] = [
+  ...RULES,
   ...OBJECTS,
   ...MEMORY,
   ...STACK,
   ...FLOW,
   ...SPECIAL,
-  ...RULES,
   ...CALLS,
 ];
 

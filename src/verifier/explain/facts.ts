@@ -150,12 +150,62 @@ export class Facts {
     return undefined;
   }
 
+  /** Whether the register holds an argument of a global function, which is verified for any that it may be given. */
+  isGlobalArgument(regno: number): boolean {
+    const sub = this.verdict.subprogs.findLast(({ start }) => start <= this.at);
+    if (sub === undefined || sub.start === 0 || !sub.global) return false;
+    return this.slice([regno]).every(({ index }) => {
+      const { code } = this.verdict.insns[this.path[index]!.at]!;
+      return (code & 0xf7) === 0xb7 || ((code & 7) >= 5 && code !== CALL);
+    });
+  }
+
   /** What C calls the value in the register, if a call's result was assigned to it. */
   variable(regno: number, otherwise: string): string {
     const call = this.originCall(regno);
     if (call === undefined) return otherwise;
     const source = this.text.line(call.at)?.text ?? '';
-    return new RegExp(`(\\w+)\\s*=\\s*(?:\\([^()]*\\)\\s*)?${call.name}\\s*\\(`).exec(source)?.[1] ?? otherwise;
+    const plain = call.name.replace(/^bpf_/, '');
+    return new RegExp(`(\\w+)\\s*=\\s*(?:\\([^()]*\\)\\s*)?\\w*${plain}\\s*\\(`).exec(source)?.[1] ?? otherwise;
+  }
+
+  /** How the function leaves early. */
+  get leave(): string {
+    const { btf } = this.input;
+    const funcId = this.verdict.subprogs.findLast(({ start }) => start <= this.at)?.funcId ?? 0;
+    const func = btf === null || funcId === 0 ? undefined : btf.type(funcId);
+    const proto = func?.kind === 'func' ? btf!.type(func.type) : undefined;
+    return proto?.kind === 'func_proto' && proto.returns === 0 ? 'return;' : 'return 0;';
+  }
+
+  /** Elements of the array in a map's value that the refused access walks through, if BTF tells. */
+  arrayLength(regno: number): number | undefined {
+    const reg = this.reg(regno);
+    const map = reg?.map;
+    if (!map?.btf || map.btfValueTypeId === 0 || this.insn === undefined) return undefined;
+    let id = map.btfValueTypeId;
+    let rest = reg!.off + this.insn.off;
+    for (let depth = 0; depth < MAX_DEPTH; depth++) {
+      const type = map.btf.resolve(id);
+      if (type.kind === 'array') return map.btf.sizeOf(type.element) === this.size ? type.length : undefined;
+      if (type.kind === 'datasec') {
+        const entry = type.entries.findLast(({ offset }) => offset <= rest);
+        if (entry === undefined) return undefined;
+        rest -= entry.offset;
+        id = entry.type;
+        continue;
+      }
+      if (type.kind === 'var') {
+        id = type.type;
+        continue;
+      }
+      if (type.kind !== 'struct') return undefined;
+      const member = type.members.findLast(({ bitOffset }) => bitOffset >> 3 <= rest);
+      if (member === undefined) return undefined;
+      rest -= member.bitOffset >> 3;
+      id = member.type;
+    }
+    return undefined;
   }
 
   /** What C calls the index on the refused line. */
@@ -191,8 +241,6 @@ export const bytes = (count: number | string): string => `${count} byte${Number(
 /** `bytes 4 … 7`. */
 export const span = (from: number, size: number): string =>
   size <= 1 ? `byte ${from}` : `bytes ${from} … ${from + size - 1}`;
-/** How a C program leaves early. */
-export const LEAVE = 'return 0;';
 /** A sentence's first letter; names of C keep theirs. */
 export const cap = (text: string): string => (/^\w*_/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1));
 /** A named group of a match, '' where it is not part of it. */

@@ -47,7 +47,7 @@ export const FLOW: readonly MessageClass[] = [
     id: 'pointer-arithmetic-null',
     pattern: /R(?<reg>\d+) pointer arithmetic on (?<type>\S+) prohibited, null-check it first/,
     reason: (m, f) => `The pointer (${f.words(R(m))}) is moved before it was checked for NULL.`,
-    suggestion: (m, f) => `Check it first: if (!${f.variable(R(m), 'ptr')}) return 0;`,
+    suggestion: (m, f) => `Check it first: if (!${f.variable(R(m), 'ptr')}) ${f.leave}`,
   },
   {
     id: 'pointer-arithmetic',

@@ -1,4 +1,4 @@
-import { bytes, cap, type Facts, group, LEAVE, type MessageClass, R, span } from './facts.ts';
+import { bytes, cap, type Facts, group, type MessageClass, R, span } from './facts.ts';
 
 /** What the pointer in a register points into, as a noun. */
 const AREAS: Readonly<Record<string, string>> = {
@@ -9,11 +9,11 @@ const AREAS: Readonly<Record<string, string>> = {
 };
 
 /** `if (i >= 4) return 0;` for an index into elements of the size that is accessed. */
-function indexCheck(facts: Facts, room: number): string {
+function indexCheck(facts: Facts, room: number, regno: number): string {
   const index = facts.index('i');
-  const count = Math.floor(room / facts.size);
+  const count = facts.arrayLength(regno) ?? Math.floor(room / facts.size);
   const mask = count > 1 && (count & (count - 1)) === 0 ? ` Or mask it: ${index} & ${count - 1}` : '';
-  return `Check the index right before the access, as an unsigned number: if (${index} >= ${count}) ${LEAVE}${mask}`;
+  return `Check the index right before the access, as an unsigned number: if (${index} >= ${count}) ${facts.leave}${mask}`;
 }
 
 /** Bytes that may be accessed through a pointer; undefined where the verifier does not say. */
@@ -24,7 +24,7 @@ function roomOf(facts: Facts, regno: number): number | undefined {
 }
 
 const packetCheck = (facts: Facts): string =>
-  `Compare with the end of the packet before the access: if (ptr + ${facts.size} > data_end) ${LEAVE}`;
+  `Compare with the end of the packet before the access: if (ptr + ${facts.size} > data_end) ${facts.leave}`;
 
 /** Loads and stores through pointers to maps, packets, memory and the context. */
 export const MEMORY: readonly MessageClass[] = [
@@ -33,10 +33,12 @@ export const MEMORY: readonly MessageClass[] = [
     pattern: /R(?<reg>\d+) invalid mem access '(?<type>\w*or_null\w*)'/,
     reason: (m, f) => {
       const call = f.originCall(R(m));
-      const source = call === undefined ? 'This pointer' : `The pointer that ${call.name} returned`;
+      const own = f.isGlobalArgument(R(m)) ? 'This argument of a global function' : 'This pointer';
+      const source = call === undefined ? own : `The pointer that ${call.name} returned`;
       return `${source} may be NULL, and it is ${f.isStore ? 'written through' : 'read'} without a check.`;
     },
-    suggestion: (m, f) => `Check it before the first use: if (!${f.variable(R(m), 'ptr')}) ${LEAVE}`,
+    suggestion: (m, f) =>
+      `Check it before the first use: if (!${f.variable(R(m), 'ptr')}) ${f.leave}${f.isGlobalArgument(R(m)) ? ' Or mark the argument __arg_nonnull, which callers then must keep to.' : ''}`,
   },
   {
     id: 'not-a-pointer',
@@ -81,14 +83,14 @@ export const MEMORY: readonly MessageClass[] = [
       if (room === 0) return 'There is nothing to access here: look at the type of the map.';
       if (f.reg(R(m))?.maskLo === 0)
         return `Stay within ${bytes(room)}: use a smaller index, or make the ${group(m, 'area')} larger.`;
-      return indexCheck(f, room);
+      return indexCheck(f, room, R(m));
     },
   },
   {
     id: 'out-of-bounds',
     pattern: /R(?<reg>\d+) (?:min|max) value is outside of the allowed memory range/,
     reason: (m, f) => `The access may lie outside of what it points to: ${f.words(R(m))}.`,
-    suggestion: (m, f) => indexCheck(f, roomOf(f, R(m)) ?? 8),
+    suggestion: (m, f) => indexCheck(f, roomOf(f, R(m)) ?? 8, R(m)),
   },
   {
     id: 'unchecked-packet',
@@ -104,14 +106,14 @@ export const MEMORY: readonly MessageClass[] = [
       const room = roomOf(f, R(m));
       return `The offset has no upper limit that would keep the access inside${room === undefined ? '' : ` of ${bytes(room)}`}: ${f.words(R(m))}.`;
     },
-    suggestion: (m, f) => indexCheck(f, roomOf(f, R(m)) ?? 8),
+    suggestion: (m, f) => indexCheck(f, roomOf(f, R(m)) ?? 8, R(m)),
   },
   {
     id: 'negative-index',
     pattern: /R(?<reg>\d+) min value is negative, either use unsigned index/,
     reason: (m, f) => `The index may be negative${f.signed(R(m))}.`,
     suggestion: (_m, f) =>
-      `Make the index unsigned, or check both ends: if (${f.index('i')} < 0 || ${f.index('i')} >= N) ${LEAVE}`,
+      `Make the index unsigned, or check both ends: if (${f.index('i')} < 0 || ${f.index('i')} >= N) ${f.leave}`,
   },
   {
     id: 'pointer-out-of-range',
@@ -125,7 +127,7 @@ export const MEMORY: readonly MessageClass[] = [
         : `What is added to the pointer may be as large as ${group(m, 'value')}: the result could lie anywhere behind the object.${what}`;
     },
     suggestion: (_m, f) =>
-      `Bound it on both sides before it is added, or make it unsigned: if (${f.index('i')} < 0 || ${f.index('i')} >= N) ${LEAVE}`,
+      `Bound it on both sides before it is added, or make it unsigned: if (${f.index('i')} < 0 || ${f.index('i')} >= N) ${f.leave}`,
   },
   {
     id: 'pointer-math-range',
@@ -137,7 +139,7 @@ export const MEMORY: readonly MessageClass[] = [
         ? 'The number that is added to the pointer has no lower limit that the verifier can see.'
         : `The pointer would move by ${group(m, 'what') || group(m, 'off')} bytes; the verifier follows pointers for 512 MB at most.`,
     suggestion: (_m, f) =>
-      `Bound the number before it is added: if (${f.index('i')} >= N) ${LEAVE} with an unsigned type.`,
+      `Bound the number before it is added: if (${f.index('i')} >= N) ${f.leave} with an unsigned type.`,
   },
   {
     id: 'map-read-only',

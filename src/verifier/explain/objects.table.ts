@@ -1,5 +1,5 @@
 import { TCP_SOCK_WRITABLE } from '../tables/contexts.table.ts';
-import { bytes, cap, type Facts, group, LEAVE, type MessageClass, R } from './facts.ts';
+import { bytes, cap, type Facts, group, type MessageClass, R } from './facts.ts';
 
 const WRITABLE = TCP_SOCK_WRITABLE.map((path) =>
   path.slice(path.startsWith('inet_conn.') ? path.lastIndexOf('.') + 1 : 0),
@@ -25,8 +25,10 @@ export const OBJECTS: readonly MessageClass[] = [
         ? `A congestion control may not write ${tcpMember(f, off)}.`
         : `The write goes ${bytes(past)} past icsk_ca_priv, which has ${bytes(privateSize(f))}, into ${tcpMember(f, off)}.`;
     },
-    suggestion: () =>
-      `These members may be written: ${WRITABLE}. Keep what is your own in icsk_ca_priv, or in a BPF_MAP_TYPE_SK_STORAGE map.`,
+    suggestion: (m, f) =>
+      pastPrivate(f, Number(group(m, 'off'))) === undefined
+        ? `These members may be written: ${WRITABLE}. Keep what is your own in icsk_ca_priv, or in a BPF_MAP_TYPE_SK_STORAGE map.`
+        : `Keep at most ${bytes(privateSize(f))} there (static_assert(sizeof(struct state) <= ${privateSize(f)}), check indices); what does not fit belongs into a BPF_MAP_TYPE_SK_STORAGE map.`,
   },
   {
     id: 'write-past-member',
@@ -96,8 +98,8 @@ export const OBJECTS: readonly MessageClass[] = [
     pattern: /R(?<reg>\d+) must be (?:referenced or trusted|a rcu pointer)/,
     reason: (m, f) =>
       `${cap(f.argument(R(m)))} must be a pointer that is sure to stay valid; this one is ${f.words(R(m))}, read from memory that may change.`,
-    suggestion: (_m) =>
-      `Pass a pointer that came as the program's argument or from a function that takes a reference (and check it for NULL: ${LEAVE} otherwise); read pointers under bpf_rcu_read_lock() where they are RCU-protected.`,
+    suggestion: (_m, f) =>
+      `Pass a pointer that came as the program's argument or from a function that takes a reference (and check it for NULL: ${f.leave} otherwise); read pointers under bpf_rcu_read_lock() where they are RCU-protected.`,
   },
   {
     id: 'wrong-struct',

@@ -52,6 +52,17 @@ const LOCKS: Readonly<Record<string, [what: string, release: string]>> = {
 /** References, locks, what programs of a type must return and may be. */
 export const RULES: readonly MessageClass[] = [
   {
+    id: 'function-arguments',
+    pattern:
+      /Caller passes invalid args into func#(?<sub>\d+)|Arg#(?<arg>\d+) type (?<type>\w+) in (?<name>\w+)\(\) is not supported yet|R(?<reg>\d+) is not a scalar\n/,
+    reason: (m) =>
+      group(m, 'name') === ''
+        ? 'The call does not fit the prototype of the global function, by which that is verified on its own.'
+        : `${group(m, 'name')}() is global, and so verified on its own, but its argument ${Number(group(m, 'arg')) + 1} is of a kind for which that is not possible.`,
+    suggestion: () =>
+      'Make the function static, or tag its arguments (__arg_ctx, __arg_nonnull, __arg_trusted, __arg_nullable).',
+  },
+  {
     id: 'reference-leak',
     pattern: /Unreleased reference id=(?<id>\d+) alloc_insn=(?<insn>\d+)\n(?<where>.*) would lead to reference leak/,
     follow: none,
@@ -141,7 +152,7 @@ export const RULES: readonly MessageClass[] = [
   {
     id: 'attach-target',
     pattern:
-      /attach_btf_id (?<id>\d+) is not a supported struct|struct_ops module (?<module>\S+) is not found|Attaching \S+ to __noreturn/,
+      /attach_btf_id (?<id>\d+) (?:is not a supported struct|points to disabled hook)|struct_ops module (?<module>\S+) is not found|Attaching \S+ to __noreturn/,
     at: nowhere,
     follow: none,
     reason: () => 'The kernel has nothing of this kind that a program could be attached to.',

@@ -13,7 +13,7 @@ function outside(off: number, size: number): string {
 function depths(facts: Facts): string {
   const subs = facts.verdict.subprogs.map(({ start, stackDepth }) => ({
     name: facts.text.functionAt(start),
-    depth: Math.ceil(Math.max(stackDepth, 1) / 32) * 32,
+    depth: Math.ceil(stackDepth / 16) * 16,
   }));
   return subs
     .sort((a, b) => b.depth - a.depth)
@@ -43,7 +43,7 @@ export const STACK: readonly MessageClass[] = [
     reason: (m, f) =>
       `The position in the array on the stack is not a constant (${f.words(R(m))}), ${group(m, 'unbounded') === '' ? 'and not all that it may be lies in memory that was written' : 'and has no limit that the verifier can see'}.`,
     suggestion: (_m, f) =>
-      `Fill the whole array first (= {}), and check the index right before the access: if (${f.index('i')} >= N) return 0; Or keep the array in a map value.`,
+      `Fill the whole array first (= {}), and check the index right before the access: if (${f.index('i')} >= N) ${f.leave} Or keep the array in a map value.`,
   },
   {
     id: 'stack-uninitialized',
@@ -103,7 +103,7 @@ export const STACK: readonly MessageClass[] = [
     at: () => null,
     follow: () => [],
     reason: (m, f) =>
-      `Functions that call each other, ${group(m, 'calls')} deep, need ${group(m, 'size')} bytes of stack together; ${FRAME} are allowed. Bytes by function, rounded up to 32: ${depths(f)}.`,
+      `Functions that call each other, ${group(m, 'calls')} deep, need ${group(m, 'size')} bytes of stack together; ${FRAME} are allowed. Bytes by function: ${depths(f)}.`,
     suggestion: () =>
       `${LARGEST} Inlining a function (__always_inline) lets its variables share the stack of its caller.`,
   },

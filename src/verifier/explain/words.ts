@@ -6,6 +6,8 @@ const joined = (lo: number, hi: number): bigint => BigInt.asIntN(64, (BigInt(hi)
 const unsigned = (lo: number, hi: number): bigint => BigInt.asUintN(64, joined(lo, hi));
 const S64_MAX = (1n << 63n) - 1n;
 const U64_MAX = (1n << 64n) - 1n;
+/** Beyond it a bound says little to a reader. */
+const LARGE = 1n << 53n;
 
 /** The numbers that a register may hold, by the reading that says most. */
 export function bounds(reg: RegView): { min: bigint; max: bigint } {
@@ -20,7 +22,7 @@ export function bounds(reg: RegView): { min: bigint; max: bigint } {
 const isConst = (reg: RegView) => (reg.maskLo | reg.maskHi) === 0;
 
 function number(value: bigint): string {
-  return value > 1n << 53n ? `0x${value.toString(16)}` : String(value);
+  return value > LARGE ? `0x${value.toString(16)}` : String(value);
 }
 
 /** The global variable at `offset` of a map that holds a section of them, and the offset into it. */
@@ -42,6 +44,8 @@ function scalarWords(reg: RegView): string {
   }
   if (min === 0n && max === 0xffffffffn && (reg.s32min > -0x80000000 || reg.s32max < 0x7fffffff))
     return `${reg.s32min} … ${reg.s32max} as an int`;
+  const isLarge = (value: bigint) => value > LARGE || value < -LARGE;
+  if (min < 0n && isLarge(min) && isLarge(max)) return 'any number';
   if (max === S64_MAX || max === U64_MAX) return `${number(min)} or more`;
   if (min === -S64_MAX - 1n) return `${number(max)} or less`;
   return `${number(min)} … ${number(max)}`;

@@ -344,7 +344,7 @@ export const DEVICE_BOUND: readonly string[] = [
   'bpf_xdp_metadata_rx_vlan_tag',
 ];
 
-/** The kernel's own struct of a context (`get_kern_ctx_btf_id`); types without have none. */
+/** The kernel's own struct of a context (`bpf_ctx_convert`); types without have none. */
 export const KERNEL_CTX: Readonly<Record<number, string>> = {
   1: 'sk_buff',
   2: 'pt_regs',
@@ -353,6 +353,22 @@ export const KERNEL_CTX: Readonly<Record<number, string>> = {
   6: 'xdp_buff',
   7: 'bpf_perf_event_data_kern',
   8: 'sk_buff',
+  9: 'sock',
+  10: 'sk_buff',
+  11: 'sk_buff',
+  12: 'sk_buff',
+  13: 'bpf_sock_ops_kern',
+  14: 'sk_buff',
+  15: 'bpf_cgroup_dev_ctx',
+  16: 'sk_msg',
+  18: 'bpf_sock_addr_kern',
+  19: 'sk_buff',
+  21: 'sk_reuseport_kern',
+  22: 'bpf_flow_dissector',
+  23: 'bpf_sysctl_kern',
+  25: 'bpf_sockopt_kern',
+  30: 'bpf_sk_lookup_kern',
+  32: 'bpf_nf_ctx',
 };
 
 /** Name of the context struct of a program type (`find_canonical_prog_ctx_type`); types without have no named one. */

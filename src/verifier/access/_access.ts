@@ -1,0 +1,14 @@
+import type { Env, RegState } from '../core/types.ts';
+
+/** One access: what `checkMemAccess` (memory.ts) was asked, with the register's own offset added. */
+export interface Access {
+  env: Env;
+  insnIdx: number;
+  regno: number;
+  reg: RegState;
+  off: number;
+  size: number;
+  access: number;
+  valueRegno: number;
+  isLdsx: boolean;
+}
