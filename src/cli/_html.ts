@@ -6,6 +6,7 @@ import { lossOf, totalGoodput } from './_figures.ts';
 import { PAGE_SCRIPT, PAGE_STYLE } from './_html_parts.ts';
 import type { RunDocument } from './_simulate.ts';
 import { drawn } from './_svg.ts';
+import { verificationText } from './_verified.ts';
 
 /** Flows that the tables list. */
 const LISTED = 200;
@@ -53,7 +54,7 @@ ${run.ops.map(opsTable).join('\n')}
 <h2>Machine</h2>
 ${table(['CFI mode', 'calls', 'guest instructions', 'a call', 'faults'], documents.map(machine))}
 ${documents.flatMap(({ faults }) => faults.map(({ lines }) => `<h2>Fault</h2>\n<pre>${escaped(lines.join('\n'))}</pre>`)).join('\n')}
-<footer>trampet: ${run.verified ? "programs verified by Linux 6.18's rules" : escaped(`not verified: ${run.notVerified.map(({ program }) => program).join(', ')}`)}.</footer>
+<footer>trampet: ${escaped(verificationText(run))}.</footer>
 </main>
 <script type="application/json" id="run">${JSON.stringify(data).replaceAll('<', '\\u003c')}</script>
 <script>${PAGE_SCRIPT}</script>

@@ -92,7 +92,7 @@ function assume(
         `${program.name}: insn ${reference.insn}`,
       );
   const proto = tracing === undefined ? memberProto(kernel, program) : tracing.btf === kernel.btf ? tracing.proto : 0;
-  return assumeAccepted(program.name, insns, maps, { btf: kernel.btf, proto });
+  return assumeAccepted(program.name, insns, maps, { btf: kernel.btf, proto, ops: program.structOps?.type ?? '' });
 }
 
 function refusal(program: ResolvedProgram, { errno, reason }: { errno: string; reason: string }): VerifierError {

@@ -39,7 +39,7 @@ const D_PATH_FUNCTIONS: readonly string[] = [
   'filp_close',
 ];
 /** Prototypes that tcp_congestion_ops programs get of helpers that other types know by other rules. */
-const TCP_CA_PROTOS: Readonly<Record<string, string>> = {
+export const TCP_CA_PROTOS: Readonly<Record<string, string>> = {
   setsockopt: 'bpf_sk_setsockopt',
   getsockopt: 'bpf_sk_getsockopt',
 };
