@@ -79,15 +79,34 @@ export function markPtrOrNullRegs(env: Env, state: VerifierState, regno: number,
   );
 }
 
-/** The pointer type that this load or store always meets (`save_aux_ptr_type`). */
-export function saveAuxPtrType(env: Env, type: number): void {
+/** Pointers for which loads and stores are rewritten, each in its way (`reg_type_mismatch_ok`). */
+const REWRITTEN: readonly number[] = [
+  T.PTR_TO_CTX,
+  T.PTR_TO_SOCKET,
+  T.PTR_TO_SOCK_COMMON,
+  T.PTR_TO_TCP_SOCK,
+  T.PTR_TO_XDP_SOCK,
+  T.PTR_TO_BTF_ID,
+  T.PTR_TO_ARENA,
+];
+
+/**
+ * The pointer type that this load or store meets on all paths (`save_aux_ptr_type`). Loads with `allowTrustMismatch` may
+ * meet memory and kernel structs of which only some are trusted: they are probed then.
+ */
+export function saveAuxPtrType(env: Env, type: number, allowTrustMismatch: boolean): void {
   const aux = env.aux[env.insnIdx]!;
-  if (aux.ptrType === T.NOT_INIT) {
+  const before = aux.ptrType;
+  if (before === T.NOT_INIT) {
     aux.ptrType = type;
     return;
   }
-  const special = (t: number): boolean =>
-    [T.PTR_TO_CTX, T.PTR_TO_ARENA, T.PTR_TO_BTF_ID].includes(t & T.BASE_TYPE_MASK);
-  if (aux.ptrType === type || (!special(type) && !special(aux.ptrType))) return;
-  reject(env, 'EINVAL', 'same insn cannot be used with different pointers');
+  const base = (t: number): number => t & T.BASE_TYPE_MASK;
+  if (before === type || (!REWRITTEN.includes(base(type)) && !REWRITTEN.includes(base(before)))) return;
+  const probed = (t: number): boolean => base(t) === T.PTR_TO_MEM || base(t) === T.PTR_TO_BTF_ID;
+  if (!allowTrustMismatch || !probed(type) || !probed(before)) {
+    reject(env, 'EINVAL', 'same insn cannot be used with different pointers');
+  }
+  const memory = base(type) === T.PTR_TO_MEM || base(before) === T.PTR_TO_MEM;
+  aux.ptrType = (memory ? T.PTR_TO_MEM : T.PTR_TO_BTF_ID) | ((type | before) & (T.PTR_UNTRUSTED | T.MEM_RDONLY));
 }
