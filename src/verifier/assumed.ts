@@ -1,5 +1,5 @@
 import { CALL, type Insn, LD_IMM64, PSEUDO } from '../bpf/index.ts';
-import { TCP_CA_PROTOS } from './access/helper_proto.ts';
+import { SOCKET_PROTOS } from './access/helper_proto.ts';
 import { PTR_TO_BTF_ID } from './core/reg_types.table.ts';
 import { InsnAux, MAP_PTR_POISON, type MapInfo, SubprogInfo } from './core/types.ts';
 import { followTypes } from './flow.ts';
@@ -55,7 +55,7 @@ export function assumeAccepted(
       Object.assign(accepted.aux[at]!, {
         mapPtr: maps[map] ?? MAP_PTR_POISON,
         helperProto:
-          context?.ops === 'tcp_congestion_ops' ? (TCP_CA_PROTOS[HELPER_NAMES[insns[at]!.imm] ?? ''] ?? '') : '',
+          context?.ops === 'tcp_congestion_ops' ? (SOCKET_PROTOS[HELPER_NAMES[insns[at]!.imm] ?? ''] ?? '') : '',
       });
     }
   });
