@@ -56,13 +56,16 @@ export const hasTrampoline = ({ input }: Env): boolean =>
 const isIterator = ({ input }: Env): boolean => input.expectedAttachType === P.ATTACH_ITER;
 
 /** What tracing programs must be to be given some helpers (`tracing_prog_func_proto`). */
+/** Iterators over sockets that they lock: options may be set and asked for. */
+const SOCKET_ITERATORS: readonly string[] = ['bpf_iter_tcp', 'bpf_iter_unix'];
+
 const NEEDS: Readonly<Record<string, (env: Env) => boolean>> = {
   seq_printf: isIterator,
   seq_write: isIterator,
   seq_printf_btf: isIterator,
   get_func_arg: hasTrampoline,
   get_func_arg_cnt: hasTrampoline,
-  get_func_ret: (env) => hasTrampoline(env) && env.input.expectedAttachType !== FENTRY,
+  get_func_ret: hasTrampoline,
   get_attach_cookie: (env) =>
     env.input.progType !== P.PROG_TRACING || env.input.expectedAttachType === TRACE_RAW_TP || hasTrampoline(env),
 };
@@ -85,6 +88,7 @@ export function helperProto(env: Env, func: number): HelperProto | null {
   const attached = AT_ATTACH_TYPES[set]?.[name] ?? AT_ATTACH_TYPES['all']![name];
   if (attached && !attached(env.input.expectedAttachType)) return null;
   if (NEEDS[name]?.(env) === false) return null;
+  if (SOCKET_ITERATORS.includes(env.attachFuncName) && TCP_CA_PROTOS[name]) return HELPER_PROTOS[TCP_CA_PROTOS[name]]!;
   if (set === 'bpf_tcp_ca_get_func_proto' && TCP_CA_PROTOS[name]) return HELPER_PROTOS[TCP_CA_PROTOS[name]] ?? null;
   for (; set; set = HELPER_SETS[set]!.base) {
     const found = HELPER_SETS[set]!.protos[name];

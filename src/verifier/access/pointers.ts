@@ -79,15 +79,31 @@ export function markPtrOrNullRegs(env: Env, state: VerifierState, regno: number,
   );
 }
 
-/** The pointer type that this load or store always meets (`save_aux_ptr_type`). */
-export function saveAuxPtrType(env: Env, type: number): void {
+/** Pointers that an instruction must not meet beside others: the rewrites depend on them (`reg_type_mismatch_ok`). */
+const APART: readonly number[] = [
+  T.PTR_TO_CTX,
+  T.PTR_TO_SOCKET,
+  T.PTR_TO_SOCK_COMMON,
+  T.PTR_TO_TCP_SOCK,
+  T.PTR_TO_XDP_SOCK,
+  T.PTR_TO_BTF_ID,
+  T.PTR_TO_ARENA,
+];
+
+/**
+ * The pointer type that this load or store always meets (`save_aux_ptr_type`). With `allowTrustMismatch` memory and BTF
+ * pointers may differ in how far they are trusted; the load is probed then.
+ */
+export function saveAuxPtrType(env: Env, type: number, allowTrustMismatch: boolean): void {
   const aux = env.aux[env.insnIdx]!;
-  if (aux.ptrType === T.NOT_INIT) {
-    aux.ptrType = type;
-    return;
-  }
-  const special = (t: number): boolean =>
-    [T.PTR_TO_CTX, T.PTR_TO_ARENA, T.PTR_TO_BTF_ID].includes(t & T.BASE_TYPE_MASK);
-  if (aux.ptrType === type || (!special(type) && !special(aux.ptrType))) return;
-  reject(env, 'EINVAL', 'same insn cannot be used with different pointers');
+  const prev = aux.ptrType;
+  const apart = (t: number): boolean => APART.includes(t & T.BASE_TYPE_MASK);
+  if (prev === T.NOT_INIT) aux.ptrType = type;
+  if (prev === T.NOT_INIT || prev === type || (!apart(type) && !apart(prev))) return;
+  const memory = (t: number): boolean => T.isBase(t, T.PTR_TO_MEM);
+  const loose = (t: number): boolean => memory(t) || T.isBase(t, T.PTR_TO_BTF_ID);
+  if (!allowTrustMismatch || !loose(type) || !loose(prev))
+    reject(env, 'EINVAL', 'same insn cannot be used with different pointers');
+  const base = memory(type) || memory(prev) ? T.PTR_TO_MEM : T.PTR_TO_BTF_ID;
+  aux.ptrType = base | ((type | prev) & (T.PTR_UNTRUSTED | T.MEM_RDONLY));
 }

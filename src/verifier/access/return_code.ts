@@ -5,7 +5,9 @@ import { checkRegArg } from '../core/regs.ts';
 import { type Env, type RegState, type RetvalRange, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import { LSM_BOOL } from '../tables/lsm.table.ts';
+import { skipModifiers } from './btf_walk.ts';
 import { smax, smin } from './numbers.ts';
+import { checkPtrOff } from './region.ts';
 
 const BPF_CGROUP_INET_EGRESS = 1;
 const MAX_ERRNO = 4095;
@@ -45,6 +47,19 @@ function allowedRange(env: Env): RetvalRange | null {
   }
 }
 
+/** What an LSM hook with a value may have returned, which is what a program sees of it; null for other programs. */
+export function hookRange(env: Env): RetvalRange | null {
+  return env.input.progType === P.PROG_LSM && !returnsVoid(env) ? allowedRange(env) : null;
+}
+
+/** The struct that a struct_ops member gives a pointer to, 0 without. */
+function returnedStruct(env: Env): number {
+  if (env.input.progType !== P.PROG_STRUCT_OPS) return 0;
+  const proto = env.vmlinux.type(env.attachFuncProto);
+  const type = proto.kind === 'func_proto' ? skipModifiers(env.vmlinux, proto.returns).type : proto;
+  return type.kind === 'ptr' ? skipModifiers(env.vmlinux, type.type).id : 0;
+}
+
 function returnsVoid(env: Env): boolean {
   if (env.input.progType !== P.PROG_STRUCT_OPS && env.input.progType !== P.PROG_LSM) return false;
   const proto = env.vmlinux.type(env.attachFuncProto);
@@ -56,6 +71,12 @@ export function checkReturnCode(env: Env, regno: number, regName: string): void 
   const frame = env.cur.frame[0]!;
   const isProgram = frame.subprogno === 0 || frame.inExceptionCallbackFn;
   if (isProgram && returnsVoid(env)) return;
+  const struct = isProgram && !frame.inExceptionCallbackFn ? returnedStruct(env) : 0;
+  const held = env.func().peek(regno);
+  if (struct && held.btf === env.vmlinux && held.btfId === struct && held.refObjId) {
+    checkPtrOff(env, regno, typeStr(held.type), false);
+    return;
+  }
   checkRegArg(env, regno, 'src');
   const reg = env.reg(regno);
   if (frame.inAsyncCallbackFn) {
@@ -67,7 +88,7 @@ export function checkReturnCode(env: Env, regno: number, regName: string): void 
     const what = `register R${regno} is not a scalar value (${typeStr(reg.type)})`;
     reject(env, 'EINVAL', `At subprogram exit the ${what}`);
   }
-  const range = allowedRange(env);
+  const range = struct ? { minval: 0, maxval: 0 } : allowedRange(env);
   const is32 = env.input.progType === P.PROG_LSM;
   if (range) enforceReturnRange(env, 'At program exit', regno, regName, reg, range, is32);
 }

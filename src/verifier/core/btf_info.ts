@@ -90,8 +90,9 @@ export function checkFuncInfo(env: Env): void {
       reject(env, 'EINVAL', "tail_call is only allowed in functions that return 'int'.");
     sub.funcId = type;
     sub.name = func.name;
-    sub.global = func.linkage === GLOBAL;
-    sub.static = func.linkage === STATIC;
+    const hidden = env.input.hiddenFuncs?.has(type) === true;
+    sub.global = func.linkage === GLOBAL && !hidden;
+    sub.static = func.linkage === STATIC || hidden;
   }
 }
 

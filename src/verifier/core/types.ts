@@ -85,6 +85,8 @@ export interface VerifierInput {
   memberIndex: number;
   btf: Btf | null;
   funcInfo: readonly FuncInfo[];
+  /** BTF ids of functions with hidden symbols, which libbpf has the kernel see as static. */
+  hiddenFuncs?: ReadonlySet<number>;
   lineInfo: readonly LineInfo[];
   maps: readonly MapInfo[];
   /** Instructions that name a map by a number of their own, which is none of {@link maps}. */

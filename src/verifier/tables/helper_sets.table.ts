@@ -291,6 +291,7 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
   bpf_tracing_func_proto: {
     base: 'bpf_base_func_proto',
     protos: {
+      probe_write_user: 'bpf_probe_write_user',
       map_lookup_elem: 'bpf_map_lookup_elem',
       map_update_elem: 'bpf_map_update_elem',
       map_delete_elem: 'bpf_map_delete_elem',

@@ -1096,4 +1096,9 @@ export const HELPER_PROTOS: Readonly<Record<string, HelperProto>> = {
     ret: A.RET_INTEGER,
     args: [A.ARG_PTR_TO_CTX, A.ARG_ANYTHING],
   },
+  bpf_probe_write_user: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_ANYTHING, A.ARG_PTR_TO_MEM | T.MEM_RDONLY, A.ARG_CONST_SIZE],
+    gplOnly: true,
+  },
 };
