@@ -36,6 +36,12 @@ export const CHANGED_IN_6_18: Readonly<Record<string, Readonly<Record<string, Ch
   preempt_lock: {
     preempt_global_subprog_test: { says: 'accepted', why: 'global functions that do not sleep may be called' },
   },
+  rbtree_fail: {
+    rbtree_api_remove_unadded_node: {
+      says: 'R8 pointer arithmetic on ptr_or_null_ prohibited',
+      why: 'nodes with a reference may be removed',
+    },
+  },
   test_kfunc_dynptr_param: { not_valid_dynptr: NO_SIGNATURES, not_ptr_to_stack: NO_SIGNATURES },
   uninit_stack: {
     helper_uninit_to_misc: { says: 'accepted', why: 'memory that a helper only reads stays as it was' },
@@ -45,6 +51,9 @@ export const CHANGED_IN_6_18: Readonly<Record<string, Readonly<Record<string, Ch
       says: 'R0 tried to subtract pointer from scalar',
       why: 'negation keeps what is known of its operand',
     },
+  },
+  verifier_bpf_fastcall: {
+    may_goto_interaction: { says: 'accepted', why: 'may_goto keeps a time beside its count: 16 bytes of stack' },
   },
   verifier_map_in_map: {
     map_in_map_state_pruning: {
