@@ -32,7 +32,10 @@ const CONNTRACK_WRITERS: readonly number[] = [P.PROG_SCHED_CLS, P.PROG_SCHED_ACT
 /** Stores of packet programs to kernel structs: `nf_conn.mark` (`tc_cls_act_btf_struct_access`). */
 function storeToConntrack({ env, reg, off, size }: Access): void {
   const conn = env.vmlinux.find('nf_conn', 'struct');
-  if (conn === undefined || reg.btfId !== conn) reject(env, 'EACCES', '');
+  if (conn === undefined) reject(env, 'EACCES', '');
+  // `nf_conn___init`, not yet inserted, has the same layout.
+  if (reg.btfId !== conn && reg.btfId !== env.vmlinux.find('nf_conn___init', 'struct'))
+    reject(env, 'EACCES', 'only read is supported');
   const mark = env.vmlinux.struct(conn!).members.find(({ name }) => name === 'mark');
   if (mark === undefined || off !== mark.bitOffset / 8)
     throw reject(env, 'EACCES', `no write support to nf_conn at off ${off}`);

@@ -2,7 +2,7 @@ import { typeStr } from '../core/log.ts';
 import { markChainPrecision } from '../core/precise.ts';
 import * as T from '../core/reg_types.table.ts';
 import { checkRegArg } from '../core/regs.ts';
-import { type Env, type RegState, type RetvalRange, reject } from '../core/types.ts';
+import { type Env, type RegState, Reject, type RetvalRange, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import { LSM_BOOL } from '../tables/lsm.table.ts';
 import { skipModifiers } from './btf_walk.ts';
@@ -39,6 +39,7 @@ function allowedRange(env: Env): RetvalRange | null {
       }
       return expectedAttachType === P.ATTACH_ITER ? { minval: 0, maxval: 1 } : null;
     case P.PROG_LSM:
+      if (expectedAttachType === P.ATTACH_LSM_CGROUP) return { minval: returnsVoid(env) ? 1 : 0, maxval: 1 };
       return LSM_BOOL.has(env.attachFuncName.replace(/^bpf_lsm_/, ''))
         ? { minval: 0, maxval: 1 }
         : { minval: -MAX_ERRNO, maxval: 0 };
@@ -49,7 +50,7 @@ function allowedRange(env: Env): RetvalRange | null {
 
 /** What an LSM hook with a value may have returned, which is what a program sees of it; null for other programs. */
 export function hookRange(env: Env): RetvalRange | null {
-  return env.input.progType === P.PROG_LSM && !returnsVoid(env) ? allowedRange(env) : null;
+  return env.input.expectedAttachType === P.ATTACH_LSM_MAC && !returnsVoid(env) ? allowedRange(env) : null;
 }
 
 /** The struct that a struct_ops member gives a pointer to, 0 without. */
@@ -70,7 +71,8 @@ function returnsVoid(env: Env): boolean {
 export function checkReturnCode(env: Env, regno: number, regName: string): void {
   const frame = env.cur.frame[0]!;
   const isProgram = frame.subprogno === 0 || frame.inExceptionCallbackFn;
-  if (isProgram && returnsVoid(env)) return;
+  const ofCgroup = env.input.expectedAttachType === P.ATTACH_LSM_CGROUP;
+  if (isProgram && returnsVoid(env) && !ofCgroup) return;
   const struct = isProgram && !frame.inExceptionCallbackFn ? returnedStruct(env) : 0;
   const held = env.func().peek(regno);
   if (struct && held.btf === env.vmlinux && held.btfId === struct && held.refObjId) {
@@ -89,8 +91,15 @@ export function checkReturnCode(env: Env, regno: number, regName: string): void 
     reject(env, 'EINVAL', `At subprogram exit the ${what}`);
   }
   const range = struct ? { minval: 0, maxval: 0 } : allowedRange(env);
-  const is32 = env.input.progType === P.PROG_LSM;
-  if (range) enforceReturnRange(env, 'At program exit', regno, regName, reg, range, is32);
+  const is32 = env.input.progType === P.PROG_LSM && !ofCgroup;
+  if (!range) return;
+  try {
+    enforceReturnRange(env, 'At program exit', regno, regName, reg, range, is32);
+  } catch (error) {
+    if (error instanceof Reject && ofCgroup && returnsVoid(env))
+      env.verbose("Note, BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!\n");
+    throw error;
+  }
 }
 
 /** A scalar whose lower half (`is32`) or whole must be in `range`, and from here on precisely so (`verbose_invalid_scalar` where it is not). */

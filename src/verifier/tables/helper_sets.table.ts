@@ -428,6 +428,14 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
       get_attach_cookie: 'bpf_get_attach_cookie',
     },
   },
+  bpf_lsm_cgroup_func_proto: {
+    base: 'bpf_lsm_func_proto',
+    protos: {
+      get_local_storage: 'bpf_get_local_storage',
+      get_retval: 'bpf_get_retval',
+      set_retval: 'bpf_set_retval',
+    },
+  },
   sk_filter_func_proto: {
     base: 'bpf_sk_base_func_proto',
     protos: {
