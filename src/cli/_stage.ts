@@ -53,7 +53,7 @@ export class Stage {
     for (const event of plan.events) this.#plan(event, mark);
   }
 
-  /** The programs of all objects. */
+  /** Every program that was loaded. */
   get programs(): LoadedProgram[] {
     return [...this.#sessions.values()].flatMap(({ loaded }) => loaded.programs);
   }

@@ -18,7 +18,7 @@ import { dummySubsystem, tcpSubsystem } from '../subsystems/index.ts';
 import { type CfiMode, type Era, eraOf, type Features, KCONFIG, makeTarget, type Target } from '../target/index.ts';
 import { VerifierError } from '../verifier/index.ts';
 import { CliError } from './error.ts';
-import { number, oneOf } from './options.ts';
+import { COMMON, number, oneOf } from './options.ts';
 
 export const CFI_MODES = ['off', 'kcfi', 'fineibt'] as const;
 /** `--mitigations`: what each word turns on, as the goldens' kernels had it. */
@@ -34,6 +34,15 @@ const MITIGATIONS: Readonly<Record<string, Partial<Features>>> = {
   noibt: { ibt: false },
   nopad: { callPadding: 0 },
 };
+/** What every command that pretends to be a kernel says of its options; `release` is what is meant without one. */
+export const kernelHelp = (release: string = COMMON.kernel.default): string => `
+The kernel:
+  --kernel REL         a release, with what sets it apart behind it, e.g. 6.18+hashfix (default ${release})
+  --cfi MODE           off | kcfi | fineibt (default fineibt); since 6.15 ,paranoid ,bhi ,warn may follow
+  --mitigations LIST   of ${Object.keys(MITIGATIONS).join(', ')}
+  --btf FILE           its types: raw BTF, ELF or gzip; 'live': the running kernel's (default: the bundled ones)
+  --hash-seed N        what this boot mixed into type hashes (0: nothing)`;
+
 /** Releases with a bundled BTF. */
 const BUNDLED = ['6.12', '6.18'];
 const LIVE_BTF = '/sys/kernel/btf/vmlinux';

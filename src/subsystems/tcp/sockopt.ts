@@ -27,7 +27,7 @@ interface Option {
 }
 
 /**
- * `bpf_setsockopt` and `bpf_getsockopt` of congestion controls: _bpf_setsockopt and _bpf_getsockopt of net/core/filter.c
+ * `bpf_setsockopt` and `bpf_getsockopt` of congestion controls, bpf_sk_setsockopt and bpf_sk_getsockopt: _bpf_setsockopt and _bpf_getsockopt of net/core/filter.c
  * (6.18). Options that the kernel knows and nobody here obeys end the run as unsupported.
  */
 export function sockoptGates(kernel: () => Kernel): GateDef[] {

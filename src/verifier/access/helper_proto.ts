@@ -38,8 +38,10 @@ const D_PATH_FUNCTIONS: readonly string[] = [
   'vfs_getattr',
   'filp_close',
 ];
-/** Prototypes that tcp_congestion_ops programs get of helpers that other types know by other rules. */
-const TCP_CA_PROTOS: Readonly<Record<string, string>> = {
+/** Iterators over sockets, which give those too (`bpf_iter_get_func_proto`). */
+const SOCKET_ITERATORS: readonly string[] = ['bpf_iter_tcp', 'bpf_iter_unix'];
+/** Helpers that take a full socket in tcp_congestion_ops programs and in iterators, and other things elsewhere. */
+export const SOCKET_PROTOS: Readonly<Record<string, string>> = {
   setsockopt: 'bpf_sk_setsockopt',
   getsockopt: 'bpf_sk_getsockopt',
 };
@@ -55,6 +57,9 @@ export const hasTrampoline = ({ input }: Env): boolean =>
 
 const isIterator = ({ input }: Env): boolean => input.expectedAttachType === P.ATTACH_ITER;
 
+const isSocketIterator = (env: Env): boolean =>
+  env.input.progType === P.PROG_TRACING && isIterator(env) && SOCKET_ITERATORS.includes(env.attachFuncName);
+
 /** What tracing programs must be to be given some helpers (`tracing_prog_func_proto`). */
 const NEEDS: Readonly<Record<string, (env: Env) => boolean>> = {
   seq_printf: isIterator,
@@ -62,7 +67,7 @@ const NEEDS: Readonly<Record<string, (env: Env) => boolean>> = {
   seq_printf_btf: isIterator,
   get_func_arg: hasTrampoline,
   get_func_arg_cnt: hasTrampoline,
-  get_func_ret: (env) => hasTrampoline(env) && env.input.expectedAttachType !== FENTRY,
+  get_func_ret: hasTrampoline,
   get_attach_cookie: (env) =>
     env.input.progType !== P.PROG_TRACING || env.input.expectedAttachType === TRACE_RAW_TP || hasTrampoline(env),
 };
@@ -91,7 +96,9 @@ export function helperProtoName(env: Env, func: number): string | null {
   const attached = AT_ATTACH_TYPES[set]?.[name] ?? AT_ATTACH_TYPES['all']![name];
   if (attached && !attached(env.input.expectedAttachType)) return null;
   if (NEEDS[name]?.(env) === false) return null;
-  if (set === 'bpf_tcp_ca_get_func_proto' && TCP_CA_PROTOS[name]) return TCP_CA_PROTOS[name];
+  if (SOCKET_PROTOS[name] && (set === 'bpf_tcp_ca_get_func_proto' || isSocketIterator(env))) {
+    return SOCKET_PROTOS[name];
+  }
   for (; set; set = HELPER_SETS[set]!.base) {
     const found = HELPER_SETS[set]!.protos[name];
     if (found === undefined) continue;
