@@ -25,6 +25,8 @@ export interface Geometry {
 export const WIDE: Geometry = { left: 56, plot: 884, width: 960, tall: 200, low: 96, times: 10 };
 export const NARROW: Geometry = { left: 36, plot: 316, width: 360, tall: 150, low: 80, times: 5 };
 
+/** Flows that are drawn: more cannot be told from one another. */
+export const DRAWN = 12;
 /** Colours of flows, for a light and for a dark background; the seventh flow has the first one's. */
 const LIGHT = ['#1668c7', '#d4480b', '#2a8a3c', '#8f3fb8', '#b8890b', '#0c8599'];
 const DARK = ['#6cb2ff', '#ff9a66', '#6fd486', '#d59af5', '#f0c95a', '#5fd3e3'];
@@ -151,7 +153,8 @@ function drawPanel(panel: Panel, run: ChartRun, { left, plot }: Geometry, { y, h
   const { title, unit, of, dashed, shared, level } = panel;
   // The first ssthresh can be far above anything else: it does not set the scale unless cwnd gets there.
   let highest = 0;
-  for (const { samples } of run.flows) for (const sample of samples) highest = Math.max(highest, of(sample));
+  const flows = run.flows.slice(0, DRAWN);
+  for (const { samples } of flows) for (const sample of samples) highest = Math.max(highest, of(sample));
   const line = level?.(run.link);
   const inSight = line !== undefined && line.value <= 2 * highest;
   const steps = ticks(Math.max(highest, inSight ? line.value : 0), height > 120 ? 5 : 3);
@@ -181,7 +184,7 @@ function drawPanel(panel: Panel, run: ChartRun, { left, plot }: Geometry, { y, h
       );
     }
   } else
-    for (const [n, { samples }] of run.flows.entries())
+    for (const [n, { samples }] of flows.entries())
       for (const [style, value] of [['dash', dashed?.of] as const, ['main', of] as const]) {
         const d = value === undefined ? '' : trace(samples, value);
         if (d !== '') parts.push(`<path class="${style}" style="stroke:${flowVariable(n)}" d="${d}"/>`);

@@ -1,12 +1,15 @@
 import { formatLink } from '../net/index.ts';
 import type { FlowReport } from '../subsystems/index.ts';
 import type { Verdict } from './_asserts.ts';
-import { chart, escaped, flowVariable, type Geometry, NARROW, STYLE, WIDE } from './_chart.ts';
+import { chart, DRAWN, escaped, flowVariable, type Geometry, NARROW, STYLE, WIDE } from './_chart.ts';
 import { lossOf, totalGoodput } from './_figures.ts';
 import { PAGE_SCRIPT, PAGE_STYLE } from './_html_parts.ts';
 import type { RunDocument } from './_simulate.ts';
 import { drawn } from './_svg.ts';
+import { verificationText } from './_verified.ts';
 
+/** Flows that the tables list. */
+const LISTED = 200;
 const STATES = ['Open', 'Disorder', 'CWR', 'Recovery', 'Loss'] as const;
 
 const number = (value: number) => value.toLocaleString('en-US', { maximumFractionDigits: 0 });
@@ -24,7 +27,7 @@ export function html(documents: readonly RunDocument[], verdicts: readonly (read
   const run = drawn(documents);
   const data = {
     seconds: run.seconds,
-    flows: run.flows.map(({ name, samples }) => ({
+    flows: run.flows.slice(0, DRAWN).map(({ name, samples }) => ({
       name,
       samples: samples.map((s) => [s.t, s.cwnd, s.ssthresh, s.srttMs, s.inFlight, s.rateBps, s.queuePackets]),
     })),
@@ -51,7 +54,7 @@ ${run.ops.map(opsTable).join('\n')}
 <h2>Machine</h2>
 ${table(['CFI mode', 'calls', 'guest instructions', 'a call', 'faults'], documents.map(machine))}
 ${documents.flatMap(({ faults }) => faults.map(({ lines }) => `<h2>Fault</h2>\n<pre>${escaped(lines.join('\n'))}</pre>`)).join('\n')}
-<footer>trampet: programs are checked for structure, but not verified.</footer>
+<footer>trampet: ${escaped(verificationText(run))}.</footer>
 </main>
 <script type="application/json" id="run">${JSON.stringify(data).replaceAll('<', '\\u003c')}</script>
 <script>${PAGE_SCRIPT}</script>
@@ -91,7 +94,7 @@ function figure(run: RunDocument): string {
     ({ name }, n) => `<span><i style="background:${flowVariable(n)}"></i>${escaped(name)}</span>`,
   );
   return `<figure>
-<figcaption>${names.slice(0, 12).join('')}${names.length > 12 ? `<span>and ${names.length - 12} more</span>` : ''}</figcaption>
+<figcaption>${names.slice(0, DRAWN).join('')}${names.length > DRAWN ? `<span>and ${names.length - DRAWN} more</span>` : ''}</figcaption>
 ${svgOf(run, WIDE, 'wide')}
 ${svgOf(run, NARROW, 'narrow')}
 <div id="tip"></div>
@@ -128,8 +131,10 @@ function asserted(documents: readonly RunDocument[], verdicts: readonly (readonl
   return rows.length === 0 ? '' : `<h2>Assertions</h2>\n${table(head, rows, 3)}`;
 }
 
-function flowTables({ flows }: RunDocument): string {
+function flowTables(run: RunDocument): string {
+  const flows = run.flows.slice(0, LISTED);
   if (flows.length === 0) return '';
+  const more = run.flows.length > LISTED ? `<p>and ${run.flows.length - LISTED} more</p>\n` : '';
   const name = (flow: FlowReport, n: number) => `<i style="background:${flowVariable(n)}"></i>${escaped(flow.name)}`;
   const figures = flows.map((flow, n) =>
     row(name(flow, n), [
@@ -156,7 +161,7 @@ function flowTables({ flows }: RunDocument): string {
   const head = STATES.map((state) => `<s class="${state}"></s>${state}`);
   return `<h2>Flows</h2>
 ${table(['flow', 'goodput', 'mean RTT', '95 % RTT', 'loss', 'dropped', 'lost', 'marked', 'retransmits', 'RTOs'], figures)}
-<h2>Time in congestion states</h2>
+${more}<h2>Time in congestion states</h2>
 ${table(['flow', '', ...head], states, 2)}`;
 }
 

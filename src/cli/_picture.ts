@@ -1,6 +1,7 @@
 import type { LinkSpec } from '../net/index.ts';
 import type { FlowSample } from '../subsystems/index.ts';
 import { Canvas } from './_canvas.ts';
+import { DRAWN } from './_chart.ts';
 import { blue, cyan, dim, green, magenta, red, yellow } from './print.ts';
 
 /** What is drawn: the flows' samples so far, over the whole time that the run will take. */
@@ -21,8 +22,6 @@ export interface PictureSize {
 
 /** Colours of flows, in their order; the seventh flow has the first one's. */
 const FLOWS = [cyan, yellow, green, magenta, blue, red] as const;
-/** Flows that are drawn: more cannot be told from one another. */
-export const DRAWN = 12;
 const GUTTER = 17;
 const LEAST_PLOT = 24;
 

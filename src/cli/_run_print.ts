@@ -2,9 +2,9 @@ import { formatLink } from '../net/index.ts';
 import { lossOf, totalGoodput } from './_figures.ts';
 import { flowColor, HEIGHT, LEAST_HEIGHT, picture } from './_picture.ts';
 import type { RunDocument } from './_simulate.ts';
+import { verificationLines } from './_verified.ts';
 import { printMismatches } from './faults.ts';
 import { bold, cyan, dim, green, out, red, table, visible, windowSize } from './print.ts';
-import { NOT_VERIFIED } from './session.ts';
 
 /** Flows that the table names; --json has all. */
 const MOST_FLOWS = 24;
@@ -18,7 +18,7 @@ export function printRuns(documents: readonly RunDocument[], traced: boolean): v
   out(
     `${bold(first.object)}  Linux ${first.kernel}  ${dim(formatLink(first.link))}  ${dim(`${first.seconds} s, seed ${first.seed}`)}`,
   );
-  out(dim(NOT_VERIFIED));
+  for (const line of verificationLines(first)) out(line);
   if (shown.flows.length > 0) {
     out();
     const { columns, rows = HEIGHT + 5 } = windowSize();

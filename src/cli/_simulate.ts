@@ -5,18 +5,18 @@ import { type FlowReport, type FlowSample, type OpCall, runFlows, type SenderEve
 import type { CfiMode, KernelFault } from '../target/index.ts';
 import type { Objects, RunPlan } from './_plan.ts';
 import { Stage } from './_stage.ts';
+import { type Verification, verificationOf } from './_verified.ts';
 import { faultsForObject } from './faults.ts';
 import type { KernelChoice } from './session.ts';
 
 /** What a run gives, as --json prints it. */
-export interface RunDocument {
+export interface RunDocument extends Verification {
   schema: 1;
   object: string;
   kernel: string;
   cfi: CfiMode;
   seed: number;
   hashSeed: number;
-  verified: false;
   link: LinkSpec;
   /** The second bottleneck, if there is one. */
   second: LinkSpec | null;
@@ -74,7 +74,7 @@ export function simulate(plan: RunPlan, objects: Objects, choice: KernelChoice, 
     cfi,
     seed: choice.seed,
     hashSeed: kernel.target.hashSeed,
-    verified: false,
+    ...verificationOf(stage.programs),
     link,
     second: second ?? null,
     seconds,

@@ -1,4 +1,4 @@
-import { type Kernel, StructOpsLink, StructOpsMap } from '../kernel/index.ts';
+import { type Kernel, type LoadedProgram, StructOpsLink, StructOpsMap } from '../kernel/index.ts';
 import type { ResolvedObject } from '../object/index.ts';
 import type { CongestionEvent, FlowSpec, HostAction } from '../subsystems/index.ts';
 import type { EventPlan, FlowPlan, Objects, RunPlan } from './_plan.ts';
@@ -51,6 +51,11 @@ export class Stage {
     }
     this.flows = this.#flowSpecs(plan.flows);
     for (const event of plan.events) this.#plan(event, mark);
+  }
+
+  /** Every program that was loaded. */
+  get programs(): LoadedProgram[] {
+    return [...this.#sessions.values()].flatMap(({ loaded }) => loaded.programs);
   }
 
   /** Registers the tables that are to be created, and those that flows name. */

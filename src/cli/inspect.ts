@@ -1,24 +1,25 @@
 import { hex32 } from '../base/index.ts';
 import { MAP_TYPES } from '../bpf/index.ts';
 import { formatDecl, formatType, kcfiHash } from '../btf/index.ts';
-import type { MapBlueprint, ResolvedObject } from '../object/index.ts';
+import type { MapBlueprint, ResolvedObject, ResolvedProgram } from '../object/index.ts';
 import type { KernelFault } from '../target/index.ts';
+import { judgeProgram, mapInfos, verifierInput } from '../verifier/index.ts';
 import { CliError } from './error.ts';
 import { faultsForObject, printFaults } from './faults.ts';
 import { COMMON, parse } from './options.ts';
-import { bold, cyan, dim, json, out, red, table } from './print.ts';
-import { chooseKernel, openFor, targetFor } from './session.ts';
+import { bold, cyan, dim, green, json, out, red, table, yellow } from './print.ts';
+import { chooseKernel, kernelHelp, openFor, targetFor } from './session.ts';
 
 export const INSPECT_USAGE = `usage: trampet inspect OBJ [--core] [--btf FILE] [--json]
 
-Ops tables with their members, programs, maps, externs, and how CO-RE relocations come out against the target.
+Ops tables with their members, programs with the verifier's verdict, maps, externs, and how CO-RE relocations come out against the target.
   --core   every CO-RE relocation with its local and target path`;
 
 /** `trampet inspect`. */
 export function inspect(args: string[]): number {
   const { values, positionals } = parse(args, { ...COMMON, core: { type: 'boolean', default: false } });
   if (values.help) {
-    out(INSPECT_USAGE);
+    out(`${INSPECT_USAGE}\n${kernelHelp()}`);
     return 0;
   }
   const path = positionals[0];
@@ -33,6 +34,23 @@ export function inspect(args: string[]): number {
     printFaults(faults);
   }
   return 0;
+}
+
+/** What the verifier of Linux 6.18 says of a program, as --json prints it; `unknown` says what is not modelled. */
+type Verdict =
+  | { kind: 'accepted' }
+  | { kind: 'refused'; errno: string; reason: string }
+  | { kind: 'unknown'; why: string };
+
+function judge(object: ResolvedObject, program: ResolvedProgram): Verdict {
+  const judgement = judgeProgram(() => verifierInput(object, program, mapInfos(object), 0));
+  return judgement.kind === 'accepted' ? { kind: 'accepted' } : judgement;
+}
+
+function verdictText(verdict: Verdict): string {
+  if (verdict.kind === 'accepted') return green('accepted');
+  if (verdict.kind === 'refused') return `${red(`refused -${verdict.errno}`)} ${verdict.reason}`;
+  return `${yellow('unknown')} ${dim(`(not modelled: ${verdict.why})`)}`;
 }
 
 function members(object: ResolvedObject, table: ResolvedObject['structOps'][number]) {
@@ -85,6 +103,7 @@ function describe(object: ResolvedObject, kernelFaults: readonly KernelFault[]):
       insns: program.insns.length,
       functions: program.functions.map(({ name, start, end }) => ({ name, start, end })),
       implements: program.structOps ?? null,
+      verdict: judge(object, program),
       core: program.core.map(({ insn, resolution }) => ({
         insn,
         local: resolution.local,
@@ -122,6 +141,7 @@ function print(object: ResolvedObject, core: boolean): void {
       program.functions.length > 1 ? `${program.functions.length} functions` : '',
       relocations,
       program.autoload ? '' : dim('not loaded by itself'),
+      verdictText(judge(object, program)),
     ];
   });
   for (const line of table(rows, [2])) out(line);

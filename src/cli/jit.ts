@@ -2,6 +2,7 @@ import { toHex } from '../base/index.ts';
 import { disassemble, type Insn } from '../bpf/index.ts';
 import type { LoadedFunction, LoadedProgram } from '../kernel/index.ts';
 import { listX86, type Symbolize } from '../x86/index.ts';
+import { verificationLines, verificationOf } from './_verified.ts';
 import { CliError } from './error.ts';
 import { normalise, printDifferences, readDump } from './jit_compare.ts';
 import { COMMON, parse } from './options.ts';
@@ -9,7 +10,7 @@ import { bold, cyan, dim, green, json, out } from './print.ts';
 import {
   type CommonValues,
   chooseKernel,
-  NOT_VERIFIED,
+  kernelHelp,
   openFor,
   readFile,
   type Session,
@@ -33,7 +34,7 @@ export function jit(args: string[]): number {
     diff: { type: 'string' },
   });
   if (values.help) {
-    out(JIT_USAGE);
+    out(`${JIT_USAGE}\n${kernelHelp()}`);
     return 0;
   }
   const [path, name] = positionals;
@@ -51,9 +52,8 @@ export function jit(args: string[]): number {
   if (values.json) json(describe(session, program));
   else if (values.hex) for (const fn of program.functions) out(`${fn.name} ${toHex(fn.image.bytes)}`);
   else {
-    out(
-      `${bold(program.name)}  Linux ${session.kernel.target.release}, cfi ${session.kernel.target.features.cfi}  ${dim(NOT_VERIFIED)}`,
-    );
+    out(`${bold(program.name)}  Linux ${session.kernel.target.release}, cfi ${session.kernel.target.features.cfi}`);
+    for (const line of verificationLines(verificationOf([program]))) out(line);
     for (const fn of program.functions) printFunction(session, program, fn);
   }
   return 0;
@@ -67,7 +67,8 @@ function compareWithDump(program: LoadedProgram, path: string): number {
   );
   if (dumped.length !== program.functions.length)
     throw new CliError(`the dump has ${dumped.length} functions, the program ${program.functions.length}`, 'refused');
-  out(dim(`- ${path}   + this kernel; ${NOT_VERIFIED}`));
+  out(dim(`- ${path}   + this kernel`));
+  for (const line of verificationLines(verificationOf([program]))) out(line);
   const same = program.functions.map(({ name, image }, i) =>
     printDifferences(
       name,
@@ -103,7 +104,7 @@ function describe({ kernel }: Session, program: LoadedProgram): unknown {
     program: program.name,
     kernel: kernel.target.release,
     cfi: kernel.target.features.cfi,
-    verified: false,
+    ...verificationOf([program]),
     functions: program.functions.map((fn) => ({
       name: fn.name,
       address: `0x${kernel.memory.address(fn.image.address).toString(16)}`,

@@ -15,9 +15,10 @@ import {
 } from '../kernel/index.ts';
 import { openObject, type ResolvedObject, resolveObject } from '../object/index.ts';
 import { dummySubsystem, tcpSubsystem } from '../subsystems/index.ts';
-import { type CfiMode, type Era, eraOf, type Features, makeTarget, type Target } from '../target/index.ts';
+import { type CfiMode, type Era, eraOf, type Features, KCONFIG, makeTarget, type Target } from '../target/index.ts';
+import { VerifierError } from '../verifier/index.ts';
 import { CliError } from './error.ts';
-import { number, oneOf } from './options.ts';
+import { COMMON, number, oneOf } from './options.ts';
 
 export const CFI_MODES = ['off', 'kcfi', 'fineibt'] as const;
 /** `--mitigations`: what each word turns on, as the goldens' kernels had it. */
@@ -33,6 +34,15 @@ const MITIGATIONS: Readonly<Record<string, Partial<Features>>> = {
   noibt: { ibt: false },
   nopad: { callPadding: 0 },
 };
+/** What every command that pretends to be a kernel says of its options; `release` is what is meant without one. */
+export const kernelHelp = (release: string = COMMON.kernel.default): string => `
+The kernel:
+  --kernel REL         a release, with what sets it apart behind it, e.g. 6.18+hashfix (default ${release})
+  --cfi MODE           off | kcfi | fineibt (default fineibt); since 6.15 ,paranoid ,bhi ,warn may follow
+  --mitigations LIST   of ${Object.keys(MITIGATIONS).join(', ')}
+  --btf FILE           its types: raw BTF, ELF or gzip; 'live': the running kernel's (default: the bundled ones)
+  --hash-seed N        what this boot mixed into type hashes (0: nothing)`;
+
 /** Releases with a bundled BTF. */
 const BUNDLED = ['6.12', '6.18'];
 const LIVE_BTF = '/sys/kernel/btf/vmlinux';
@@ -118,7 +128,11 @@ function btfFile({ btf, kernel }: CommonValues): string {
 export function openFor(path: string, choice: KernelChoice): ResolvedObject {
   const bytes = readFile(path);
   try {
-    return resolveObject(openObject(bytes, basename(path)), { btf: choice.btf, release: choice.release });
+    return resolveObject(openObject(bytes, basename(path)), {
+      btf: choice.btf,
+      release: choice.release,
+      kconfig: KCONFIG,
+    });
   } catch (error) {
     if (!(error instanceof TrampetError)) throw error;
     throw new CliError(`${basename(path)}: ${error.message}`, error.kind, error.hint);
@@ -151,14 +165,22 @@ export function startSession(resolved: ResolvedObject, choice: KernelChoice, cfi
     subsystems: [dummySubsystem, tcpSubsystem],
     seed: choice.seed,
   });
-  const loaded = loadObject(kernel, resolved);
+  return loadMore({ kernel }, resolved);
+}
+
+/** Loads a further object into a session's kernel. @throws CliError where the verifier refuses a program */
+export function loadMore({ kernel }: Pick<Session, 'kernel'>, resolved: ResolvedObject): Session {
+  const loaded = loadVerified(kernel, resolved);
   return { kernel, resolved, loaded, programs: new Map(loaded.programs.map((program) => [program.name, program])) };
 }
 
-/** Loads a further object into a session's kernel. */
-export function loadMore({ kernel }: Session, resolved: ResolvedObject): Session {
-  const loaded = loadObject(kernel, resolved);
-  return { kernel, resolved, loaded, programs: new Map(loaded.programs.map((program) => [program.name, program])) };
+function loadVerified(kernel: Kernel, resolved: ResolvedObject): LoadedObject {
+  try {
+    return loadObject(kernel, resolved);
+  } catch (error) {
+    if (!(error instanceof VerifierError) || error.kind !== 'refused') throw error;
+    throw new CliError(error.message, 'refused', "'trampet verify' shows how the verifier came to it");
+  }
 }
 
 /** Registers every ops table of the object that is to be created, with a link where it asks for one. */
@@ -197,6 +219,3 @@ export function splitMember(text: string): { table: string | undefined; member: 
   const dot = text.indexOf('.');
   return dot < 0 ? { table: undefined, member: text } : { table: text.slice(0, dot), member: text.slice(dot + 1) };
 }
-
-/** The line that every command which loads programs shows. */
-export const NOT_VERIFIED = 'programs are checked for structure, but not verified';

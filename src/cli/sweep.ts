@@ -21,7 +21,7 @@ Runs every object over every link with every seed, on all cores; a line of JSON 
   --shard I/N       only every N-th run, from the I-th: for several machines, see 'trampet merge'
   --jobs N          threads (default: as many as there are cores)
   --cfi MODE        off | kcfi | fineibt (default fineibt)   --kernel REL  default 6.18+hashfix
-  --hash-seed N     boot-time seed of type hashes (0: none)`;
+  --mitigations L   as 'trampet run --help' lists them       --hash-seed N  boot-time seed of type hashes (0: none)`;
 
 const MERGE_USAGE = `usage: trampet merge FILE… [--out FILE]
 

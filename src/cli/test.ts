@@ -1,9 +1,10 @@
 import { type Kernel, KernelError, KernelOops, type LoadedProgram } from '../kernel/index.ts';
 import { testRun } from '../subsystems/index.ts';
+import { verificationLines, verificationOf } from './_verified.ts';
 import { CliError } from './error.ts';
 import { COMMON, parse } from './options.ts';
 import { dim, json, out } from './print.ts';
-import { chooseKernel, NOT_VERIFIED, openFor, readFile, startSession } from './session.ts';
+import { chooseKernel, kernelHelp, openFor, readFile, startSession } from './session.ts';
 
 export const TEST_USAGE = `usage: trampet test OBJ [CASES] [--cfi MODE] [--json]
 
@@ -33,7 +34,7 @@ interface Outcome {
 export function test(args: string[]): number {
   const { values, positionals } = parse(args, COMMON);
   if (values.help) {
-    out(TEST_USAGE);
+    out(`${TEST_USAGE}\n${kernelHelp()}`);
     return 0;
   }
   const [path, casesPath] = positionals;
@@ -51,13 +52,14 @@ export function test(args: string[]): number {
   if (cases.length === 0)
     throw new CliError('nothing to test: the object implements no bpf_dummy_ops, and there are no cases', 'refused');
   const outcomes = cases.map((one) => runCase(session.kernel, session.programs.get(one.program), one));
+  const verification = verificationOf(session.loaded.programs);
   if (values.json)
     json({
       schema: 1,
       object: session.resolved.file.name,
       kernel: choice.release,
       cfi: choice.cfi,
-      verified: false,
+      ...verification,
       cases: outcomes,
     });
   else {
@@ -71,7 +73,8 @@ export function test(args: string[]): number {
       out(`${outcome.ok ? 'ok' : 'not ok'} ${i + 1} - ${outcome.case}${got}`);
       if (outcome.why !== undefined) out(`# ${outcome.why}`);
     });
-    out(dim(`# cfi ${choice.cfi}; ${NOT_VERIFIED}`));
+    out(dim(`# cfi ${choice.cfi}`));
+    for (const line of verificationLines(verification)) out(`# ${line}`);
   }
   return outcomes.every(({ ok }) => ok) ? 0 : 1;
 }

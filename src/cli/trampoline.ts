@@ -3,11 +3,12 @@ import { formatDecl } from '../btf/index.ts';
 import { buildTrampoline } from '../kernel/index.ts';
 import { formOf } from '../target/index.ts';
 import { listX86 } from '../x86/index.ts';
+import { verificationLines, verificationOf } from './_verified.ts';
 import { CliError } from './error.ts';
 import { faultsFor, memberRegisters, printFaults, printMismatches } from './faults.ts';
 import { COMMON, parse } from './options.ts';
 import { bold, cyan, dim, green, json, out } from './print.ts';
-import { chooseKernel, NOT_VERIFIED, openFor, pickTable, splitMember, startSession } from './session.ts';
+import { chooseKernel, kernelHelp, openFor, pickTable, splitMember, startSession } from './session.ts';
 
 export const TRAMPOLINE_USAGE = `usage: trampet trampoline OBJ TABLE.MEMBER [--cfi MODE] [--json]
 
@@ -23,7 +24,7 @@ const FORM_TEXT = {
 export function trampoline(args: string[]): number {
   const { values, positionals } = parse(args, COMMON);
   if (values.help) {
-    out(TRAMPOLINE_USAGE);
+    out(`${TRAMPOLINE_USAGE}\n${kernelHelp()}`);
     return 0;
   }
   const [path, which] = positionals;
@@ -59,6 +60,7 @@ export function trampoline(args: string[]): number {
       table: ops.name,
       member,
       program: program.name,
+      ...verificationOf([program]),
       prototype,
       kernel: kernel.target.release,
       cfi,
@@ -81,7 +83,7 @@ export function trampoline(args: string[]): number {
       `Linux ${kernel.target.release}, cfi ${cfi} · stub ${stub}${cfi === 'off' ? '' : ` · hash ${hex32(hash)}`} · program ${program.name} · ${FORM_TEXT[formOf(kernel.target)]}`,
     ),
   );
-  out(dim(NOT_VERIFIED));
+  for (const line of verificationLines(verificationOf([program]))) out(line);
   printFaults(kernelFaults);
   printMismatches([{ member, hash: hex32(hash), typeId }]);
   out(`\n${bold('frame')}  ${dim(`${image.frame.size} bytes below rbp`)}`);

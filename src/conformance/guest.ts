@@ -1,15 +1,8 @@
-import { ALU, CALL, CLASS, type Insn, LD_IMM64, PSEUDO, PSEUDO_CALL } from '../bpf/index.ts';
-import {
-  bootKernel,
-  type GateCall,
-  type Kernel,
-  type PreparedFunction,
-  placeFunctions,
-  type Subsystem,
-} from '../kernel/index.ts';
+import { ALU, CALL, CLASS, type Insn, LD_IMM64, PSEUDO_CALL } from '../bpf/index.ts';
+import { bootKernel, type GateCall, type Kernel, placeFunctions, type Subsystem } from '../kernel/index.ts';
 import type { GuestPtr } from '../machine/index.ts';
 import { CFI_HASHES, type Target } from '../target/index.ts';
-import { applyReplacements, extendExchange, guardDivision } from '../verifier/index.ts';
+import { assumePlain, type RewrittenFunction, rewriteAccepted } from '../verifier/index.ts';
 import { ConformanceError } from './error.ts';
 import { HELPERS, type HelperMemory, UNWIND } from './helpers.ts';
 import { type Execution, STACK_SIZE } from './interpreter.ts';
@@ -84,9 +77,8 @@ export class Guest {
 const MEMORY_SIZE = 1 << 16;
 
 /** Divisions guarded, helpers settled, functions apart. */
-function prepare(kernel: Kernel, insns: readonly Insn[]): PreparedFunction[] {
+function prepare(kernel: Kernel, insns: readonly Insn[]): RewrittenFunction[] {
   const starts = new Set([0]);
-  const replacements = [];
   for (let i = 0; i < insns.length; i++) {
     const insn = insns[i]!;
     if (insn.code === LD_IMM64) {
@@ -101,27 +93,22 @@ function prepare(kernel: Kernel, insns: readonly Insn[]): PreparedFunction[] {
     const arithmetic = (insn.code & 7) === CLASS.ALU || (insn.code & 7) === CLASS.ALU64;
     if (arithmetic && (op === ALU.DIV || op === ALU.MOD) && constant)
       throw new ConformanceError('div by zero', `insn ${i}`, 'refused');
-    const guard = guardDivision(i, insn) ?? extendExchange(i, insn);
-    if (guard !== undefined) replacements.push(guard);
   }
-  const { insns: final, moved } = applyReplacements(insns, replacements);
   const order = [...starts].sort((a, b) => a - b);
-  return order.map((start, n) => {
-    const range = { start: moved[start]!, end: moved[order[n + 1] ?? insns.length]! };
-    const own = final.slice(range.start, range.end);
-    own.forEach((insn, i) => {
-      if (insn.code === CALL && insn.src === 0) Object.assign(insn, settleHelper(kernel, insn));
-      else if ((insn.code === CALL && insn.src === PSEUDO_CALL) || (insn.code === LD_IMM64 && insn.src === PSEUDO.FUNC))
-        insn.imm += range.start + i + 1;
-    });
-    return { name: `program_${n}`, range, insns: own, origin: new Int32Array(own.length), stackDepth: STACK_SIZE };
+  const accepted = assumePlain(insns, order, STACK_SIZE);
+  insns.forEach((insn, i) => {
+    if (insn.code !== CALL || insn.src !== 0) return;
+    if (HELPERS[insn.imm] === undefined)
+      throw new ConformanceError(`invalid func unknown#${insn.imm}`, undefined, 'refused');
+    accepted.aux[i]!.helperProto = helperSymbol(insn.imm);
   });
-}
-
-function settleHelper(kernel: Kernel, insn: Insn): Partial<Insn> {
-  if (HELPERS[insn.imm] === undefined)
-    throw new ConformanceError(`invalid func unknown#${insn.imm}`, undefined, 'refused');
-  return { imm: (kernel.symbol(helperSymbol(insn.imm)) - kernel.jit.symbols.callBase) | 0 };
+  const input = { name: 'program', progType: 0, expectedAttachType: 0, sleepable: false, maps: [] };
+  return rewriteAccepted(accepted, input, {
+    vmlinux: kernel.btf,
+    symbol: (name) => kernel.memory.address(kernel.symbol(name)),
+    cpuNumber: { offset: undefined, wide: false },
+    timedMayGoto: false,
+  }).functions;
 }
 
 function helperGate(kernel: () => Kernel, number: number): (call: GateCall) => void {

@@ -1,5 +1,6 @@
 import { helperName } from '../bpf/index.ts';
 import type { GuestPtr } from '../machine/index.ts';
+import { MAP_OPERATIONS, MAP_OPS } from '../verifier/index.ts';
 import { mapGates } from './helpers_map.ts';
 import { memoryGates } from './helpers_memory.ts';
 import { ringGates } from './helpers_ring.ts';
@@ -9,69 +10,17 @@ import type { GateCall, GateDef } from './types.ts';
 
 const EINVAL = -22;
 
-/** Symbols behind helper ids whose function is not called after the helper. */
-const OTHER_SYMBOLS: Record<number, string> = { 7: 'bpf_user_rnd_u32' };
-
-/** Symbol of a helper's function. */
-export const helperSymbol = (id: number): string => OTHER_SYMBOLS[id] ?? helperName(id);
-
-const HASH_OPERATIONS = (prefix: string): Record<number, string> => ({
-  1: `${prefix}lookup_elem`,
-  2: `${prefix}update_elem`,
-  3: `${prefix}delete_elem`,
-  164: 'bpf_for_each_hash_elem',
-});
-const ARRAY_OPERATIONS = (prefix: string): Record<number, string> => ({
-  1: `${prefix}lookup_elem`,
-  2: `${prefix}update_elem`,
-  3: `${prefix}delete_elem`,
-  164: 'bpf_for_each_array_elem',
-});
-/** By map type: the functions of its `bpf_map_ops`, by the helper that they stand for. */
-const OPERATIONS: Record<number, Record<number, string>> = {
-  [MAP_TYPE.ARRAY]: ARRAY_OPERATIONS('array_map_'),
-  [MAP_TYPE.PERCPU_ARRAY]: {
-    ...ARRAY_OPERATIONS('percpu_array_map_'),
-    2: 'array_map_update_elem',
-    3: 'array_map_delete_elem',
-    195: 'percpu_array_map_lookup_percpu_elem',
-  },
-  [MAP_TYPE.HASH]: HASH_OPERATIONS('htab_map_'),
-  [MAP_TYPE.PERCPU_HASH]: {
-    ...HASH_OPERATIONS('htab_percpu_map_'),
-    3: 'htab_map_delete_elem',
-    195: 'htab_percpu_map_lookup_percpu_elem',
-  },
-  [MAP_TYPE.LRU_HASH]: HASH_OPERATIONS('htab_lru_map_'),
-  [MAP_TYPE.LRU_PERCPU_HASH]: {
-    ...HASH_OPERATIONS('htab_lru_percpu_map_'),
-    3: 'htab_lru_map_delete_elem',
-    195: 'htab_lru_percpu_map_lookup_percpu_elem',
-  },
-  [MAP_TYPE.LPM_TRIE]: { 1: 'trie_lookup_elem', 2: 'trie_update_elem', 3: 'trie_delete_elem' },
-  [MAP_TYPE.ARRAY_OF_MAPS]: { 1: 'array_of_map_lookup_elem' },
-  [MAP_TYPE.HASH_OF_MAPS]: { 1: 'htab_of_map_lookup_elem' },
-  [MAP_TYPE.QUEUE]: { 87: 'queue_stack_map_push_elem', 88: 'queue_map_pop_elem', 89: 'queue_map_peek_elem' },
-  [MAP_TYPE.STACK]: { 87: 'queue_stack_map_push_elem', 88: 'stack_map_pop_elem', 89: 'stack_map_peek_elem' },
-  [MAP_TYPE.BLOOM_FILTER]: { 87: 'bloom_map_push_elem', 88: 'bloom_map_pop_elem', 89: 'bloom_map_peek_elem' },
-};
-
-/** The map's own function, which the kernel calls instead of the helper when it knows the map (do_misc_fixups, 6.18). */
-export function mapOperation(id: number, type: number): string | undefined {
-  return OPERATIONS[type]?.[id];
-}
-
 /** The functions behind the helpers that are modelled, and those that rewritten programs call. */
 export function helperGates(kernel: () => Kernel): GateDef[] {
   const gates = new Map<string, GateDef>();
   const gate = (name: string, handler: (k: Kernel, call: GateCall) => void) =>
     void gates.set(name, { name, handler: (call) => handler(kernel(), call) });
 
-  const byHelper = mapGates();
-  for (const [id, handler] of byHelper) {
+  for (const [id, handler] of mapGates()) {
     gate(helperName(id), handler);
-    for (const operations of Object.values(OPERATIONS)) {
-      const own = operations[id];
+    const operation = MAP_OPERATIONS[id];
+    for (const type of Object.values(MAP_TYPE)) {
+      const own = operation === undefined ? undefined : MAP_OPS[type]?.[operation];
       if (own !== undefined) gate(own, handler);
     }
   }

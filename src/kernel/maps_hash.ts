@@ -10,8 +10,9 @@ const keyText = (key: Uint8Array): string => String.fromCharCode(...key);
 
 /**
  * Hash tables, also for each CPU (of which there is one), least-recently-used ones, and tables of maps. Elements are
- * `struct htab_elem` as inlined look-ups see it. A full LRU table drops the element that was used longest ago; the kernel
- * may choose another one of the old ones.
+ * `struct htab_elem` as inlined look-ups see it: those for each CPU hold a per-CPU pointer, those of LRU tables a mark that
+ * every use leaves. A full LRU table drops the oldest element without the mark, and takes the marks of those it passes; the
+ * kernel may choose another one of the old ones.
  */
 export class HashMap implements BpfMap {
   readonly blueprint: MapBlueprint;
@@ -24,6 +25,8 @@ export class HashMap implements BpfMap {
   readonly #valueAt: number;
   readonly #size: number;
   readonly #isLru: boolean;
+  readonly #usedAt: number;
+  readonly #perCpu: boolean;
   readonly #elements = new Map<string, GuestPtr>();
 
   constructor({ kernel, blueprint, special }: MapParts) {
@@ -33,6 +36,8 @@ export class HashMap implements BpfMap {
     this.id = kernel.nextId();
     this.#size = storedSize(blueprint);
     this.#isLru = blueprint.type === MAP_TYPE.LRU_HASH || blueprint.type === MAP_TYPE.LRU_PERCPU_HASH;
+    this.#usedAt = kernel.field('htab_elem', 'lru_node').offset + kernel.field('bpf_lru_node', 'ref').offset;
+    this.#perCpu = blueprint.type === MAP_TYPE.PERCPU_HASH || blueprint.type === MAP_TYPE.LRU_PERCPU_HASH;
     this.#keyAt = kernel.field('htab_elem', 'key').offset;
     this.#valueAt = this.#keyAt + roundUp8(blueprint.keySize);
     this.pointer = kernel.vmalloc.alloc(kernel.target.offsets.bpfArrayPtrs, 64);
@@ -49,15 +54,19 @@ export class HashMap implements BpfMap {
   }
 
   lookup(key: Uint8Array): GuestPtr {
-    const text = keyText(key);
-    const element = this.#elements.get(text);
-    if (element === undefined) return 0;
-    if (this.#isLru) {
-      this.#elements.delete(text);
-      this.#elements.set(text, element);
-    }
-    const value = element + this.#valueAt;
-    return this.blueprint.inner === undefined ? value : this.kernel.memory.ptr(value);
+    const element = this.element(key);
+    if (element === 0) return 0;
+    this.#markUsed(element);
+    return this.blueprint.inner === undefined ? this.#value(element) : this.kernel.memory.ptr(element + this.#valueAt);
+  }
+
+  #value(element: GuestPtr): GuestPtr {
+    const place = element + this.#valueAt;
+    return this.#perCpu ? this.kernel.percpuBase + this.kernel.memory.u32(place) : place;
+  }
+
+  #markUsed(element: GuestPtr): void {
+    if (this.#isLru) this.kernel.memory.setU8(element + this.#usedAt, 1);
   }
 
   update(key: Uint8Array, value: Uint8Array, flags: number): number {
@@ -68,18 +77,23 @@ export class HashMap implements BpfMap {
     if (known !== undefined && (flags & BPF_NOEXIST) !== 0) return -ERRNO.EEXIST;
     if (known === undefined && (flags & BPF_EXIST) !== 0) return -ERRNO.ENOENT;
     const bytes = value.subarray(0, this.#size);
-    const { type } = this.blueprint;
-    const inPlace = type === MAP_TYPE.PERCPU_HASH || type === MAP_TYPE.LRU_PERCPU_HASH || (flags & BPF_F_LOCK) !== 0;
-    if (known !== undefined && inPlace) {
-      copyValue(this.kernel, known + this.#valueAt, bytes, this.special);
+    if (known !== undefined && (this.#perCpu || (flags & BPF_F_LOCK) !== 0)) {
+      this.#markUsed(known);
+      copyValue(this.kernel, this.#value(known), bytes, this.special);
       return 0;
     }
     if (known === undefined && !this.#makeRoom()) return -ERRNO.E2BIG;
     // A new element takes the old one's place: who looks at the old one sees the old value.
-    const element = this.kernel.vmalloc.alloc(this.#valueAt + roundUp8(this.#size));
-    this.kernel.memory.bytes(element + this.#keyAt, key.length).set(key);
-    copyValue(this.kernel, element + this.#valueAt, bytes, this.special);
-    if (known !== undefined) this.#remove(text);
+    const { memory, vmalloc, percpu, percpuBase } = this.kernel;
+    const size = roundUp8(this.#size);
+    const element = vmalloc.alloc(this.#valueAt + (this.#perCpu ? 8 : size));
+    if (this.#perCpu) memory.setU64(element + this.#valueAt, percpu.alloc(size) - percpuBase);
+    memory.bytes(element + this.#keyAt, key.length).set(key);
+    copyValue(this.kernel, this.#value(element), bytes, this.special);
+    if (known !== undefined) {
+      this.#markUsed(element);
+      this.#remove(text);
+    }
     this.#elements.set(text, element);
     return 0;
   }
@@ -89,16 +103,29 @@ export class HashMap implements BpfMap {
     const { maxEntries } = this.blueprint;
     if (maxEntries === 0 || this.#elements.size < maxEntries) return true;
     if (!this.#isLru) return false;
-    const [oldest] = this.#elements.keys();
-    this.#remove(oldest!);
+    for (const [text, element] of this.#elements) {
+      const used = element + this.#usedAt;
+      if (this.kernel.memory.u8(used) === 0) {
+        this.#remove(text);
+        return true;
+      }
+      // Passed over once; it comes to the end of the line, where this walk meets it again.
+      this.kernel.memory.setU8(used, 0);
+      this.#elements.delete(text);
+      this.#elements.set(text, element);
+    }
     return true;
   }
 
   #remove(text: string): void {
     const element = this.#elements.get(text)!;
     this.#elements.delete(text);
-    freeFields(this.kernel, element + this.#valueAt, this.special);
-    this.kernel.callRcu(() => this.kernel.vmalloc.free(element));
+    const value = this.#value(element);
+    freeFields(this.kernel, value, this.special);
+    this.kernel.callRcu(() => {
+      if (this.#perCpu) this.kernel.percpu.free(value);
+      this.kernel.vmalloc.free(element);
+    });
   }
 
   delete(key: Uint8Array): number {

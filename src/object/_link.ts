@@ -152,7 +152,7 @@ export function linkLines(file: ObjectFile, linked: Linked): ProgramLine[] {
   for (const { code, start } of linked.parts) {
     for (const info of within<LineInfo>(file.ext?.lines.get(code.section), code)) {
       found.push({
-        insn: info.offset / 8 - code.start + start,
+        insn: Math.floor(info.offset / 8) - code.start + start,
         file: info.file,
         text: info.text.trimStart(),
         line: info.line,

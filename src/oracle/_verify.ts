@@ -35,7 +35,15 @@ export interface VerifiedProgram {
   log2: string | null;
   log2_file?: string;
   maps?: { name: string; kname: string; addr?: string; value_addr?: string }[];
-  kprogs?: { label: string; bpf_func: string; stack_depth: number; insnsiHex: string }[];
+  kprogs?: {
+    label: string;
+    bpf_func: string;
+    stack_depth: number;
+    insnsiHex: string;
+    aux_addr?: string;
+  }[];
+  /** What was compiled is another load's, whose maps are not recorded. */
+  attached?: boolean;
 }
 
 /** What we made of a golden's program; `why` says what is not modelled. */
@@ -76,7 +84,8 @@ export function prepareAll(directory: OracleDirectory, mode: string, object: str
   const resolved = resolveObject(openObject(directory.object(object), `${object}.bpf.o`), target);
   return programs.map((recorded): Prepared => {
     const attached = golden.attach?.progs?.find(({ name }) => name === recorded.name)?.kprogs;
-    const program = { ...recorded, ...(recorded.kprogs === undefined && attached ? { kprogs: attached } : {}) };
+    const program =
+      recorded.kprogs === undefined && attached ? { ...recorded, kprogs: attached, attached: true } : recorded;
     const own = resolved.programs.find(({ name }) => name === program.name);
     if (own === undefined) throw new TypeError(`no program '${program.name}' in the object`);
     return orUnsupported(program, () => {

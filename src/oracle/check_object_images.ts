@@ -28,8 +28,15 @@ export const checkObjectImages: Checker = {
         const mine = own.functions[i];
         if (mine === undefined) yield { name: part.name, status: 'failed', at: '-', want: 'a function', got: 'none' };
         else {
-          const { insns, stackDepth } = mine;
-          const ours = { ...part, jitInsnsHex: toHex(writeInsns(insns)), stackDepth };
+          const ours = {
+            ...part,
+            jitInsnsHex: toHex(writeInsns(mine.insns)),
+            stackDepth: mine.stackDepth,
+            tailCallReachable: mine.tailCallReachable,
+            exceptionCb: mine.exceptionCallback,
+            exceptionBoundary: i === 0 && 'verdict' in result && result.verdict.seenException,
+            privStack: mine.privateStack,
+          };
           yield compareImage(part.name, ours, known.type, object, context);
         }
       }

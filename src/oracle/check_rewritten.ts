@@ -1,47 +1,27 @@
 import { fromHex, TrampetError, toHex } from '../base/index.ts';
 import { CALL, disassemble, type Insn, LD_IMM64, PSEUDO, PSEUDO_CALL, readInsns, writeInsns } from '../bpf/index.ts';
-import { helperSymbol, mapOperation } from '../kernel/index.ts';
-import {
-  type CallRewriter,
-  inlineHelper,
-  type RewrittenFunction,
-  rewriteAccepted,
-  VerifierError,
-  type VerifierInput,
-} from '../verifier/index.ts';
+import { type RewriteTarget, type Rewritten, type RewrittenFunction, rewriteAccepted } from '../verifier/index.ts';
 import { compareSlots } from './_compare.ts';
-import { kernelAddress } from './_target.ts';
+import { kernelAddress, targetOf } from './_target.ts';
 import { type Verified, type VerifiedProgram, verifyAll } from './_verify.ts';
 import type { Checker, OracleDirectory, Outcome } from './types.ts';
 
-/** BPF_FUNC_get_smp_processor_id, BPF_FUNC_jiffies64. */
-const CPU_ID = 8;
-const JIFFIES64 = 118;
-/** BPF_FUNC_map_update_elem, BPF_FUNC_map_delete_elem. */
-const MAP_WRITES: ReadonlySet<number> = new Set([2, 3]);
-/** ktime_get_ns, get_current_pid_tgid, get_current_uid_gid, get_current_task: one function in every program type. */
-const PLAIN_HELPERS: ReadonlySet<number> = new Set([5, 14, 15, 35]);
+type Judged = Extract<Verified, { verdict: unknown }>;
 
 /** The functions that the JIT got: with subprograms, `main` of the golden repeats the first of them. */
 export const functionsOf = ({ kprogs }: VerifiedProgram) =>
   (kprogs ?? []).filter(({ label }, _, all) => label !== 'main' || all.length === 1);
 
 /** Our final instructions of an accepted program, calls between its functions at the golden's addresses; or why not. */
-export function rewritten(
-  directory: OracleDirectory,
-  result: Verified,
-): { functions: RewrittenFunction[] } | { why: string } {
+export function rewritten(directory: OracleDirectory, result: Verified): Rewritten | { why: string } {
   if ('why' in result) return { why: result.why };
   if (!result.verdict.ok) return { why: `refused with ${result.verdict.errno}` };
   try {
-    const functions = rewriteAccepted(
-      result.verdict,
-      result.program.name,
-      result.input,
-      callsOf(directory, result.input),
-    );
-    settleCalls(functions, result.program, kernelAddress(directory, '__bpf_call_base') ?? 0n);
-    return { functions };
+    const target = rewriteTarget(directory, result.program);
+    if (result.program.attached) takeMapAddresses(result, target);
+    const done = rewriteAccepted(result.verdict, result.input, target);
+    settleCalls(done.functions, result.program, kernelAddress(directory, '__bpf_call_base') ?? 0n);
+    return done;
   } catch (error) {
     if (error instanceof TrampetError && error.kind === 'unsupported') return { why: error.message };
     throw error;
@@ -58,7 +38,7 @@ function settleCalls(functions: readonly RewrittenFunction[], program: VerifiedP
     insns.forEach((insn, at) => {
       if (insn.code === CALL && insn.src === PSEUDO_CALL) put(insn, (addresses[insn.off] ?? 0n) - callBase);
       else if (insn.code === LD_IMM64 && insn.src === PSEUDO.FUNC) {
-        const address = addresses[insn.imm] ?? 0n;
+        const address = addresses[insn.off] ?? 0n;
         put(insn, address);
         put(insns[at + 1]!, address >> 32n);
       }
@@ -66,43 +46,59 @@ function settleCalls(functions: readonly RewrittenFunction[], program: VerifiedP
   }
 }
 
-/** Calls as that kernel has them: helpers and kfuncs by their symbols, look-ups inlined. */
-export function callsOf(
-  directory: OracleDirectory,
-  { maps, target }: Pick<VerifierInput, 'maps' | 'target'>,
-): CallRewriter {
-  const address = (symbol: string) => kernelAddress(directory, symbol);
-  const distance = (symbol: string, where: string): number => {
-    const [place, base] = [address(symbol), address('__bpf_call_base')];
-    if (place === undefined || base === undefined)
-      throw new VerifierError(`no address of '${symbol}' is known`, where, 'VERIFIER', 'unsupported');
-    return Number(BigInt.asIntN(32, place - base));
-  };
+/** Stands for map `index` where its place is not known; values lie 2^32 behind. */
+const placeholder = (index: number) => 0x7fed000000000000n + (BigInt(index) << 34n);
+
+/** Where maps lie is the allocator's choice too: the recorded load of each says so where it is first named. */
+function takeMapAddresses({ program, input, verdict }: Judged, target: RewriteTarget): void {
+  for (const [index, map] of input.maps.entries())
+    Object.assign(map, { address: placeholder(index), valueAddress: placeholder(index) + (1n << 32n) });
+  const { functions } = rewriteAccepted(verdict, input, target);
+  for (const [k, { insnsiHex }] of functionsOf(program).entries()) {
+    const recorded = readInsns(fromHex(insnsiHex));
+    const own = functions[k]?.insns ?? [];
+    own.forEach((insn, at) => {
+      if (insn.code !== LD_IMM64 || recorded[at]?.code !== LD_IMM64) return;
+      const value = wide(own, at) - placeholder(0);
+      const map = value < 0n ? undefined : input.maps[Number(value >> 34n)];
+      if (map === undefined) return;
+      if ((value >> 32n) & 1n) map.valueAddress = wide(recorded, at) - (value & 0xffffffffn);
+      else map.address = wide(recorded, at);
+    });
+  }
+}
+
+const wide = (insns: readonly Insn[], at: number): bigint =>
+  BigInt.asUintN(64, (BigInt(insns[at + 1]!.imm) << 32n) | BigInt(insns[at]!.imm >>> 0));
+
+/** The goldens' kernel, as far as rewrites ask for it. */
+export function rewriteTarget(directory: OracleDirectory, program: VerifiedProgram): RewriteTarget {
+  const { btf, kconfig } = targetOf(directory, undefined);
+  const cpus = kconfig?.get('CONFIG_NR_CPUS');
+  const aux = program.kprogs?.[0]?.aux_addr;
   return {
-    helper: (insn, map, where) => {
-      const at = address('jiffies');
-      const cpuNumber = address('cpu_number');
-      const lacks = (insn.imm === JIFFIES64 && at === undefined) || (insn.imm === CPU_ID && cpuNumber === undefined);
-      const inlined = lacks
-        ? undefined
-        : inlineHelper(0, insn.imm, maps[map], {
-            arrayValues: target.vmlinux.member('bpf_array', 'value').offset,
-            htabKey: target.vmlinux.member('htab_elem', 'key').offset,
-            htabLookup: distance('__htab_map_lookup_elem', where),
-            cpuNumber: Number(BigInt.asIntN(32, cpuNumber ?? 0n)),
-            jiffies: {
-              lo: Number(BigInt.asIntN(32, at ?? 0n)),
-              hi: Number(BigInt.asIntN(32, (at ?? 0n) >> 32n)),
-            },
-          });
-      if (inlined !== undefined) return inlined.insns;
-      const operation = MAP_WRITES.has(insn.imm) ? mapOperation(insn.imm, maps[map]?.type ?? 0) : undefined;
-      const symbol = operation ?? (PLAIN_HELPERS.has(insn.imm) ? helperSymbol(insn.imm) : undefined);
-      if (symbol !== undefined) return [{ ...insn, imm: distance(symbol, where) }];
-      throw new VerifierError('calls of this helper are not rewritten yet', where, 'VERIFIER', 'unsupported');
-    },
-    kfunc: (insn, where) => [{ ...insn, off: 0, imm: distance(target.vmlinux.name(insn.imm), where) }],
+    vmlinux: btf,
+    symbol: (name) => kernelAddress(directory, name) ?? (name === 'jiffies' ? operand(program, JIFFIES) : undefined),
+    cpuNumber: { offset: operand(program, CPU_NUMBER), wide: true },
+    timedMayGoto: true,
+    ...(cpus === undefined ? {} : { maxCpus: Number(cpus) }),
+    ...(aux === undefined ? {} : { progAux: BigInt(aux) }),
   };
+}
+
+/** `r0 = VARIABLE; r0 = this CPU's r0`, and `r0 = VARIABLE; r0 = *(u64 *)(r0 + 0)`: symbols do not name these variables. */
+const CPU_NUMBER = /b7000000([0-9a-f]{8})bf00ffff00000000/;
+const JIFFIES = /18000000([0-9a-f]{8})00000000([0-9a-f]{8})7900000000000000/;
+
+/** The address that a recorded instruction holds. */
+function operand({ kprogs }: VerifiedProgram, pattern: RegExp): bigint | undefined {
+  for (const { insnsiHex } of kprogs ?? []) {
+    const match = pattern.exec(insnsiHex);
+    if (match === null) continue;
+    const bytes = match.slice(1).join('').match(/../g)!;
+    return BigInt(`0x${bytes.reverse().join('')}`);
+  }
+  return undefined;
 }
 
 /** Final instructions of every function against those that the kernel's JIT got. */
@@ -115,7 +111,10 @@ export const checkRewritten: Checker = {
       if (!program.accepted || wanted.length === 0) continue;
       const got = rewritten(directory, result);
       if ('why' in got) yield { name: program.name, status: 'unsupported', why: got.why };
-      else yield compareFunctions(program.name, got.functions, wanted);
+      else {
+        const own = got.functions.filter(({ hidden }) => !hidden);
+        yield compareFunctions(program.name, own, wanted);
+      }
     }
   },
 };

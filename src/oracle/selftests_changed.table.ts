@@ -19,6 +19,11 @@ const NEVER_NULL: Changed = {
   why: 'a look-up of a constant key in an array is never null',
 };
 
+const REFCOUNTED_NODE: Changed = {
+  says: 'bpf_rbtree_remove can only take non-owning or refcounted bpf_rb_node pointer',
+  why: 'nodes that the program owns may be removed as well, which other words say',
+};
+
 const NO_SIGNATURES: Changed = {
   says: 'calling kernel function bpf_verify_pkcs7_signature is not allowed',
   why: 'the recorded kernel cannot verify signatures',
@@ -38,9 +43,11 @@ export const CHANGED_IN_6_18: Readonly<Record<string, Readonly<Record<string, Ch
   },
   rbtree_fail: {
     rbtree_api_remove_unadded_node: {
-      says: 'R8 pointer arithmetic on ptr_or_null_ prohibited',
-      why: 'nodes with a reference may be removed',
+      says: 'pointer arithmetic on ptr_or_null_ prohibited',
+      why: 'nodes that the program owns may be removed, so that a later mistake is found',
     },
+    rbtree_api_add_release_unlock_escape: REFCOUNTED_NODE,
+    rbtree_api_first_release_unlock_escape: REFCOUNTED_NODE,
   },
   test_kfunc_dynptr_param: { not_valid_dynptr: NO_SIGNATURES, not_ptr_to_stack: NO_SIGNATURES },
   uninit_stack: {
@@ -53,7 +60,10 @@ export const CHANGED_IN_6_18: Readonly<Record<string, Readonly<Record<string, Ch
     },
   },
   verifier_bpf_fastcall: {
-    may_goto_interaction: { says: 'accepted', why: 'may_goto keeps a time beside its count: 16 bytes of stack' },
+    may_goto_interaction: {
+      says: 'accepted',
+      why: 'may_goto measures time as well and takes eight bytes more of the stack',
+    },
   },
   verifier_map_in_map: {
     map_in_map_state_pruning: {

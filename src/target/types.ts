@@ -112,6 +112,12 @@ export interface Era {
   tailCallByPointer: boolean;
   /** What this kernel does wrong, whether or not the configuration brings it out; see faultsOf. */
   faults: readonly KernelFault[];
+  /** may_goto asks the clock (arch_bpf_timed_may_goto, 6.15), and vanishes where it skips nothing (6.14). */
+  timedMayGoto: boolean;
+  /** Bits of the move that an inlined bpf_get_smp_processor_id begins with: 64 since 6.15. */
+  cpuNumberMove: 32 | 64;
+  /** Tracing programs with large frames have stacks of their own (6.13). */
+  privateStacks: boolean;
   /** cfi=warn and cfi=bhi exist (6.15). */
   cfiWarn: boolean;
   cfiBhi: boolean;
@@ -143,4 +149,6 @@ export interface Target {
   btf: Btf;
   /** XORed into every type hash at boot; 0 for `norand`. */
   hashSeed: number;
+  /** What is known of the configuration, by option. */
+  kconfig: ReadonlyMap<string, string>;
 }

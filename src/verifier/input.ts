@@ -47,8 +47,11 @@ export function verifierInput(
     attachBtfId: attach.btfId,
     memberIndex: attach.expected,
     btf: file.btf ?? null,
-    hiddenFuncs: hiddenFuncs(resolved),
-    funcInfo: program.functions.map(({ start, typeId }) => ({ offset: 8 * start, type: typeId })),
+    funcInfo: program.functions.map(({ start, typeId, madeStatic }) => ({
+      offset: 8 * start,
+      type: typeId,
+      madeStatic,
+    })),
     lineInfo: program.lines.map(({ insn, file: path, text, line, column }) => ({
       offset: 8 * insn,
       file: path,
@@ -69,18 +72,6 @@ export function verifierInput(
     },
     logLevel,
   };
-}
-
-const hiddenOf = new WeakMap<ResolvedObject['file'], ReadonlySet<number>>();
-
-/** Subprograms whose symbols are hidden (`mark_btf_static` of libbpf). */
-function hiddenFuncs({ file }: ResolvedObject): ReadonlySet<number> {
-  const known = hiddenOf.get(file);
-  if (known !== undefined) return known;
-  const ids = file.subprograms.flatMap(({ hidden, name }) => (hidden && file.btf?.find(name, 'func')) || []);
-  const found = new Set(ids);
-  hiddenOf.set(file, found);
-  return found;
 }
 
 /** Map references that were in the code already, not made by the loader. */

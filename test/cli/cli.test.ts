@@ -66,7 +66,7 @@ describe('trampet', () => {
     expect(status).toBe(0);
     expect(stdout.match(/^(off|kcfi|fineibt)( +[\d.]+( M)?){3} +0 CFI faults$/gm)).toHaveLength(3);
     expect(stdout).toContain('0x0d1ab0f2');
-    expect(stdout).toContain('not verified');
+    expect(stdout).toContain('verified: ');
     expect(stdout).toMatch(/[⠁-⣿]/);
   });
 
@@ -89,7 +89,6 @@ describe('trampet', () => {
       cfi: 'kcfi',
       seed: 1,
       hashSeed: 0x1234,
-      verified: false,
       faults: [],
     });
     expect(document.ops[0]).toMatchObject({ name: 'cubic', type: 'tcp_congestion_ops', refcnt: 2, state: 'INUSE' });
@@ -156,7 +155,8 @@ describe('trampet', () => {
     );
     expect(JSON.parse(trampet('jit', 'examples/cubic.bpf.o', 'cubic_ssthresh', '--json').stdout)).toMatchObject({
       schema: 1,
-      verified: false,
+      verified: true,
+      notVerified: [],
       functions: [{ name: 'cubic_ssthresh' }],
     });
     expect(trampet('trampoline', 'examples/cubic.bpf.o', 'cubic.ssthresh').stdout).toMatch(

@@ -64,11 +64,11 @@ describe('the picture of a run', () => {
 describe('the live view', () => {
   it('redraws in place, cuts what would wrap, and leaves the cursor below', () => {
     let text = '';
-    const screen = new Screen({ write: (more) => (text += more), columns: 10 });
-    screen.draw(['first', 'x'.repeat(30)]);
+    const screen = new Screen({ write: (more) => (text += more) });
+    screen.draw(['first', 'x'.repeat(30)], 10);
     const first = text;
     text = '';
-    screen.draw(['second', 'y']);
+    screen.draw(['second', 'y'], 10);
     const [esc, on] = ['\x1b[', '\x1b[?2026h\x1b[?25l'];
     const off = '\x1b[J\x1b[?25h\x1b[?2026l';
     expect(first).toBe(`${on}first${esc}K\n${'x'.repeat(10)}${esc}K\n${off}`);

@@ -184,7 +184,7 @@ describe('what is not modelled is refused at load', () => {
     const resolved = resolve(bytes(), 'object', '6.18');
     const program = resolved.programs.find(({ name }) => name === 'helpers_release')!;
     const call = program.insns.find(({ code, src }) => code === 0x85 && src === 0)!;
-    call.imm = 209;
+    call.imm = 80;
     expect(() => loadObject(boot('off', 0, {}, '6.18'), resolved)).toThrow('is not modelled');
     call.imm = 9999;
     expect(() => loadObject(boot('off', 0, {}, '6.18'), resolved)).toThrow('invalid func unknown#9999');

@@ -131,7 +131,11 @@ struct {
 		if (i < 128)                                                                                         \
 			state.seen[i] = it;                                                                          \
 	} while (0)
-#define VALUE(pointer) ((pointer) ? (s64) * (u64 *)(pointer) : -1)
+#define VALUE(pointer)                                                                                                \
+	({                                                                                                           \
+		u64 *at = (pointer);                                                                                 \
+		at ? (s64)*at : -1;                                                                                  \
+	})
 
 static long count_elem(void *map, u32 *key, u64 *value, u64 *sum)
 {
@@ -148,7 +152,7 @@ static long stop_at_five(u32 i, u64 *sum)
 NOINLINE static void maps(void)
 {
 	u64 value = 7, sum = 0;
-	u32 key = 1;
+	u32 key __attribute__((aligned(8))) = 1; /* the verifier knows spills of whole slots alone */
 
 	SEE(map_update(&hash, &key, &value, 2)); /* 0: BPF_EXIST of nothing */
 	SEE(map_update(&hash, &key, &value, 1));
@@ -169,9 +173,10 @@ NOINLINE static void maps(void)
 	SEE(VALUE(map_lookup(&hash, &key)));
 	SEE(map_delete(&hash, &key));
 
-	for (key = 0; key < 3; key++) {
+	for (u32 round = 0; round < 3; round++) {
+		key = round;
 		map_update(&lru, &key, &value, 0);
-		if (key == 1) {
+		if (round == 1) {
 			u32 first = 0;
 			map_lookup(&lru, &first);
 		}
@@ -265,7 +270,10 @@ NOINLINE static void rings(void)
 	SEE(ringbuf_query(&ring, 0)); /* 47: 24 + 16 + 16 wait, unless somebody reads */
 	SEE(ringbuf_query(&ring, 1));
 	SEE(ringbuf_query(&ring, 3));
-	SEE((u64)ringbuf_reserve(&ring, 4096, 0)); /* 50: never fits */
+	record = ringbuf_reserve(&ring, 4096, 0);
+	SEE((u64)record); /* 50: never fits */
+	if (record)
+		ringbuf_discard(record, 0);
 	SEE(ringbuf_reserve_dynptr(&ring, 12, 0, &dynptr));
 	SEE(dynptr_write(&dynptr, 8, &word, 4, 0));
 	SEE(dynptr_write(&dynptr, 9, &word, 4, 0)); /* 53: beyond its end */

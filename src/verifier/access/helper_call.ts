@@ -13,7 +13,7 @@ import { callAsync, callDrain, callFindVma, callForEach, callLoop, SYNC_CALLBACK
 import { DYNPTR_SKB, DYNPTR_SKB_META, releaseDynptr } from './dynptr.ts';
 import { checkArgument } from './helper_args.ts';
 import type { CallMeta } from './helper_memory.ts';
-import { hasTrampoline, helperProto, requireHelperProto } from './helper_proto.ts';
+import { hasTrampoline, helperProto, helperProtoName, requireHelperProto } from './helper_proto.ts';
 import { setHelperReturn } from './helper_return.ts';
 import { constOff } from './numbers.ts';
 import { clearAllPktPointers } from './pointers.ts';
@@ -26,6 +26,7 @@ const TRACE_ITER = 28;
 const SOCK_OPS = 13;
 const BPF_F_RDONLY_PROG = 1 << 7;
 
+/** Helpers that allocate, and do so by the caller's rules. */
 const STORAGE_GET: readonly string[] = ['sk_storage_get', 'inode_storage_get', 'task_storage_get', 'cgrp_storage_get'];
 const WRITES_MAP: readonly string[] = ['map_delete_elem', 'map_update_elem', 'map_push_elem', 'map_pop_elem'];
 
@@ -126,6 +127,7 @@ export function checkHelperCall(env: Env, insn: Insn, insnIdx: number): void {
   const hook = env.input.progType === P.PROG_LSM ? env.vmlinux.type(env.attachFuncProto) : null;
   if (name === 'set_retval' && hook?.kind === 'func_proto' && hook.returns === 0)
     reject(env, 'EINVAL', "BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!");
+  env.aux[insnIdx]!.helperProto = helperProtoName(env, func)!;
   const meta: CallMeta = {
     func,
     name,

@@ -38,8 +38,10 @@ const D_PATH_FUNCTIONS: readonly string[] = [
   'vfs_getattr',
   'filp_close',
 ];
-/** Prototypes that tcp_congestion_ops programs get of helpers that other types know by other rules. */
-const TCP_CA_PROTOS: Readonly<Record<string, string>> = {
+/** Iterators over sockets, which give those too (`bpf_iter_get_func_proto`). */
+const SOCKET_ITERATORS: readonly string[] = ['bpf_iter_tcp', 'bpf_iter_unix'];
+/** Helpers that take a full socket in tcp_congestion_ops programs and in iterators, and other things elsewhere. */
+export const SOCKET_PROTOS: Readonly<Record<string, string>> = {
   setsockopt: 'bpf_sk_setsockopt',
   getsockopt: 'bpf_sk_getsockopt',
 };
@@ -49,16 +51,17 @@ const FEXIT = 25;
 const MODIFY_RETURN = 26;
 const TRACE_RAW_TP = 23;
 
-/** Whether a tracing program runs from a trampoline (`bpf_prog_has_trampoline`). */
-export const hasTrampoline = ({ input }: Env): boolean =>
-  input.progType === P.PROG_TRACING && [FENTRY, FEXIT, MODIFY_RETURN].includes(input.expectedAttachType);
+/** Whether a tracing or LSM program runs from a trampoline (`bpf_prog_has_trampoline`). */
+export const hasTrampoline = ({ input: { progType, expectedAttachType } }: Env): boolean =>
+  (progType === P.PROG_TRACING && [FENTRY, FEXIT, MODIFY_RETURN].includes(expectedAttachType)) ||
+  (progType === P.PROG_LSM && expectedAttachType === P.ATTACH_LSM_MAC);
 
 const isIterator = ({ input }: Env): boolean => input.expectedAttachType === P.ATTACH_ITER;
 
-/** What tracing programs must be to be given some helpers (`tracing_prog_func_proto`). */
-/** Iterators over sockets that they lock: options may be set and asked for. */
-const SOCKET_ITERATORS: readonly string[] = ['bpf_iter_tcp', 'bpf_iter_unix'];
+const isSocketIterator = (env: Env): boolean =>
+  env.input.progType === P.PROG_TRACING && isIterator(env) && SOCKET_ITERATORS.includes(env.attachFuncName);
 
+/** What tracing programs must be to be given some helpers (`tracing_prog_func_proto`). */
 const NEEDS: Readonly<Record<string, (env: Env) => boolean>> = {
   seq_printf: isIterator,
   seq_write: isIterator,
@@ -71,10 +74,10 @@ const NEEDS: Readonly<Record<string, (env: Env) => boolean>> = {
 };
 
 /** Socket options in lsm_cgroup programs: the hook tells whether the socket is locked already. */
-function sockoptOfHook(env: Env, name: string): HelperProto | null {
+function sockoptOfHook(env: Env, name: string): string | null {
   const hook = env.attachFuncName.replace(/^bpf_lsm_/, '');
-  if (LSM_LOCKED_SOCKOPT.has(hook)) return HELPER_PROTOS[`bpf_sk_${name}`] ?? null;
-  return LSM_UNLOCKED_SOCKOPT.has(hook) ? (HELPER_PROTOS[`bpf_unlocked_sk_${name}`] ?? null) : null;
+  if (LSM_LOCKED_SOCKOPT.has(hook)) return `bpf_sk_${name}`;
+  return LSM_UNLOCKED_SOCKOPT.has(hook) ? `bpf_unlocked_sk_${name}` : null;
 }
 
 const isLsmCgroup = ({ input }: Env): boolean => input.expectedAttachType === P.ATTACH_LSM_CGROUP;
@@ -87,6 +90,12 @@ function setOf(env: Env): string {
 
 /** The prototype of helper `func` for this program (`env->ops->get_func_proto`); null if its type may not call it. */
 export function helperProto(env: Env, func: number): HelperProto | null {
+  const name = helperProtoName(env, func);
+  return name === null ? null : (HELPER_PROTOS[name] ?? unsupported(env, `helper bpf_${HELPER_NAMES[func]}`));
+}
+
+/** The prototype's name without `_proto`. */
+export function helperProtoName(env: Env, func: number): string | null {
   const name = HELPER_NAMES[func];
   let set = setOf(env);
   if (
@@ -98,14 +107,14 @@ export function helperProto(env: Env, func: number): HelperProto | null {
   const attached = AT_ATTACH_TYPES[set]?.[name] ?? AT_ATTACH_TYPES['all']![name];
   if (attached && !attached(env.input.expectedAttachType)) return null;
   if (NEEDS[name]?.(env) === false) return null;
-  if (isLsmCgroup(env) && TCP_CA_PROTOS[name]) return sockoptOfHook(env, name);
-  if (SOCKET_ITERATORS.includes(env.attachFuncName) && TCP_CA_PROTOS[name]) return HELPER_PROTOS[TCP_CA_PROTOS[name]]!;
-  if (set === 'bpf_tcp_ca_get_func_proto' && TCP_CA_PROTOS[name]) return HELPER_PROTOS[TCP_CA_PROTOS[name]] ?? null;
+  if (isLsmCgroup(env) && SOCKET_PROTOS[name]) return sockoptOfHook(env, name);
+  if (SOCKET_PROTOS[name] && (set === 'bpf_tcp_ca_get_func_proto' || isSocketIterator(env))) {
+    return SOCKET_PROTOS[name];
+  }
   for (; set; set = HELPER_SETS[set]!.base) {
     const found = HELPER_SETS[set]!.protos[name];
     if (found === undefined) continue;
-    const proto = typeof found === 'string' ? found : found[env.input.sleepable ? 0 : 1];
-    return HELPER_PROTOS[proto] ?? unsupported(env, `helper bpf_${name}`);
+    return typeof found === 'string' ? found : found[env.input.sleepable ? 0 : 1];
   }
   return null;
 }

@@ -124,15 +124,20 @@ export function kernelStruct(at: Access): void {
   if (at.access === BPF_READ) setFromStruct(at, reg.btf!, found, found.btfId ? loadedFlag(env, reg, found) : 0);
 }
 
-/** What was loaded from a struct: a pointer with `flag`, or a number (`mark_btf_ld_reg`). */
+/** What was loaded from a struct: a pointer, `flag` being a struct's, or a number (`mark_btf_ld_reg`). */
 function setFromStruct({ env, valueRegno }: Access, btf: Btf, found: FieldAccess, flag: number): void {
   if (valueRegno < 0) return;
   const dst = env.reg(valueRegno);
-  if (!found.btfId) {
+  if (!found.btfId && !found.memory) {
     markRegUnknown(env, dst);
     return;
   }
   markRegKnownZero(dst);
+  if (found.memory) {
+    dst.type = T.PTR_TO_MEM | T.MEM_RDONLY | T.PTR_UNTRUSTED;
+    dst.memSize = 0;
+    return;
+  }
   dst.type = T.PTR_TO_BTF_ID | flag;
   dst.btf = btf;
   dst.btfId = found.btfId;

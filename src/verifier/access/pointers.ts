@@ -79,8 +79,8 @@ export function markPtrOrNullRegs(env: Env, state: VerifierState, regno: number,
   );
 }
 
-/** Pointers that an instruction must not meet beside others: the rewrites depend on them (`reg_type_mismatch_ok`). */
-const APART: readonly number[] = [
+/** Types that a load or store may not share with others: it is rewritten for them (`reg_type_mismatch_ok`). */
+const UNMIXABLE: readonly number[] = [
   T.PTR_TO_CTX,
   T.PTR_TO_SOCKET,
   T.PTR_TO_SOCK_COMMON,
@@ -91,19 +91,19 @@ const APART: readonly number[] = [
 ];
 
 /**
- * The pointer type that this load or store always meets (`save_aux_ptr_type`). With `allowTrustMismatch` memory and BTF
- * pointers may differ in how far they are trusted; the load is probed then.
+ * The pointer type that this load or store always meets (`save_aux_ptr_type`). With `allowTrustMismatch` one of kernel
+ * memory may be met trusted and untrusted, and counts as the latter.
  */
 export function saveAuxPtrType(env: Env, type: number, allowTrustMismatch: boolean): void {
   const aux = env.aux[env.insnIdx]!;
-  const prev = aux.ptrType;
-  const apart = (t: number): boolean => APART.includes(t & T.BASE_TYPE_MASK);
-  if (prev === T.NOT_INIT) aux.ptrType = type;
-  if (prev === T.NOT_INIT || prev === type || (!apart(type) && !apart(prev))) return;
-  const memory = (t: number): boolean => T.isBase(t, T.PTR_TO_MEM);
-  const loose = (t: number): boolean => memory(t) || T.isBase(t, T.PTR_TO_BTF_ID);
-  if (!allowTrustMismatch || !loose(type) || !loose(prev))
-    reject(env, 'EINVAL', 'same insn cannot be used with different pointers');
-  const base = memory(type) || memory(prev) ? T.PTR_TO_MEM : T.PTR_TO_BTF_ID;
-  aux.ptrType = base | ((type | prev) & (T.PTR_UNTRUSTED | T.MEM_RDONLY));
+  const previous = aux.ptrType;
+  const [base, previousBase] = [type & T.BASE_TYPE_MASK, previous & T.BASE_TYPE_MASK];
+  if (previous === T.NOT_INIT) aux.ptrType = type;
+  else if (previous !== type && (UNMIXABLE.includes(base) || UNMIXABLE.includes(previousBase))) {
+    const kernel = [T.PTR_TO_MEM, T.PTR_TO_BTF_ID];
+    if (!allowTrustMismatch || !kernel.includes(base) || !kernel.includes(previousBase))
+      reject(env, 'EINVAL', 'same insn cannot be used with different pointers');
+    const isMemory = base === T.PTR_TO_MEM || previousBase === T.PTR_TO_MEM;
+    aux.ptrType = (isMemory ? T.PTR_TO_MEM : T.PTR_TO_BTF_ID) | ((type | previous) & (T.PTR_UNTRUSTED | T.MEM_RDONLY));
+  }
 }

@@ -57,7 +57,7 @@ export function checkSubprogs(env: Env): void {
     const end = subprogs[cur + 1]!.start;
     const op = insn.code & 0xf0;
     if (isHelperCall(insn)) {
-      if (insn.imm === 12) subprogs[cur]!.hasTailCall = true;
+      if (insn.imm === 12) Object.assign(subprogs[cur]!, { hasTailCall: true, tailCallReachable: true });
     }
     if ((insn.code & 7) === 0 && ((insn.code & 0xe0) === 0x20 || (insn.code & 0xe0) === 0x40))
       subprogs[cur]!.hasLdAbs = true;

@@ -66,6 +66,12 @@ export interface VerifierTarget {
   era: string;
 }
 
+/** A function of the program. */
+export interface VerifiedFunction extends FuncInfo {
+  /** Static, though its BTF says global: the loader changed that. */
+  madeStatic?: boolean;
+}
+
 /** What BPF_PROG_LOAD hands to `bpf_check`. */
 export interface VerifierInput {
   name: string;
@@ -84,9 +90,7 @@ export interface VerifierInput {
   /** Struct_ops: index of the member (`expected_attach_type`). */
   memberIndex: number;
   btf: Btf | null;
-  funcInfo: readonly FuncInfo[];
-  /** BTF ids of functions with hidden symbols, which libbpf has the kernel see as static. */
-  hiddenFuncs?: ReadonlySet<number>;
+  funcInfo: readonly VerifiedFunction[];
   lineInfo: readonly LineInfo[];
   maps: readonly MapInfo[];
   /** Instructions that name a map by a number of their own, which is none of {@link maps}. */
@@ -125,6 +129,10 @@ export interface Verdict {
   insns: Insn[];
   aux: InsnAux[];
   subprogs: SubprogInfo[];
+  /** The program writes to packets; it throws; index of the exception callback that it names, 0 without. */
+  seenDirectWrite: boolean;
+  seenException: boolean;
+  exceptionCallback: number;
 }
 
 /** `struct bpf_map_ptr_state` and `bpf_insn_aux_data.map_key_state`. */
@@ -141,6 +149,8 @@ export class InsnAux {
   mapKey = 0;
   /** Saved imm of a call. */
   callImm = 0;
+  /** Name of the prototype by which a helper's call was checked, without `_proto`. */
+  helperProto = '';
   mapIndex = -1;
   mapOff = 0;
   /** BPF_PSEUDO_BTF_ID: the register's type, and BTF or size. */

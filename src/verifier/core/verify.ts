@@ -75,7 +75,7 @@ function reserveStack(env: VerifierEnv): void {
     if (isMayGoto(insn)) mayGoto.add(sub);
     if (env.aux[at]!.loopInlineFit && isHelperCall(insn) && insn.imm === BPF_LOOP) loops.add(sub);
   });
-  for (const sub of loops) sub.stackExtra += LOOP_STACK;
+  for (const sub of loops) sub.stackExtra += Math.ceil(sub.stackDepth / 8) * 8 - sub.stackDepth + LOOP_STACK;
   for (const sub of mayGoto) sub.stackExtra += MAY_GOTO_STACK;
 }
 
@@ -109,6 +109,9 @@ function finish(env: VerifierEnv, errno: string): Verdict {
     insns: env.insns,
     aux: env.aux,
     subprogs: env.subprogs.slice(0, env.subprogCnt),
+    seenDirectWrite: env.seenDirectWrite,
+    seenException: env.seenException,
+    exceptionCallback: env.exceptionCallbackSubprog,
   };
 }
 

@@ -1,5 +1,5 @@
 import { CLASS, type Insn, JMP } from '../../bpf/index.ts';
-import { applyEdits, type Edits, type WorkingProgram } from './program.ts';
+import { applyEdits, type WorkingProgram } from './program.ts';
 
 const JA = CLASS.JMP | JMP.JA;
 const MAY_GOTO = CLASS.JMP | JMP.JCOND;
@@ -37,24 +37,26 @@ export function removeDeadCode(program: WorkingProgram): WorkingProgram {
 /**
  * Removes jumps to the next instruction (`opt_remove_nops`, 6.18). A `may_goto` that then spans nothing goes too; a `goto`
  * that then spans nothing stays, as in the kernel.
+ * @param mayGoto a `may_goto` to the next instruction goes as well (6.14)
  */
-export function removeNops(program: WorkingProgram): WorkingProgram {
+export function removeNops(program: WorkingProgram, mayGoto: boolean): WorkingProgram {
   const edits = new Map<number, readonly Insn[]>();
   const { insns } = program;
   insns.forEach(({ code, off }, i) => {
-    if ((code !== JA && code !== MAY_GOTO) || off !== 0) return;
+    if ((code !== JA && (code !== MAY_GOTO || !mayGoto)) || off !== 0) return;
     edits.set(i, GONE);
     if (code === MAY_GOTO) removeSpanning(insns, i - 1, edits);
   });
-  return applyEdits(program, edits satisfies Edits);
+  return applyEdits(program, edits);
 }
 
-/** Before a removed `may_goto`: others that jump over removed slots only. */
+/** Before a removed `may_goto`: others that jump over removed slots only, up to the first that is none. */
 function removeSpanning(insns: readonly Insn[], last: number, edits: Map<number, readonly Insn[]>): void {
   for (let i = last; i >= 0; i--) {
     const { code, off } = insns[i]!;
     if ((code !== MAY_GOTO && code !== JA) || off < 0) return;
     for (let k = 1; k <= off; k++) if (!edits.has(i + k)) return;
     edits.set(i, GONE);
+    if (code === JA) return;
   }
 }
