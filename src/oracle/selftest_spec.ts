@@ -52,6 +52,8 @@ const DEFAULT_FLAGS = FLAGS['BPF_F_TEST_RND_HI32']! | FLAGS['BPF_F_TEST_REG_INVA
 const REWORDED: readonly [RegExp, string][] = [
   // Marks of liveness behind the names of registers and slots are no longer printed.
   [/\b(R\d+|fp-\d+)_[rwD]+=/g, '$1='],
+  // The processor's number is found through an address of 64 bits.
+  [/^(\d+): w0 = ?$/, '$1: r0 = '],
   // What a helper does to the stack is told apart, as for loads and stores.
   [/indirect access to stack/g, '{{(read from|write to)}} stack'],
   [/indirect read from stack/g, 'read from stack'],
