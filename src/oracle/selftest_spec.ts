@@ -28,8 +28,8 @@ export interface SelftestSpec {
   retval: string | null;
   logLevel: number;
   flags: number;
-  /** Wants types of a BTF file of its own in the kernel's place. */
-  ownBtf: boolean;
+  /** An object whose BTF stands for the kernel's in CO-RE relocations; null without. */
+  btfPath: string | null;
   /** Architectures that it is restricted to, as `X86_64`; none: all. */
   archs: string[];
 }
@@ -109,7 +109,7 @@ export function selftestSpec(btf: Btf, name: string): SelftestSpec | null {
     retval: null,
     logLevel: 0,
     flags: DEFAULT_FLAGS,
-    ownBtf: false,
+    btfPath: null,
     archs: [],
   };
   for (let id = 1; id < btf.typeCount; id++) {
@@ -161,7 +161,7 @@ function applyTag(spec: SelftestSpec, tag: string): void {
       return;
     }
     case 'test_btf_path':
-      spec.ownBtf = true;
+      spec.btfPath = value;
       return;
     case 'test_arch':
       spec.archs.push(value);

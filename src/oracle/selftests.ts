@@ -1,4 +1,5 @@
 import { TrampetError } from '../base/index.ts';
+import type { Btf } from '../btf/index.ts';
 import {
   type ObjectFile,
   openObject,
@@ -7,6 +8,7 @@ import {
   resolveObject,
 } from '../object/index.ts';
 import { mapInfos, type Verdict, verifierInput, verifyProgram } from '../verifier/index.ts';
+import { OracleError } from './error.ts';
 import { firstMissing, type SelftestSpec, selftestSpec } from './selftest_spec.ts';
 import { xlatedText } from './selftest_xlated.ts';
 import { CHANGED_IN_6_18 } from './selftests_changed.table.ts';
@@ -26,6 +28,12 @@ export interface SelftestOutcome {
   changed?: string;
 }
 
+/** The kernel that programs are loaded into. */
+export interface SelftestTarget extends ResolveTarget {
+  /** BTF of another object that lies beside, by its file name; undefined if it does not. */
+  otherBtf?(path: string): Btf | undefined;
+}
+
 const ARCH = 'X86_64';
 const SLEEPABLE = 1 << 4;
 
@@ -36,7 +44,7 @@ const SLEEPABLE = 1 << 4;
 export function* runSelftests(
   bytes: Uint8Array,
   name: string,
-  target: ResolveTarget,
+  target: SelftestTarget,
   only?: string,
 ): Generator<SelftestOutcome> {
   let file: ObjectFile;
@@ -59,8 +67,7 @@ export function* runSelftests(
 
 type Judged = Omit<SelftestOutcome, 'file' | 'program'>;
 
-function judge(file: ObjectFile, spec: SelftestSpec, target: ResolveTarget): Judged {
-  if (spec.ownBtf) return { status: 'unsupported', why: "a BTF of its own in place of the kernel's" };
+function judge(file: ObjectFile, spec: SelftestSpec, target: SelftestTarget): Judged {
   let loaded: ReturnType<typeof load>;
   try {
     loaded = load(file, spec, target);
@@ -108,8 +115,8 @@ const expectation = ({ failure, messages: [first] }: SelftestSpec) =>
   failure ? `refused${first === undefined ? '' : `: ${first.text}`}` : 'accepted';
 
 /** Verdict, and the rewritten instructions where they matter. */
-function load(file: ObjectFile, spec: SelftestSpec, target: ResolveTarget): { verdict: Verdict; xlated: string } {
-  const resolved = resolveAlone(file, spec.name, target);
+function load(file: ObjectFile, spec: SelftestSpec, target: SelftestTarget): { verdict: Verdict; xlated: string } {
+  const resolved = resolveFor(file, spec, target);
   const program = resolved.programs.find(({ name }) => name === spec.name)!;
   const maps = mapInfos(resolved);
   const at = (logLevel: number) => {
@@ -122,6 +129,14 @@ function load(file: ObjectFile, spec: SelftestSpec, target: ResolveTarget): { ve
   if (verdict.ok) return { verdict, xlated: spec.xlated.length > 0 ? xlatedText(verdict, input) : '' };
   // Without a level libbpf asks for the log once the kernel has refused.
   return { verdict: spec.logLevel > 0 ? verdict : verifyProgram(at(1)), xlated: '' };
+}
+
+/** As the annotations want it: CO-RE relocations may be settled by the types of another object. */
+function resolveFor(file: ObjectFile, { name, btfPath }: SelftestSpec, target: SelftestTarget): ResolvedObject {
+  if (btfPath === null) return resolveAlone(file, name, target);
+  const btf = target.otherBtf?.(btfPath);
+  if (btf === undefined) throw new OracleError('not beside the objects', btfPath);
+  return { ...resolveAlone(file, name, { ...target, btf }), target };
 }
 
 /** Programs of ops tables need the tables, and these their other programs. */
