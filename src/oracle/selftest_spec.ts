@@ -56,6 +56,10 @@ const REWORDED: readonly [RegExp, string][] = [
   [/indirect access to stack/g, '{{(read from|write to)}} stack'],
   [/indirect read from stack/g, 'read from stack'],
   [/BPF_LD_\[ABS\|IND\] cannot be mixed with socket references/g, 'BPF_LD_[ABS|IND] would lead to reference leak'],
+  [
+    /rbtree_remove node input must be non-owning ref/g,
+    'bpf_rbtree_remove can only take non-owning or refcounted bpf_rb_node pointer',
+  ],
   // What is held at an exit is said in one way.
   [/bpf_spin_unlock is missing|\bunlock is missing/g, 'cannot be used inside bpf_spin_lock-ed region'],
   [/\d bpf_preempt_enable(\(s\) are| is) missing/g, 'cannot be used inside bpf_preempt_disable-ed region'],
