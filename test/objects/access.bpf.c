@@ -676,3 +676,64 @@ ACCEPTED SEC("tc") int ignored_argument(struct __sk_buff *skb)
 {
 	return bpf_strlen((void *)(long)skb->mark);
 }
+
+/* Members of the kernel's objects, what a hook returned, helpers of iterators. */
+
+struct nf_conn { u32 timeout; u32 mark; };
+struct bpf_ct_opts { int words[4]; };
+extern struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *skb, u32 *tuple, u32 size, struct bpf_ct_opts *opts,
+					 u32 opts_size) KSYM;
+extern void bpf_ct_release(struct nf_conn *ct) KSYM;
+static int (*bpf_setsockopt)(void *sk, int level, int optname, void *optval, int optlen) = (void *)49;
+
+static __attribute__((always_inline)) struct nf_conn *connection(struct __sk_buff *skb)
+{
+	u32 tuple[3] = { 1, 2, 3 };
+	struct bpf_ct_opts opts = {};
+	return bpf_skb_ct_lookup(skb, tuple, sizeof(tuple), &opts, sizeof(opts));
+}
+
+ACCEPTED SEC("tc") int connection_marked(struct __sk_buff *skb)
+{
+	struct nf_conn *ct = connection(skb);
+	if (!ct) return 0;
+	ct->mark = 7;
+	bpf_ct_release(ct);
+	return 0;
+}
+
+REFUSED("no write support to nf_conn at off 0")
+SEC("tc") int connection_changed(struct __sk_buff *skb)
+{
+	struct nf_conn *ct = connection(skb);
+	if (!ct) return 0;
+	ct->timeout = 7;
+	bpf_ct_release(ct);
+	return 0;
+}
+
+ACCEPTED SEC("lsm/file_open") int hook_result_kept(u64 *ctx)
+{
+	return ctx[1];
+}
+
+REFUSED("At program exit the register R0 has smin=1 smax=1 should have been in [-4095, 0]")
+SEC("lsm/file_open") int hook_result_of_own(u64 *ctx)
+{
+	return 1;
+}
+
+ACCEPTED SEC("iter/tcp") int option_in_iterator(u64 *ctx)
+{
+	void *sk = (void *)ctx[1];
+	int value = 1;
+	if (sk) bpf_setsockopt(sk, 1, 2, &value, sizeof(value));
+	return 0;
+}
+
+REFUSED("program of this type cannot use helper bpf_setsockopt#49")
+SEC("iter/task") int option_in_other_iterator(u64 *ctx)
+{
+	int value = 1;
+	return bpf_setsockopt((void *)ctx[1], 1, 2, &value, sizeof(value));
+}

@@ -38,8 +38,8 @@ const D_PATH_FUNCTIONS: readonly string[] = [
   'vfs_getattr',
   'filp_close',
 ];
-/** Prototypes that tcp_congestion_ops programs get of helpers that other types know by other rules. */
-const TCP_CA_PROTOS: Readonly<Record<string, string>> = {
+/** Prototypes that tcp_congestion_ops and iterators over sockets have of helpers that other types know by other rules. */
+const SOCK_PROTOS: Readonly<Record<string, string>> = {
   setsockopt: 'bpf_sk_setsockopt',
   getsockopt: 'bpf_sk_getsockopt',
 };
@@ -54,6 +54,12 @@ export const hasTrampoline = ({ input }: Env): boolean =>
   input.progType === P.PROG_TRACING && [FENTRY, FEXIT, MODIFY_RETURN].includes(input.expectedAttachType);
 
 const isIterator = ({ input }: Env): boolean => input.expectedAttachType === P.ATTACH_ITER;
+
+/** Iterators with helpers of their own (`bpf_iter_reg.get_func_proto`). */
+const overSockets = (env: Env): boolean =>
+  env.input.progType === P.PROG_TRACING &&
+  isIterator(env) &&
+  ['bpf_iter_tcp', 'bpf_iter_unix'].includes(env.attachFuncName);
 
 /** What tracing programs must be to be given some helpers (`tracing_prog_func_proto`). */
 const NEEDS: Readonly<Record<string, (env: Env) => boolean>> = {
@@ -91,7 +97,7 @@ export function helperProtoName(env: Env, func: number): string | null {
   const attached = AT_ATTACH_TYPES[set]?.[name] ?? AT_ATTACH_TYPES['all']![name];
   if (attached && !attached(env.input.expectedAttachType)) return null;
   if (NEEDS[name]?.(env) === false) return null;
-  if (set === 'bpf_tcp_ca_get_func_proto' && TCP_CA_PROTOS[name]) return TCP_CA_PROTOS[name];
+  if (SOCK_PROTOS[name] && (set === 'bpf_tcp_ca_get_func_proto' || overSockets(env))) return SOCK_PROTOS[name];
   for (; set; set = HELPER_SETS[set]!.base) {
     const found = HELPER_SETS[set]!.protos[name];
     if (found === undefined) continue;

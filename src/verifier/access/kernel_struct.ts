@@ -26,9 +26,22 @@ function storeToDummyState({ env, reg, off, size }: Access): void {
   reject(env, 'EACCES', `write access at off ${off} with size ${size}`);
 }
 
+/** Stores to tracked connections, whose mark alone may be written (`_nf_conntrack_btf_struct_access`). */
+function storeToConnection({ env, reg, off, size }: Access): void {
+  if (!['nf_conn', 'nf_conn___init'].includes(env.vmlinux.name(reg.btfId)))
+    reject(env, 'EACCES', 'only read is supported');
+  const mark = env.vmlinux.member('nf_conn', 'mark');
+  if (off !== mark.offset) reject(env, 'EACCES', `no write support to nf_conn at off ${off}`);
+  if (size > mark.size) reject(env, 'EACCES', `write beyond the member at off ${off} with size ${size}`);
+}
+
 /** Stores to kernel structs: the few members that tcp_congestion_ops may set (`bpf_tcp_ca_btf_struct_access`). */
 function storeToStruct(at: Access): void {
   const { env, reg, off, size } = at;
+  if (P.NF_CONN_WRITERS.includes(env.input.progType)) {
+    storeToConnection(at);
+    return;
+  }
   const ops = env.input.progType === P.PROG_STRUCT_OPS ? env.vmlinux.name(env.input.attachBtfId) : '';
   if (ops === 'bpf_dummy_ops') {
     storeToDummyState(at);

@@ -3,7 +3,7 @@ import { printLinfo, typeStr } from '../core/log.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegKnown, markRegKnownZero, markRegUnknown } from '../core/regs.ts';
 import { type Env, Reject, reject } from '../core/types.ts';
-import { coerceToSize, coerceToSizeSx, isConst, tnumText } from '../domain/index.ts';
+import { coerceToSize, coerceToSizeSx, isConst, limitS32, tnumText } from '../domain/index.ts';
 import * as P from '../tables/contexts.table.ts';
 import * as F from '../tables/special_fields.table.ts';
 import type { Access } from './_access.ts';
@@ -125,6 +125,7 @@ function setFromContext(at: Access, found: CtxAccess): void {
   const dst = env.reg(at.valueRegno);
   if (found.type === T.SCALAR_VALUE) {
     markRegUnknown(env, dst);
+    if (found.range) limitS32(dst, found.range.minval, found.range.maxval);
     return;
   }
   markRegKnownZero(dst);

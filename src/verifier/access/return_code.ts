@@ -10,6 +10,12 @@ import { smax, smin } from './numbers.ts';
 const BPF_CGROUP_INET_EGRESS = 1;
 const MAX_ERRNO = 4095;
 
+/** What the LSM hook that the program attaches to may return (`bpf_lsm_get_retval_range`). */
+export function lsmRange(env: Env): RetvalRange {
+  const isBool = LSM_BOOL.has(env.attachFuncName.replace(/^bpf_lsm_/, ''));
+  return isBool ? { minval: 0, maxval: 1 } : { minval: -MAX_ERRNO, maxval: 0 };
+}
+
 /** What the program's type lets it return; null: anything. */
 function allowedRange(env: Env): RetvalRange | null {
   const { progType, expectedAttachType, attachBtfId } = env.input;
@@ -37,9 +43,7 @@ function allowedRange(env: Env): RetvalRange | null {
       }
       return expectedAttachType === P.ATTACH_ITER ? { minval: 0, maxval: 1 } : null;
     case P.PROG_LSM:
-      return LSM_BOOL.has(env.attachFuncName.replace(/^bpf_lsm_/, ''))
-        ? { minval: 0, maxval: 1 }
-        : { minval: -MAX_ERRNO, maxval: 0 };
+      return lsmRange(env);
     default:
       return null;
   }

@@ -155,6 +155,9 @@ export const TCP_SOCK_WRITABLE: readonly string[] = [
   'app_limited',
 ];
 
+/** Program types that may write the mark of a tracked connection (`nf_conntrack_btf_struct_access`). */
+export const NF_CONN_WRITERS: readonly number[] = [PROG_SCHED_CLS, PROG_SCHED_ACT, PROG_XDP];
+
 /** Members of `struct tcp_congestion_ops` that a program may not implement. */
 export const TCP_CA_UNSUPPORTED: readonly string[] = ['get_info'];
 

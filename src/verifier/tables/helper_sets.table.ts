@@ -304,6 +304,7 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
       get_current_comm: 'bpf_get_current_comm',
       perf_event_read: 'bpf_perf_event_read',
       get_current_task: 'bpf_get_current_task',
+      probe_write_user: 'bpf_probe_write_user',
       current_task_under_cgroup: 'bpf_current_task_under_cgroup',
       get_numa_node_id: 'bpf_get_numa_node_id',
       probe_read_str: 'bpf_probe_read_compat_str',
