@@ -737,3 +737,38 @@ SEC("iter/task") int option_in_other_iterator(u64 *ctx)
 	int value = 1;
 	return bpf_setsockopt((void *)ctx[1], 1, 2, &value, sizeof(value));
 }
+
+ACCEPTED SEC("lsm_cgroup/inet_csk_clone") int option_in_hook(u64 *ctx)
+{
+	int value = 1;
+	bpf_setsockopt((void *)ctx[0], 1, 2, &value, sizeof(value));
+	return 1;
+}
+
+REFUSED("program of this type cannot use helper bpf_setsockopt#49")
+SEC("lsm_cgroup/file_open") int option_in_other_hook(u64 *ctx)
+{
+	int value = 1;
+	return bpf_setsockopt((void *)ctx[0], 1, 2, &value, sizeof(value));
+}
+
+REFUSED("Note, BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!")
+SEC("lsm_cgroup/inet_csk_clone") int void_hook_returns(u64 *ctx)
+{
+	return 0;
+}
+
+static int (*bpf_set_retval)(int retval) = (void *)187;
+
+REFUSED("BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!")
+SEC("lsm_cgroup/inet_csk_clone") int void_hook_set(u64 *ctx)
+{
+	bpf_set_retval(-1);
+	return 1;
+}
+
+ACCEPTED SEC("lsm_cgroup/file_open") int hook_set(u64 *ctx)
+{
+	bpf_set_retval(-1);
+	return 0;
+}

@@ -56,6 +56,7 @@ KFUNC struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *skb_ctx, struct bpf_so
 					struct bpf_ct_opts *opts, u32 opts__sz) { return 0; }
 KFUNC void bpf_ct_release(struct nf_conn *nfct) {}
 int bpf_lsm_file_open(struct file *file) { return 0; }
+void bpf_lsm_inet_csk_clone(struct sock *newsk, const struct sock *req) {}
 int bpf_iter_tcp(struct bpf_iter_meta *meta, struct sock_common *sk_common, u32 uid) { return 0; }
 int bpf_iter_task(struct bpf_iter_meta *meta, struct task_struct *task) { return 0; }
 

@@ -13,12 +13,13 @@ import { callAsync, callDrain, callFindVma, callForEach, callLoop, SYNC_CALLBACK
 import { DYNPTR_SKB, DYNPTR_SKB_META, releaseDynptr } from './dynptr.ts';
 import { checkArgument } from './helper_args.ts';
 import type { CallMeta } from './helper_memory.ts';
-import { hasTrampoline, helperProto, helperProtoName, requireHelperProto } from './helper_proto.ts';
+import { hasTrampoline, helperProto, helperProtoName, isLsmOfCgroup, requireHelperProto } from './helper_proto.ts';
 import { setHelperReturn } from './helper_return.ts';
 import { constOff } from './numbers.ts';
 import { clearAllPktPointers } from './pointers.ts';
 import { checkResourceLeak, giveToMap, releaseReference } from './references.ts';
 import { BPF_WRITE } from './region.ts';
+import { returnsVoid, VOID_HOOK } from './return_code.ts';
 import { checkFormat } from './strings.ts';
 
 const BPF_B = 0x10;
@@ -96,6 +97,9 @@ const SPECIAL: Readonly<Record<string, (env: Env, insn: Insn, insnIdx: number, m
   find_vma: callFindVma,
   user_ringbuf_drain: callDrain,
   snprintf: (env) => checkFormat(env),
+  set_retval: (env) => {
+    if (isLsmOfCgroup(env) && returnsVoid(env)) reject(env, 'EINVAL', VOID_HOOK);
+  },
   get_local_storage: (env) => {
     if (!registerIsNull(env.reg(2))) reject(env, 'EINVAL', "get_local_storage() doesn't support non-zero flags");
     markChainPrecision(env, 2);

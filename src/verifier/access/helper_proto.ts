@@ -38,6 +38,14 @@ const D_PATH_FUNCTIONS: readonly string[] = [
   'vfs_getattr',
   'filp_close',
 ];
+/** LSM hooks that find the socket locked (`bpf_lsm_locked_sockopt_hooks`). */
+const SOCKET_LOCKED: readonly string[] = [
+  'bpf_lsm_sock_graft',
+  'bpf_lsm_inet_csk_clone',
+  'bpf_lsm_inet_conn_established',
+];
+/** LSM hooks of sockets that nobody else knows yet (`bpf_lsm_unlocked_sockopt_hooks`). */
+const SOCKET_NEW: readonly string[] = ['bpf_lsm_socket_post_create', 'bpf_lsm_socket_socketpair'];
 /** Prototypes that tcp_congestion_ops and iterators over sockets have of helpers that other types know by other rules. */
 const SOCK_PROTOS: Readonly<Record<string, string>> = {
   setsockopt: 'bpf_sk_setsockopt',
@@ -49,9 +57,14 @@ const FEXIT = 25;
 const MODIFY_RETURN = 26;
 const TRACE_RAW_TP = 23;
 
-/** Whether a tracing program runs from a trampoline (`bpf_prog_has_trampoline`). */
-export const hasTrampoline = ({ input }: Env): boolean =>
-  input.progType === P.PROG_TRACING && [FENTRY, FEXIT, MODIFY_RETURN].includes(input.expectedAttachType);
+/** Whether a program runs from a trampoline (`bpf_prog_has_trampoline`). */
+export const hasTrampoline = ({ input: { progType, expectedAttachType } }: Env): boolean =>
+  (progType === P.PROG_TRACING && [FENTRY, FEXIT, MODIFY_RETURN].includes(expectedAttachType)) ||
+  (progType === P.PROG_LSM && expectedAttachType === P.ATTACH_LSM_MAC);
+
+/** Whether an LSM program is attached to a cgroup. */
+export const isLsmOfCgroup = ({ input: { progType, expectedAttachType } }: Env): boolean =>
+  progType === P.PROG_LSM && expectedAttachType === P.ATTACH_LSM_CGROUP;
 
 const isIterator = ({ input }: Env): boolean => input.expectedAttachType === P.ATTACH_ITER;
 
@@ -70,8 +83,18 @@ const NEEDS: Readonly<Record<string, (env: Env) => boolean>> = {
   get_func_arg_cnt: hasTrampoline,
   get_func_ret: hasTrampoline,
   get_attach_cookie: (env) =>
-    env.input.progType !== P.PROG_TRACING || env.input.expectedAttachType === TRACE_RAW_TP || hasTrampoline(env),
+    ![P.PROG_TRACING, P.PROG_LSM].includes(env.input.progType) ||
+    env.input.expectedAttachType === TRACE_RAW_TP ||
+    hasTrampoline(env),
 };
+
+/** Helpers of LSM programs of cgroups that other LSM programs lack (`bpf_lsm_func_proto`). */
+function ofCgroup(env: Env, name: string): string | undefined {
+  const common = HELPER_SETS['cgroup_common_func_proto']!.protos[name];
+  if (typeof common === 'string') return common;
+  if (SOCKET_LOCKED.includes(env.attachFuncName)) return SOCK_PROTOS[name];
+  return SOCKET_NEW.includes(env.attachFuncName) ? SOCK_PROTOS[name]?.replace('bpf_sk', 'bpf_unlocked_sk') : undefined;
+}
 
 function setOf(env: Env): string {
   if (env.input.progType !== P.PROG_STRUCT_OPS) return P.PROG_HELPER_SET[env.input.progType] ?? '';
@@ -98,6 +121,10 @@ export function helperProtoName(env: Env, func: number): string | null {
   if (attached && !attached(env.input.expectedAttachType)) return null;
   if (NEEDS[name]?.(env) === false) return null;
   if (SOCK_PROTOS[name] && (set === 'bpf_tcp_ca_get_func_proto' || overSockets(env))) return SOCK_PROTOS[name];
+  if (isLsmOfCgroup(env)) {
+    const found = ofCgroup(env, name);
+    if (found) return found;
+  }
   for (; set; set = HELPER_SETS[set]!.base) {
     const found = HELPER_SETS[set]!.protos[name];
     if (found === undefined) continue;

@@ -5,6 +5,7 @@ import { checkRegArg } from '../core/regs.ts';
 import { type Env, type RegState, type RetvalRange, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import { LSM_BOOL } from '../tables/lsm.table.ts';
+import { isLsmOfCgroup } from './helper_proto.ts';
 import { smax, smin } from './numbers.ts';
 
 const BPF_CGROUP_INET_EGRESS = 1;
@@ -43,13 +44,17 @@ function allowedRange(env: Env): RetvalRange | null {
       }
       return expectedAttachType === P.ATTACH_ITER ? { minval: 0, maxval: 1 } : null;
     case P.PROG_LSM:
-      return lsmRange(env);
+      if (!isLsmOfCgroup(env)) return lsmRange(env);
+      return { minval: returnsVoid(env) ? 1 : 0, maxval: 1 };
     default:
       return null;
   }
 }
 
-function returnsVoid(env: Env): boolean {
+export const VOID_HOOK = "BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!";
+
+/** Whether what the program attaches to returns nothing. */
+export function returnsVoid(env: Env): boolean {
   if (env.input.progType !== P.PROG_STRUCT_OPS && env.input.progType !== P.PROG_LSM) return false;
   const proto = env.vmlinux.type(env.attachFuncProto);
   return proto.kind === 'func_proto' && proto.returns === 0;
@@ -59,7 +64,8 @@ function returnsVoid(env: Env): boolean {
 export function checkReturnCode(env: Env, regno: number, regName: string): void {
   const frame = env.cur.frame[0]!;
   const isProgram = frame.subprogno === 0 || frame.inExceptionCallbackFn;
-  if (isProgram && returnsVoid(env)) return;
+  const ofCgroup = isLsmOfCgroup(env);
+  if (isProgram && !ofCgroup && returnsVoid(env)) return;
   checkRegArg(env, regno, 'src');
   const reg = env.reg(regno);
   if (frame.inAsyncCallbackFn) {
@@ -72,8 +78,9 @@ export function checkReturnCode(env: Env, regno: number, regName: string): void 
     reject(env, 'EINVAL', `At subprogram exit the ${what}`);
   }
   const range = allowedRange(env);
-  const is32 = env.input.progType === P.PROG_LSM;
-  if (range) enforceReturnRange(env, 'At program exit', regno, regName, reg, range, is32);
+  const is32 = env.input.progType === P.PROG_LSM && !ofCgroup;
+  const note = ofCgroup && returnsVoid(env) ? `\nNote, ${VOID_HOOK}` : '';
+  if (range) enforceReturnRange(env, 'At program exit', regno, regName, reg, range, is32, note);
 }
 
 /** A scalar whose lower half (`is32`) or whole must be in `range`, and from here on precisely so (`verbose_invalid_scalar` where it is not). */
@@ -85,6 +92,7 @@ export function enforceReturnRange(
   reg: RegState,
   range: RetvalRange,
   is32 = false,
+  note = '',
 ): void {
   if (reg.type !== T.SCALAR_VALUE) {
     reject(env, 'EINVAL', `${where} the register R${regno} is not a known value (${typeStr(reg.type)})`);
@@ -99,6 +107,6 @@ export function enforceReturnRange(
   reject(
     env,
     'EINVAL',
-    `${where} the register ${name} has${has} should have been in [${range.minval}, ${range.maxval}]`,
+    `${where} the register ${name} has${has} should have been in [${range.minval}, ${range.maxval}]${note}`,
   );
 }
