@@ -125,6 +125,9 @@ export function checkHelperCall(env: Env, insn: Insn, insnIdx: number): void {
   const proto = requireHelperProto(env, func);
   const name = HELPER_NAMES[func]!;
   env.aux[insnIdx]!.helperProto = helperProtoName(env, func)!;
+  const hook = env.input.progType === P.PROG_LSM ? env.vmlinux.type(env.attachFuncProto) : null;
+  if (name === 'set_retval' && hook?.kind === 'func_proto' && hook.returns === 0)
+    reject(env, 'EINVAL', "BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!");
   const meta: CallMeta = {
     func,
     name,
