@@ -124,10 +124,10 @@ export function checkHelperCall(env: Env, insn: Insn, insnIdx: number): void {
   const func = insn.imm;
   const proto = requireHelperProto(env, func);
   const name = HELPER_NAMES[func]!;
+  env.aux[insnIdx]!.helperProto = helperProtoName(env, func)!;
   const hook = env.input.progType === P.PROG_LSM ? env.vmlinux.type(env.attachFuncProto) : null;
   if (name === 'set_retval' && hook?.kind === 'func_proto' && hook.returns === 0)
     reject(env, 'EINVAL', "BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!");
-  env.aux[insnIdx]!.helperProto = helperProtoName(env, func)!;
   const meta: CallMeta = {
     func,
     name,
