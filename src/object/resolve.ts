@@ -82,6 +82,7 @@ function resolveProgram(
       start,
       end: start + part.insns.length,
       typeId: typeIdOf(file, part),
+      madeStatic: part.hidden && part.global && part.section === '.text',
     })),
     references: references(file, linked, target),
     lines: linkLines(file, linked),

@@ -33,6 +33,17 @@ export interface CodeBlueprint {
   hidden: boolean;
 }
 
+/** A function of a program, by slots of the program. */
+export interface ProgramFunction {
+  name: string;
+  start: number;
+  end: number;
+  /** Of its `func` in the object's BTF, 0 without. */
+  typeId: number;
+  /** libbpf says static where the BTF says global: a subprogram that is hidden from other objects. */
+  madeStatic: boolean;
+}
+
 /** What a relocated instruction refers to; `insn` counts slots from the function's start. */
 export type CodeRelocation =
   | { insn: number; kind: 'map'; map: number }
@@ -56,7 +67,7 @@ export interface MapBlueprint {
   /** Local BTF ids, 0 without. */
   keyTypeId: number;
   valueTypeId: number;
-  /** Initial value of the only element: data sections. */
+  /** Initial value of the only element: data sections; of an arena, what its variables begin with. */
   initial?: Uint8Array;
   /** For data sections: the section. */
   section?: string;
@@ -127,7 +138,7 @@ export interface ResolvedProgram {
   structOps?: { type: string; member: string };
   /** Main function first, then the subprograms that it reaches, as libbpf appends them. */
   insns: Insn[];
-  functions: { name: string; start: number; end: number; typeId: number }[];
+  functions: ProgramFunction[];
   references: ProgramReference[];
   lines: ProgramLine[];
   core: { insn: number; relocation: CoreRelocation; resolution: CoreResolution }[];

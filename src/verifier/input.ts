@@ -47,7 +47,11 @@ export function verifierInput(
     attachBtfId: attach.btfId,
     memberIndex: attach.expected,
     btf: file.btf ?? null,
-    funcInfo: program.functions.map(({ start, typeId }) => ({ offset: 8 * start, type: typeId })),
+    funcInfo: program.functions.map(({ start, typeId, madeStatic }) => ({
+      offset: 8 * start,
+      type: typeId,
+      madeStatic,
+    })),
     lineInfo: program.lines.map(({ insn, file: path, text, line, column }) => ({
       offset: 8 * insn,
       file: path,

@@ -90,7 +90,7 @@ describe('run SCENARIO.yaml', () => {
   it.each([
     ['flows: 3', 3, /^trampet: .*yaml:1: flows: is no list$/m],
     ['flows: [{object: reno.bpf.o, start: 5s, stop: 5s}]', 1, /starts at 5000000000 ns/],
-    ['flows: [{object: reno.bpf.o, table: x}]', 2, /no ops table 'x'/],
+    ['flows: [{object: reno.bpf.o, table: x}]', 3, /yaml: no ops table 'x'/],
     ['flows: [{object: reno.bpf.o, crosses: both}]', 1, /crosses a second link, and there is none/],
     ['flows: [{object: nosuch.bpf.o}]', 3, /no such file/],
     ['events: [{at: 1s, unregister: b}]\nflows: [{object: reno.bpf.o}]', 1, /no table of congestion control 'b'/],

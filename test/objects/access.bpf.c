@@ -32,7 +32,7 @@ struct bpf_rb_root { u64 opaque[2]; } __attribute__((aligned(8)));
 struct bpf_rb_node { u64 opaque[4]; } __attribute__((aligned(8)));
 struct bpf_sock { u32 bound_dev_if, family, type, protocol, mark, priority, src_ip4; };
 struct bpf_sock_tuple { u32 words[3]; };
-struct task_struct { int pid; } __attribute__((preserve_access_index));
+struct task_struct { int pid; struct task_struct *parent; char *text; } __attribute__((preserve_access_index));
 
 static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static long (*const bpf_map_update_elem)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
@@ -49,6 +49,7 @@ static long (*const bpf_timer_init)(struct bpf_timer *timer, void *map, u64 flag
 static long (*const bpf_timer_set_callback)(struct bpf_timer *timer, void *callback) = (void *)170;
 static long (*const bpf_loop)(u32 n, void *callback, void *ctx, u64 flags) = (void *)181;
 static long (*const bpf_strncmp)(const char *s1, u32 size, const char *s2) = (void *)182;
+static int (*const bpf_set_retval)(int value) = (void *)187;
 static void *(*const bpf_kptr_xchg)(void *field, void *ptr) = (void *)194;
 static long (*const bpf_dynptr_from_mem)(void *data, u32 size, u64 flags, struct bpf_dynptr *ptr) = (void *)197;
 static long (*const bpf_dynptr_read)(void *dst, u32 len, const struct bpf_dynptr *src, u32 offset, u64 flags) = (void *)201;
@@ -675,4 +676,63 @@ SEC("tc") int may_sleep(struct __sk_buff *skb)
 ACCEPTED SEC("tc") int ignored_argument(struct __sk_buff *skb)
 {
 	return bpf_strlen((void *)(long)skb->mark);
+}
+
+ACCEPTED SEC("cgroup/getsockopt") int sets_result(void *ctx)
+{
+	return bpf_set_retval(-1) == 0;
+}
+
+REFUSED("program of this type cannot use helper bpf_set_retval#187")
+SEC("cgroup/recvmsg4") int has_no_result(void *ctx)
+{
+	return bpf_set_retval(-1) == 0;
+}
+
+/* The kernel's structs. */
+
+ACCEPTED TAG("log_level=2") TAG("expect_msg=0=rdonly_untrusted_mem(sz=0)") SEC("tc") int text_of_task(struct __sk_buff *skb)
+{
+	struct task_struct *t = bpf_task_from_pid(1);
+	int first;
+	if (!t) return 0;
+	first = t->text[0];
+	bpf_task_release(t);
+	return first;
+}
+
+REFUSED("cannot write into rdonly_untrusted_mem")
+SEC("tc") int writes_text_of_task(struct __sk_buff *skb)
+{
+	struct task_struct *t = bpf_task_from_pid(1);
+	if (!t) return 0;
+	t->text[0] = 0;
+	bpf_task_release(t);
+	return 0;
+}
+
+ACCEPTED SEC("tc") int one_of_two_tasks(struct __sk_buff *skb)
+{
+	struct task_struct *t = bpf_task_from_pid(1), *one = t;
+	int pid;
+	if (!t) return 0;
+	if (skb->mark) one = t->parent;
+	asm volatile("" : "+r"(one));
+	pid = *(volatile int *)&one->pid;
+	bpf_task_release(t);
+	return pid;
+}
+
+REFUSED("same insn cannot be used with different pointers")
+SEC("tc") int task_or_context(struct __sk_buff *skb)
+{
+	struct task_struct *t = bpf_task_from_pid(1);
+	void *one = t;
+	int word;
+	if (!t) return 0;
+	if (skb->mark) one = skb;
+	asm volatile("" : "+r"(one));
+	word = *(volatile u32 *)one;
+	bpf_task_release(t);
+	return word;
 }

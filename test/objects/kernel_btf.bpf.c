@@ -18,7 +18,7 @@ struct bpf_array { struct bpf_map map; u32 elem_size; };
 struct sock_common { int skc_family; };
 struct sock { struct sock_common sk; int sk_priority; };
 struct tcp_sock { struct sock sk; int snd_cwnd; };
-struct task_struct { int pid; struct task_struct *parent; struct task_struct *group_leader; };
+struct task_struct { int pid; struct task_struct *parent; struct task_struct *group_leader; const char *text; };
 struct sk_buff { u32 len; struct sock *sk; };
 struct __sk_buff { u32 len; };
 struct bpf_prog_aux { u32 id; };

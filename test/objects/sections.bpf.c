@@ -1,4 +1,4 @@
-/* Locks, disabled interrupts, exceptions and legacy loads, with what a 6.18 kernel answers in the decl tags of the kernel's
+/* Locks, disabled interrupts, exceptions, legacy loads and hidden functions, with what a 6.18 kernel answers in the decl tags of the kernel's
  * selftests: clang -O2 -g -mcpu=v3 -target bpf -c sections.bpf.c -o sections.bpf.o (test/verifier/sections.test.ts) */
 #define SEC(name) __attribute__((section(name), used))
 #define NOINLINE __attribute__((noinline))
@@ -206,6 +206,19 @@ NO("bpf_throw cannot be used inside bpf_local_irq_save-ed region") SEC("tc") int
 	bpf_throw(1);
 	bpf_local_irq_restore(&flags);
 	return 0;
+}
+
+__attribute__((visibility("hidden"))) NOINLINE u64 of_caller(u64 *at)
+{
+	return *at;
+}
+
+/* A global function would have to check its pointer; libbpf makes one that is hidden static. */
+OK SEC("tc") int hidden_function(struct __sk_buff *skb)
+{
+	u64 value = skb->len;
+
+	return of_caller(&value);
 }
 
 static NOINLINE u64 legacy(struct __sk_buff *skb)

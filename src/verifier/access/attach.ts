@@ -115,8 +115,7 @@ function checkInjection(env: Env, name: string): void {
 
 /** `bpf_lsm_verify_prog`. */
 function checkLsm(env: Env, name: string): void {
-  const { license, attachBtfId, expectedAttachType } = env.input;
-  if (expectedAttachType === P.ATTACH_LSM_CGROUP) unsupported(env, 'lsm_cgroup programs');
+  const { license, attachBtfId } = env.input;
   if (!isGplCompatible(license)) reject(env, 'EINVAL', 'LSM programs must have a GPL compatible license');
   if (LSM_DISABLED.has(name.replace(/^bpf_lsm_/, '')))
     reject(env, 'EINVAL', `attach_btf_id ${attachBtfId} points to disabled hook ${name}`);

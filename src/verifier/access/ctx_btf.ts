@@ -18,6 +18,8 @@ export interface CtxAccess {
   btfId: number;
   /** Width of the real field where a narrower load is to be rewritten; 0 without. */
   fieldSize: number;
+  /** What an LSM hook has returned so far (`is_retval`). */
+  returned?: true;
 }
 
 export const scalar = (fieldSize = 0): CtxAccess => ({ type: T.SCALAR_VALUE, btf: null, btfId: 0, fieldSize });
@@ -92,7 +94,9 @@ function btfCtxAccess(env: Env, off: number, size: number): CtxAccess | null {
   const typeId = arg === params.length ? returnType(env, proto, arg) : params[arg]!.type;
   if (typeId === null) return null;
   const { type } = skipModifiers(btf, typeId);
-  if (isSmallInt(type) || type.kind === 'enum' || type.kind === 'enum64' || isStruct(type)) return scalar();
+  const returned = arg === params.length && expectedAttachType === P.ATTACH_LSM_MAC;
+  if (isSmallInt(type) || type.kind === 'enum' || type.kind === 'enum64' || isStruct(type))
+    return returned ? { ...scalar(), returned } : scalar();
   if (type.kind !== 'ptr') {
     const kind = KIND_WORDS[type.kind] ?? type.kind.toUpperCase();
     return said(env, `${name} arg${arg} '${type.name}' has type ${kind}. Only pointer access is allowed`);

@@ -20,15 +20,13 @@ import { clearAllPktPointers } from './pointers.ts';
 import { checkResourceLeak, giveToMap, releaseReference } from './references.ts';
 import { BPF_WRITE } from './region.ts';
 import { checkFormat } from './strings.ts';
-import { unsupported } from './unsupported.ts';
 
 const BPF_B = 0x10;
 const TRACE_ITER = 28;
 const SOCK_OPS = 13;
 const BPF_F_RDONLY_PROG = 1 << 7;
 
-/** Helpers whose rules beyond their arguments are not modelled. */
-const NOT_MODELLED: readonly string[] = ['set_retval'];
+/** Helpers that allocate, and do so by the caller's rules. */
 const STORAGE_GET: readonly string[] = ['sk_storage_get', 'inode_storage_get', 'task_storage_get', 'cgrp_storage_get'];
 const WRITES_MAP: readonly string[] = ['map_delete_elem', 'map_update_elem', 'map_push_elem', 'map_pop_elem'];
 
@@ -126,8 +124,10 @@ export function checkHelperCall(env: Env, insn: Insn, insnIdx: number): void {
   const func = insn.imm;
   const proto = requireHelperProto(env, func);
   const name = HELPER_NAMES[func]!;
-  if (NOT_MODELLED.includes(name)) unsupported(env, `helper bpf_${name}`);
   env.aux[insnIdx]!.helperProto = helperProtoName(env, func)!;
+  const hook = env.input.progType === P.PROG_LSM ? env.vmlinux.type(env.attachFuncProto) : null;
+  if (name === 'set_retval' && hook?.kind === 'func_proto' && hook.returns === 0)
+    reject(env, 'EINVAL', "BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!");
   const meta: CallMeta = {
     func,
     name,

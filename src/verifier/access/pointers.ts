@@ -79,15 +79,31 @@ export function markPtrOrNullRegs(env: Env, state: VerifierState, regno: number,
   );
 }
 
-/** The pointer type that this load or store always meets (`save_aux_ptr_type`). */
-export function saveAuxPtrType(env: Env, type: number): void {
+/** Types that a load or store may not share with others: it is rewritten for them (`reg_type_mismatch_ok`). */
+const UNMIXABLE: readonly number[] = [
+  T.PTR_TO_CTX,
+  T.PTR_TO_SOCKET,
+  T.PTR_TO_SOCK_COMMON,
+  T.PTR_TO_TCP_SOCK,
+  T.PTR_TO_XDP_SOCK,
+  T.PTR_TO_BTF_ID,
+  T.PTR_TO_ARENA,
+];
+
+/**
+ * The pointer type that this load or store always meets (`save_aux_ptr_type`). With `allowTrustMismatch` one of kernel
+ * memory may be met trusted and untrusted, and counts as the latter.
+ */
+export function saveAuxPtrType(env: Env, type: number, allowTrustMismatch: boolean): void {
   const aux = env.aux[env.insnIdx]!;
-  if (aux.ptrType === T.NOT_INIT) {
-    aux.ptrType = type;
-    return;
+  const previous = aux.ptrType;
+  const [base, previousBase] = [type & T.BASE_TYPE_MASK, previous & T.BASE_TYPE_MASK];
+  if (previous === T.NOT_INIT) aux.ptrType = type;
+  else if (previous !== type && (UNMIXABLE.includes(base) || UNMIXABLE.includes(previousBase))) {
+    const kernel = [T.PTR_TO_MEM, T.PTR_TO_BTF_ID];
+    if (!allowTrustMismatch || !kernel.includes(base) || !kernel.includes(previousBase))
+      reject(env, 'EINVAL', 'same insn cannot be used with different pointers');
+    const isMemory = base === T.PTR_TO_MEM || previousBase === T.PTR_TO_MEM;
+    aux.ptrType = (isMemory ? T.PTR_TO_MEM : T.PTR_TO_BTF_ID) | ((type | previous) & (T.PTR_UNTRUSTED | T.MEM_RDONLY));
   }
-  const special = (t: number): boolean =>
-    [T.PTR_TO_CTX, T.PTR_TO_ARENA, T.PTR_TO_BTF_ID].includes(t & T.BASE_TYPE_MASK);
-  if (aux.ptrType === type || (!special(type) && !special(aux.ptrType))) return;
-  reject(env, 'EINVAL', 'same insn cannot be used with different pointers');
 }

@@ -44,9 +44,9 @@ export function findExceptionCallback(env: Env): number {
   const id = btf.find(name, 'func');
   if (id === undefined) return reject(env, 'ENOENT', `exception callback '${name}' could not be found in BTF`);
   const func = btf.type(id);
-  if (func.kind !== 'func' || func.linkage !== GLOBAL)
-    reject(env, 'EINVAL', `exception callback '${name}' must have global linkage`);
   const info = funcInfo.find((candidate) => candidate.type === id);
+  if (func.kind !== 'func' || func.linkage !== GLOBAL || info?.madeStatic)
+    reject(env, 'EINVAL', `exception callback '${name}' must have global linkage`);
   if (info?.offset === 0) reject(env, 'EINVAL', 'invalid exception callback insn_off in func_info: 0');
   return info ? info.offset / 8 : reject(env, 'EINVAL', 'exception callback type id not found in func_info');
 }
@@ -76,7 +76,7 @@ export function checkFuncInfo(env: Env): void {
   }
   if (funcInfo.length !== env.subprogCnt)
     reject(env, 'EINVAL', "number of funcs in func_info doesn't match number of subprogs");
-  for (const [i, { offset, type }] of funcInfo.entries()) {
+  for (const [i, { offset, type, madeStatic }] of funcInfo.entries()) {
     const sub = env.subprogs[i]!;
     if (sub.start !== offset / 8)
       reject(env, 'EINVAL', "func_info BTF section doesn't match subprog layout in BPF program");
@@ -90,8 +90,8 @@ export function checkFuncInfo(env: Env): void {
       reject(env, 'EINVAL', "tail_call is only allowed in functions that return 'int'.");
     sub.funcId = type;
     sub.name = func.name;
-    sub.global = func.linkage === GLOBAL;
-    sub.static = func.linkage === STATIC;
+    sub.global = func.linkage === GLOBAL && !madeStatic;
+    sub.static = func.linkage === STATIC || madeStatic === true;
   }
 }
 

@@ -66,6 +66,12 @@ export interface VerifierTarget {
   era: string;
 }
 
+/** A function of the program. */
+export interface VerifiedFunction extends FuncInfo {
+  /** Static, though its BTF says global: the loader changed that. */
+  madeStatic?: boolean;
+}
+
 /** What BPF_PROG_LOAD hands to `bpf_check`. */
 export interface VerifierInput {
   name: string;
@@ -84,7 +90,7 @@ export interface VerifierInput {
   /** Struct_ops: index of the member (`expected_attach_type`). */
   memberIndex: number;
   btf: Btf | null;
-  funcInfo: readonly FuncInfo[];
+  funcInfo: readonly VerifiedFunction[];
   lineInfo: readonly LineInfo[];
   maps: readonly MapInfo[];
   /** Instructions that name a map by a number of their own, which is none of {@link maps}. */

@@ -185,5 +185,4 @@ export const SAFE_TRUSTED: Readonly<Record<string, readonly string[]>> = {
 export const SAFE_TRUSTED_OR_NULL: Readonly<Record<string, readonly string[]>> = {
   dentry: ['d_inode'],
   socket: ['sk'],
-  vm_area_struct: ['vm_mm', 'vm_file'],
 };

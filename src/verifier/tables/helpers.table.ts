@@ -164,6 +164,16 @@ export const HELPER_PROTOS: Readonly<Record<string, HelperProto>> = {
       A.ARG_CONST_SIZE,
     ],
   },
+  bpf_unlocked_sk_setsockopt: {
+    ret: A.RET_INTEGER,
+    args: [
+      A.ARG_PTR_TO_BTF_ID_SOCK_COMMON,
+      A.ARG_ANYTHING,
+      A.ARG_ANYTHING,
+      A.ARG_PTR_TO_MEM | T.MEM_RDONLY,
+      A.ARG_CONST_SIZE,
+    ],
+  },
   bpf_sock_ops_setsockopt: {
     ret: A.RET_INTEGER,
     args: [A.ARG_PTR_TO_CTX, A.ARG_ANYTHING, A.ARG_ANYTHING, A.ARG_PTR_TO_MEM | T.MEM_RDONLY, A.ARG_CONST_SIZE],
@@ -191,6 +201,16 @@ export const HELPER_PROTOS: Readonly<Record<string, HelperProto>> = {
     gplOnly: true,
   },
   bpf_sk_getsockopt: {
+    ret: A.RET_INTEGER,
+    args: [
+      A.ARG_PTR_TO_BTF_ID_SOCK_COMMON,
+      A.ARG_ANYTHING,
+      A.ARG_ANYTHING,
+      T.MEM_UNINIT | T.MEM_WRITE | A.ARG_PTR_TO_MEM,
+      A.ARG_CONST_SIZE,
+    ],
+  },
+  bpf_unlocked_sk_getsockopt: {
     ret: A.RET_INTEGER,
     args: [
       A.ARG_PTR_TO_BTF_ID_SOCK_COMMON,
@@ -1095,5 +1115,10 @@ export const HELPER_PROTOS: Readonly<Record<string, HelperProto>> = {
   sk_skb_pull_data: {
     ret: A.RET_INTEGER,
     args: [A.ARG_PTR_TO_CTX, A.ARG_ANYTHING],
+  },
+  bpf_probe_write_user: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_ANYTHING, A.ARG_PTR_TO_MEM | T.MEM_RDONLY, A.ARG_CONST_SIZE],
+    gplOnly: true,
   },
 };
