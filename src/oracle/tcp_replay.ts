@@ -136,7 +136,7 @@ class ReplayedFlow {
     index: number,
     link: ReturnType<typeof emulator>,
   ) {
-    const noTimestamps = scenario.mss === MSS_PLAIN;
+    const noTimestamps = scenario.mss === MSS_PLAIN || scenario.timestamps === 0;
     this.name = `s${index}`;
     this.cc = cc;
     this.#kernel = kernel;
