@@ -70,6 +70,8 @@ describe('run SCENARIO.yaml', () => {
     ['flows:\n  - object: reno.bpf.o\n    start: soon', /:3: flows\[0\]\.start: 'soon' is no duration/],
     ['flows: [{object: reno.bpf.o, source: {request: 0, think: 1s}}]', /source\.request: '0' is no number of bytes/],
     ['flows: [{object: reno.bpf.o, source: {rate: 2mbit, think: 1s}}]', /source: a source is 'bulk'/],
+    ['flows: [{object: reno.bpf.o, hosts: {rmem_max: 1MB}}]', /hosts\.rmem_max: needs an rmem/],
+    ['flows: [{object: reno.bpf.o, hosts: {timestamps: 0}}]', /hosts\.timestamps: is neither true nor false/],
     ['flows: [{object: reno.bpf.o, count: 0}]', /flows\[0\]\.count: /],
     ['flows: [{object: reno.bpf.o, count: 9999}, {object: reno.bpf.o, count: 2}]', /more than 10000 flows/],
     ['flows: [{object: reno.bpf.o, crosses: all}]', /crosses: is not one of first, second, both/],
