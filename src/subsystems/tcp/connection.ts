@@ -85,7 +85,7 @@ export class Connection {
     const host = { timestamps: !noTimestamps, ...(receiveMemory === undefined ? {} : { memory: receiveMemory }) };
     const back = (ack: AckPacket) => void simulator.after(options.rttNs / 2, () => this.#onAck(ack));
     this.receiver = new Receiver(simulator, (this.#ops.flags & NEEDS_ECN) !== 0, back, host);
-    const source = burstsOf(spec.source, (this.#endNs - spec.startNs) / 1e9);
+    const source = burstsOf(spec.source);
     this.sender = new Sender(kernel, simulator, this.#ops, {
       ecn: options.marks,
       handshakeRtt: options.rttNs,
@@ -249,15 +249,10 @@ export class Connection {
   }
 }
 
-/** What the application writes in `seconds`; undefined: data without end. */
-function burstsOf(source: FlowSource, seconds: number): Burst[] | undefined {
+/** What the application writes; undefined: data without end. */
+function burstsOf(source: FlowSource): Burst[] | undefined {
   if (source.kind === 'bulk') return undefined;
-  if (source.kind === 'limited') {
-    const bytes = Math.max(1, Math.floor((source.rateBps * WRITE_EVERY) / 8e9));
-    const burst = { bytes, pauseNs: WRITE_EVERY, periodic: true };
-    return Array<Burst>(Math.ceil((seconds * 1e9) / WRITE_EVERY) + 1).fill(burst);
-  }
-  // Waiting for acknowledgments takes a millisecond or more.
-  const atMost = Math.ceil((seconds * 1e9) / (source.thinkNs + 1e6)) + 1;
-  return Array<Burst>(atMost).fill({ bytes: source.bytes, pauseNs: source.thinkNs });
+  if (source.kind === 'requests') return [{ bytes: source.bytes, pauseNs: source.thinkNs, forever: true }];
+  const bytes = Math.max(1, Math.floor((source.rateBps * WRITE_EVERY) / 8e9));
+  return [{ bytes, pauseNs: WRITE_EVERY, periodic: true, forever: true }];
 }

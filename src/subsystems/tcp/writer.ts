@@ -12,6 +12,8 @@ export interface Burst {
   pauseNs: number;
   /** The next burst begins `pauseNs` after the start of this one, or when it is written; nothing waits for acknowledgments. */
   periodic?: boolean;
+  /** It comes again and again; the ones after it never do. */
+  forever?: true;
 }
 
 /** Bytes of one write. */
@@ -168,7 +170,7 @@ export class Writer {
 
   /** The next burst begins after `delay` nanoseconds. */
   #next(delay: number): void {
-    this.#at++;
+    if (this.#bursts[this.#at]!.forever !== true) this.#at++;
     this.#timer = this.#simulator.after(delay, () => {
       this.#timer = undefined;
       this.start();
