@@ -195,5 +195,9 @@ describe('run SCENARIO.yaml', () => {
       data: expect.stringMatching(/^[0-9a-f]{32}$/),
     });
     expect(lines[1]).toContain(`  bpf_trace_printk  ${records[1].text}`);
+    const typed = JSON.parse(trampet(...run, '--json', '--record-type', 'reduction').stdout).records[0];
+    const [from, to] = /(\d+) -> (\d+)/.exec(records[1].text)!.slice(1).map(Number);
+    expect(typed).toEqual({ ...records[0], value: { ns: records[0].ns, from, to } });
+    expect(trampet(...run, '--record-type', 'nosuch')).toMatchObject({ status: 2, stdout: '' });
   });
 });
