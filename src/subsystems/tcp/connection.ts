@@ -101,7 +101,10 @@ export class Connection {
       noTimestamps,
       window: Receiver.initialWindow(host),
       send: (packet) => {
-        if (this.#watcher !== undefined) this.#tell({ kind: 'sent', seq: packet.seq, bytes: packet.size });
+        if (this.#watcher !== undefined) {
+          const { seq, size, bytes, endByte } = packet;
+          this.#tell({ kind: 'sent', seq, bytes: size, from: endByte - bytes - 1, data: bytes });
+        }
         options.send(packet);
       },
       onLost: (seq) => this.#tell({ kind: 'lost', seq }),
@@ -214,7 +217,7 @@ export class Connection {
       inFlight: sock.inFlight(),
       rateBps:
         now > this.#sampledAt
-          ? ((segments - this.#sampledSegments) * this.sender.mss * 8e9) / (now - this.#sampledAt)
+          ? ((segments - this.#sampledSegments) * this.#meanSegment() * 8e9) / (now - this.#sampledAt)
           : 0,
       queuePackets: this.#queued(),
     };
@@ -224,13 +227,20 @@ export class Connection {
     return sample;
   }
 
+  /** Bytes of data in a segment, on average: an application that writes little fills few of them. */
+  #meanSegment(): number {
+    const { sock, mss } = this.sender;
+    const count = sock.get('data_segs_out');
+    return count === 0 ? mss : sock.get('bytes_sent') / count;
+  }
+
   report(): FlowReport {
     const { rttCount, rttSum, retransmits, rtos } = this.sender;
     const segments = this.receiver.delivered;
     return {
       name: this.spec.name,
       congestion: this.spec.congestion,
-      goodputBps: (segments * this.sender.mss * 8e9) / (this.#endNs - this.spec.startNs),
+      goodputBps: (this.receiver.deliveredBytes * 8e9) / (this.#endNs - this.spec.startNs),
       rttMsMean: rttCount === 0 ? 0 : rttSum / rttCount / 1000,
       rttMsP95: this.#rtts.at(0.95) / 1000,
       retransmits,

@@ -80,6 +80,8 @@ export class Receiver {
   /** Segments that arrived in all, and first-time ones. */
   received = 0;
   distinct = 0;
+  /** Bytes of data that the application has got, in order. */
+  deliveredBytes = 0;
 
   constructor(
     simulator: Simulator,
@@ -172,6 +174,7 @@ export class Receiver {
   /** A segment joins what the application may read; `held`: memory that it holds already. */
   #take(bytes: number, fin: boolean, memory: number, held = memory): void {
     this.#next++;
+    this.deliveredBytes += bytes;
     this.#nextByte += bytes + (fin ? 1 : 0);
     if (fin) this.#readByte += 1;
     this.#window.hold(memory);
