@@ -11,7 +11,7 @@ import {
 } from '../src/kernel/index.ts';
 import { openObject, type ResolvedObject, resolveObject } from '../src/object/index.ts';
 import { dummySubsystem, tcpSubsystem } from '../src/subsystems/index.ts';
-import { type CfiMode, type Features, makeTarget } from '../src/target/index.ts';
+import { type CfiMode, type Features, KCONFIG, makeTarget } from '../src/target/index.ts';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 /** A copy of its own: `slice` of a Node buffer would share memory. */
@@ -31,7 +31,7 @@ export function btf(kernel = '6.12'): Btf {
 
 export const example = (name: string): Uint8Array => file(`examples/${name}.bpf.o`);
 export const resolve = (bytes: Uint8Array, name = 'object', kernel = '6.12'): ResolvedObject =>
-  resolveObject(openObject(bytes, `${name}.bpf.o`), { btf: btf(kernel), release: kernel });
+  resolveObject(openObject(bytes, `${name}.bpf.o`), { btf: btf(kernel), release: kernel, kconfig: KCONFIG });
 
 export const MODES: readonly [CfiMode, number][] = [
   ['off', 0],

@@ -4,6 +4,8 @@ import type { FlowReport, FlowSample } from '../subsystems/index.ts';
 /** What a chart is drawn of. */
 export interface ChartRun {
   link: LinkSpec;
+  /** A second link behind it: then there are two queues, and no level is that of all flows. */
+  second: LinkSpec | null;
   seconds: number;
   flows: readonly Pick<FlowReport, 'name' | 'samples'>[];
   /** Moments that the run had, told by a line through all panels. */
@@ -25,6 +27,8 @@ export interface Geometry {
 export const WIDE: Geometry = { left: 56, plot: 884, width: 960, tall: 200, low: 96, times: 10 };
 export const NARROW: Geometry = { left: 36, plot: 316, width: 360, tall: 150, low: 80, times: 5 };
 
+/** Flows that are drawn: more cannot be told from one another. */
+export const DRAWN = 12;
 /** Colours of flows, for a light and for a dark background; the seventh flow has the first one's. */
 const LIGHT = ['#1668c7', '#d4480b', '#2a8a3c', '#8f3fb8', '#b8890b', '#0c8599'];
 const DARK = ['#6cb2ff', '#ff9a66', '#6fd486', '#d59af5', '#f0c95a', '#5fd3e3'];
@@ -151,8 +155,9 @@ function drawPanel(panel: Panel, run: ChartRun, { left, plot }: Geometry, { y, h
   const { title, unit, of, dashed, shared, level } = panel;
   // The first ssthresh can be far above anything else: it does not set the scale unless cwnd gets there.
   let highest = 0;
-  for (const { samples } of run.flows) for (const sample of samples) highest = Math.max(highest, of(sample));
-  const line = level?.(run.link);
+  const flows = run.flows.slice(0, DRAWN);
+  for (const { samples } of flows) for (const sample of samples) highest = Math.max(highest, of(sample));
+  const line = run.second === null ? level?.(run.link) : undefined;
   const inSight = line !== undefined && line.value <= 2 * highest;
   const steps = ticks(Math.max(highest, inSight ? line.value : 0), height > 120 ? 5 : 3);
   const most = steps.at(-1)!;
@@ -171,7 +176,7 @@ function drawPanel(panel: Panel, run: ChartRun, { left, plot }: Geometry, { y, h
       const found = value(sample);
       return found === null || found > most ? undefined : `${px(x(sample.t))} ${px(at(found))}`;
     });
-  if (shared === true) {
+  if (shared === true && run.second === null) {
     const samples = together(run.flows);
     const d = trace(samples, of);
     if (d !== '') {
@@ -181,7 +186,7 @@ function drawPanel(panel: Panel, run: ChartRun, { left, plot }: Geometry, { y, h
       );
     }
   } else
-    for (const [n, { samples }] of run.flows.entries())
+    for (const [n, { samples }] of flows.entries())
       for (const [style, value] of [['dash', dashed?.of] as const, ['main', of] as const]) {
         const d = value === undefined ? '' : trace(samples, value);
         if (d !== '') parts.push(`<path class="${style}" style="stroke:${flowVariable(n)}" d="${d}"/>`);

@@ -33,6 +33,7 @@ export interface SweepLine {
   /** Null if the guest died. */
   goodputBps: number | null;
   rttMsMean: number | null;
+  rttMsP95: number | null;
   retransmits: number | null;
   rtos: number | null;
   dropped: number | null;
@@ -140,7 +141,10 @@ export function summary(lines: readonly SweepLine[]): string[] {
     if (group === undefined) groups.set(key, [line]);
     else group.push(line);
   }
-  const mean = (group: readonly SweepLine[], name: 'goodputBps' | 'rttMsMean' | 'retransmits' | 'rtos') => {
+  const mean = (
+    group: readonly SweepLine[],
+    name: 'goodputBps' | 'rttMsMean' | 'rttMsP95' | 'retransmits' | 'rtos',
+  ) => {
     const values = group.map((line) => line[name]).filter((value) => value !== null);
     return values.reduce((all, value) => all + value, 0) / values.length;
   };
@@ -157,11 +161,25 @@ export function summary(lines: readonly SweepLine[]): string[] {
       bound(Math.min(...rates)),
       bound(Math.max(...rates)),
       shown(mean(group, 'rttMsMean'), 1),
+      shown(mean(group, 'rttMsP95'), 1),
       shown(mean(group, 'retransmits'), 1),
       shown(mean(group, 'rtos'), 1),
       `${group.filter(({ faults }) => faults.length > 0).length}`,
     ];
   });
-  const head = ['object', 'link', 'cfi', 'runs', 'Mbit/s', 'min', 'max', 'RTT ms', 'retransmits', 'RTOs', 'died'];
-  return table([head, ...rows], [3, 4, 5, 6, 7, 8, 9, 10]);
+  const head = [
+    'object',
+    'link',
+    'cfi',
+    'runs',
+    'Mbit/s',
+    'min',
+    'max',
+    'RTT ms',
+    '95 %',
+    'retransmits',
+    'RTOs',
+    'died',
+  ];
+  return table([head, ...rows], [3, 4, 5, 6, 7, 8, 9, 10, 11]);
 }

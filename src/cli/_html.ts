@@ -1,12 +1,14 @@
-import { formatLink } from '../net/index.ts';
 import type { FlowReport } from '../subsystems/index.ts';
 import type { Verdict } from './_asserts.ts';
-import { chart, escaped, flowVariable, type Geometry, NARROW, STYLE, WIDE } from './_chart.ts';
-import { lossOf, totalGoodput } from './_figures.ts';
+import { chart, DRAWN, escaped, flowVariable, type Geometry, NARROW, STYLE, WIDE } from './_chart.ts';
+import { linkWords, lossOf, totalGoodput } from './_figures.ts';
 import { PAGE_SCRIPT, PAGE_STYLE } from './_html_parts.ts';
 import type { RunDocument } from './_simulate.ts';
 import { drawn } from './_svg.ts';
+import { verificationText } from './_verified.ts';
 
+/** Flows that the tables list. */
+const LISTED = 200;
 const STATES = ['Open', 'Disorder', 'CWR', 'Recovery', 'Loss'] as const;
 
 const number = (value: number) => value.toLocaleString('en-US', { maximumFractionDigits: 0 });
@@ -24,7 +26,7 @@ export function html(documents: readonly RunDocument[], verdicts: readonly (read
   const run = drawn(documents);
   const data = {
     seconds: run.seconds,
-    flows: run.flows.map(({ name, samples }) => ({
+    flows: run.flows.slice(0, DRAWN).map(({ name, samples }) => ({
       name,
       samples: samples.map((s) => [s.t, s.cwnd, s.ssthresh, s.srttMs, s.inFlight, s.rateBps, s.queuePackets]),
     })),
@@ -42,7 +44,7 @@ ${PAGE_STYLE}</style>
 <body>
 <main>
 <h1>${escaped(run.object)}</h1>
-<p>${escaped(`${formatLink(run.link)} · ${run.seconds} s · seed ${run.seed} · Linux ${run.kernel}`)}</p>
+<p>${escaped(`${linkWords(run)} · ${run.seconds} s · seed ${run.seed} · Linux ${run.kernel}`)}</p>
 ${tiles(run, documents)}
 ${figure(run)}
 ${asserted(documents, verdicts)}
@@ -51,7 +53,7 @@ ${run.ops.map(opsTable).join('\n')}
 <h2>Machine</h2>
 ${table(['CFI mode', 'calls', 'guest instructions', 'a call', 'faults'], documents.map(machine))}
 ${documents.flatMap(({ faults }) => faults.map(({ lines }) => `<h2>Fault</h2>\n<pre>${escaped(lines.join('\n'))}</pre>`)).join('\n')}
-<footer>trampet: ${run.verified ? "programs verified by Linux 6.18's rules" : escaped(`not verified: ${run.notVerified.map(({ program }) => program).join(', ')}`)}.</footer>
+<footer>trampet: ${escaped(verificationText(run))}.</footer>
 </main>
 <script type="application/json" id="run">${JSON.stringify(data).replaceAll('<', '\\u003c')}</script>
 <script>${PAGE_SCRIPT}</script>
@@ -62,7 +64,7 @@ ${documents.flatMap(({ faults }) => faults.map(({ lines }) => `<h2>Fault</h2>\n<
 
 /** The figures that one looks for first. */
 function tiles(run: RunDocument, documents: readonly RunDocument[]): string {
-  const { flows, link, fairness } = run;
+  const { flows, link, second, fairness } = run;
   const faults = documents.reduce((sum, document) => sum + document.faults.length, 0);
   const tile = (value: string, what: string, mood = '') =>
     `<div><b class="${mood}">${value}</b><span>${what}</span></div>`;
@@ -72,10 +74,13 @@ function tiles(run: RunDocument, documents: readonly RunDocument[]): string {
     flows.length === 0
       ? []
       : [
-          tile(mbit(goodput), `goodput, ${Math.round((100 * goodput) / link.rateBps)} % of the link`),
+          tile(
+            mbit(goodput),
+            second === null ? `goodput, ${Math.round((100 * goodput) / link.rateBps)} % of the link` : 'goodput',
+          ),
           tile(
             `${(sum(({ rttMsMean }) => rttMsMean) / flows.length).toFixed(1)} ms`,
-            `mean RTT, ${link.rttNs / 1e6} ms without queue`,
+            second === null ? `mean RTT, ${link.rttNs / 1e6} ms without queue` : 'mean RTT',
           ),
           tile(number(sum(({ retransmits }) => retransmits)), `retransmits, ${number(sum(({ rtos }) => rtos))} RTOs`),
           ...(flows.length > 1 ? [tile(fairness!.toFixed(3), "fairness (Jain's index)")] : []),
@@ -91,7 +96,7 @@ function figure(run: RunDocument): string {
     ({ name }, n) => `<span><i style="background:${flowVariable(n)}"></i>${escaped(name)}</span>`,
   );
   return `<figure>
-<figcaption>${names.slice(0, 12).join('')}${names.length > 12 ? `<span>and ${names.length - 12} more</span>` : ''}</figcaption>
+<figcaption>${names.slice(0, DRAWN).join('')}${names.length > DRAWN ? `<span>and ${names.length - DRAWN} more</span>` : ''}</figcaption>
 ${svgOf(run, WIDE, 'wide')}
 ${svgOf(run, NARROW, 'narrow')}
 <div id="tip"></div>
@@ -128,8 +133,10 @@ function asserted(documents: readonly RunDocument[], verdicts: readonly (readonl
   return rows.length === 0 ? '' : `<h2>Assertions</h2>\n${table(head, rows, 3)}`;
 }
 
-function flowTables({ flows }: RunDocument): string {
+function flowTables(run: RunDocument): string {
+  const flows = run.flows.slice(0, LISTED);
   if (flows.length === 0) return '';
+  const more = run.flows.length > LISTED ? `<p>and ${run.flows.length - LISTED} more</p>\n` : '';
   const name = (flow: FlowReport, n: number) => `<i style="background:${flowVariable(n)}"></i>${escaped(flow.name)}`;
   const figures = flows.map((flow, n) =>
     row(name(flow, n), [
@@ -156,7 +163,7 @@ function flowTables({ flows }: RunDocument): string {
   const head = STATES.map((state) => `<s class="${state}"></s>${state}`);
   return `<h2>Flows</h2>
 ${table(['flow', 'goodput', 'mean RTT', '95 % RTT', 'loss', 'dropped', 'lost', 'marked', 'retransmits', 'RTOs'], figures)}
-<h2>Time in congestion states</h2>
+${more}<h2>Time in congestion states</h2>
 ${table(['flow', '', ...head], states, 2)}`;
 }
 

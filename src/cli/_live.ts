@@ -1,17 +1,21 @@
-import { formatLink, type LinkSpec } from '../net/index.ts';
+import type { LinkSpec } from '../net/index.ts';
 import type { FlowSample } from '../subsystems/index.ts';
+import { linkWords } from './_figures.ts';
 import { flowColor, HEIGHT, LEAST_HEIGHT, picture } from './_picture.ts';
 import { Screen } from './_screen.ts';
-import { bold, dim, progress, table, windowSize } from './print.ts';
+import { bold, dim, drawable, progress, table, windowSize } from './print.ts';
 
 /** Flows whose present figures are told under the picture. */
 const TOLD = 6;
 const BAR = 30;
+/** Lines that a picture with its figures takes at least. */
+const LEAST = LEAST_HEIGHT + 5;
 
 export interface LiveRun {
   object: string;
   cfi: string;
   link: LinkSpec;
+  second?: LinkSpec | undefined;
   seconds: number;
 }
 
@@ -26,10 +30,8 @@ export interface Live {
 
 /** The picture where `screen` says so, else a bar on stderr. */
 export function live(run: LiveRun, screen: boolean): Live {
-  const { columns, rows } = windowSize();
-  return screen && rows !== undefined && rows >= LEAST_HEIGHT + 5
-    ? new LivePicture(run, columns, rows)
-    : new LiveBar(run);
+  const { rows = 0 } = windowSize();
+  return screen && drawable(process.stdout) && rows >= LEAST ? new LivePicture(run) : new LiveBar(run);
 }
 
 const bar = (share: number) => '█'.repeat(Math.round(share * BAR)).padEnd(BAR, '░');
@@ -57,13 +59,9 @@ class LivePicture implements Live {
   readonly #run: LiveRun;
   readonly #screen = new Screen(process.stdout);
   readonly #flows = new Map<string, FlowSample[]>();
-  readonly #columns: number;
-  readonly #rows: number;
 
-  constructor(run: LiveRun, columns: number, rows: number) {
+  constructor(run: LiveRun) {
     this.#run = run;
-    this.#columns = columns;
-    this.#rows = rows;
   }
 
   sample(flow: string, sample: FlowSample, share: number): void {
@@ -73,7 +71,9 @@ class LivePicture implements Live {
       this.#flows.set(flow, samples);
     }
     samples.push(sample);
-    if (this.#screen.due()) this.#screen.draw(this.#lines(sample.t, share));
+    if (!this.#screen.due()) return;
+    const { columns, rows = 0 } = windowSize();
+    this.#screen.draw(this.#lines(sample.t, share, columns, Math.max(LEAST, rows)), columns);
   }
 
   print(lines: readonly string[]): void {
@@ -84,14 +84,19 @@ class LivePicture implements Live {
     this.#screen.clear();
   }
 
-  #lines(t: number, share: number): string[] {
-    const { object, cfi, link, seconds } = this.#run;
+  #lines(t: number, share: number, columns: number, rows: number): string[] {
+    const { object, cfi, second, seconds } = this.#run;
     const flows = [...this.#flows].map(([name, samples]) => ({ name, samples }));
-    const head = `${bold(object)}  ${dim(formatLink(link))}`;
+    const head = `${bold(object)}  ${dim(linkWords(this.#run))}`;
     const state = `${dim(`cfi ${cfi}`)}  ${bar(share)}  ${t.toFixed(1)} of ${seconds} s`;
-    const legend = now(flows, Math.min(TOLD, this.#rows - LEAST_HEIGHT - 5));
-    const height = Math.min(HEIGHT, this.#rows - legend.length - 3);
-    return [head, state, ...picture({ link, seconds, flows }, { width: this.#columns, height }), ...legend];
+    const legend = now(flows, Math.min(TOLD, rows - LEAST_HEIGHT - 4));
+    const height = Math.min(HEIGHT, rows - legend.length - 3);
+    return [
+      head,
+      state,
+      ...picture({ seconds, flows, shared: second === undefined }, { width: columns, height }),
+      ...legend,
+    ];
   }
 }
 

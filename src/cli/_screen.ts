@@ -10,13 +10,11 @@ const FRAME = 50;
  */
 export class Screen {
   readonly #write: (text: string) => void;
-  readonly #columns: number;
   #lines = 0;
   #last = Number.NEGATIVE_INFINITY;
 
-  constructor(stream: { write(text: string): unknown; columns?: number | undefined }) {
+  constructor(stream: { write(text: string): unknown }) {
     this.#write = (text) => void stream.write(text);
-    this.#columns = stream.columns ?? 80;
   }
 
   /** Whether the frame before is old enough for another. */
@@ -24,9 +22,9 @@ export class Screen {
     return performance.now() - this.#last >= FRAME;
   }
 
-  /** Replaces what stands there. Lines that are too long are cut: a line that wraps would break the count. */
-  draw(lines: readonly string[]): void {
-    const body = lines.map((line) => `${cut(line, this.#columns)}${ESCAPE}[K\n`).join('');
+  /** Replaces what stands there. Lines longer than `columns` are cut: a line that wraps would break the count. */
+  draw(lines: readonly string[], columns: number): void {
+    const body = lines.map((line) => `${cut(line, columns)}${ESCAPE}[K\n`).join('');
     this.#write(`${ESCAPE}[?2026h${ESCAPE}[?25l${this.#home()}${body}${ESCAPE}[J${ESCAPE}[?25h${ESCAPE}[?2026l`);
     this.#lines = lines.length;
     this.#last = performance.now();

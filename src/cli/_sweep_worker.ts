@@ -55,6 +55,7 @@ export function work({ run, values, seconds }: SweepTask): SweepAnswer {
         seed: run.seed,
         goodputBps: result?.goodputBps ?? null,
         rttMsMean: result?.rttMsMean ?? null,
+        rttMsP95: result?.rttMsP95 ?? null,
         retransmits: result?.retransmits ?? null,
         rtos: result?.rtos ?? null,
         dropped: result?.dropped ?? null,

@@ -16,6 +16,13 @@ export function verificationOf(programs: Iterable<LoadedProgram>): Verification 
   return { verified: notVerified.length === 0, notVerified };
 }
 
+/** One plain sentence. */
+export function verificationText({ verified, notVerified }: Verification): string {
+  if (verified) return "programs are verified by Linux 6.18's rules";
+  const names = notVerified.map(({ program, why }) => `${program} (not modelled: ${why})`);
+  return `programs are verified by Linux 6.18's rules but ${names.join(', ')}, whose structure alone was checked`;
+}
+
 /** For people: one line, or one for every program that was not verified. */
 export function verificationLines({ verified, notVerified }: Verification): string[] {
   if (verified) return [dim("verified: true (Linux 6.18's rules)")];

@@ -6,6 +6,7 @@ import {
   CFI_MODES,
   chooseKernel,
   type KernelChoice,
+  kernelHelp,
   openFor,
   pickTable,
   registerTables,
@@ -28,7 +29,7 @@ export function breakCommand(args: string[]): number {
     'all-kernels': { type: 'boolean', default: false },
   });
   if (values.help) {
-    out(BREAK_USAGE);
+    out(`${BREAK_USAGE}\n${kernelHelp()}`);
     return 0;
   }
   const [path, which] = positionals;

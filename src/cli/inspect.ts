@@ -8,7 +8,7 @@ import { CliError } from './error.ts';
 import { faultsForObject, printFaults } from './faults.ts';
 import { COMMON, parse } from './options.ts';
 import { bold, cyan, dim, green, json, out, red, table, yellow } from './print.ts';
-import { chooseKernel, openFor, targetFor } from './session.ts';
+import { chooseKernel, kernelHelp, openFor, targetFor } from './session.ts';
 
 export const INSPECT_USAGE = `usage: trampet inspect OBJ [--core] [--btf FILE] [--json]
 
@@ -19,7 +19,7 @@ Ops tables with their members, programs with the verifier's verdict, maps, exter
 export function inspect(args: string[]): number {
   const { values, positionals } = parse(args, { ...COMMON, core: { type: 'boolean', default: false } });
   if (values.help) {
-    out(INSPECT_USAGE);
+    out(`${INSPECT_USAGE}\n${kernelHelp()}`);
     return 0;
   }
   const path = positionals[0];

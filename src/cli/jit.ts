@@ -7,7 +7,15 @@ import { CliError } from './error.ts';
 import { normalise, printDifferences, readDump } from './jit_compare.ts';
 import { COMMON, parse } from './options.ts';
 import { bold, cyan, dim, green, json, out } from './print.ts';
-import { type CommonValues, chooseKernel, openFor, readFile, type Session, startSession } from './session.ts';
+import {
+  type CommonValues,
+  chooseKernel,
+  kernelHelp,
+  openFor,
+  readFile,
+  type Session,
+  startSession,
+} from './session.ts';
 
 export const JIT_USAGE = `usage: trampet jit OBJ PROGRAM [--cfi MODE] [--hex] [--compare DUMP] [--diff KERNEL|MODE] [--json]
 
@@ -26,7 +34,7 @@ export function jit(args: string[]): number {
     diff: { type: 'string' },
   });
   if (values.help) {
-    out(JIT_USAGE);
+    out(`${JIT_USAGE}\n${kernelHelp()}`);
     return 0;
   }
   const [path, name] = positionals;

@@ -40,7 +40,8 @@ const help = () => `${bold('trampet')}: Linux's bpf_struct_ops under kCFI and Fi
   trampet trampoline cubic.bpf.o cubic.ssthresh --cfi kcfi
   trampet hash 'u32 ssthresh(struct sock *sk)'
 
-'trampet COMMAND --help' tells the rest. Exit codes: 0 fine, 1 the answer is no, 2 usage, 3 unreadable or unsupported input.`;
+'trampet COMMAND --help' tells the rest; --color and --no-color go with each.
+Exit codes: 0 fine, 1 the answer is no, 2 usage, 3 unreadable or unsupported input.`;
 
 const EXIT: Record<TrampetError['kind'], number> = { refused: 1, usage: 2, unreadable: 3, unsupported: 3 };
 
@@ -54,7 +55,8 @@ function version(): string {
 async function main(args: string[]): Promise<number> {
   setColor(args.includes('--no-color') ? false : args.includes('--color') ? true : undefined);
   const rest = args.filter((arg) => arg !== '--color' && arg !== '--no-color');
-  const [name, ...own] = rest;
+  // `help COMMAND` is `COMMAND --help`.
+  const [name, ...own] = rest[0] === 'help' && rest.length === 2 ? [rest[1], '--help'] : rest;
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     out(help());
     return 0;

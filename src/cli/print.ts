@@ -25,9 +25,13 @@ export function json(document: unknown): void {
   process.stdout.write(`${JSON.stringify(document)}\n`);
 }
 
+/** Whether a terminal can be drawn on. */
+export const drawable = (stream: NodeJS.WriteStream): boolean =>
+  stream.isTTY === true && process.env['TERM'] !== 'dumb';
+
 /** A line that replaces itself; nothing where stderr is no terminal. */
 export function progress(text: string): void {
-  if (process.stderr.isTTY === true) process.stderr.write(`\r\x1b[2K${text}`);
+  if (drawable(process.stderr)) process.stderr.write(`\r\x1b[2K${text}`);
 }
 
 const ESCAPES = new RegExp(`${String.fromCharCode(27)}\\[\\d+m`, 'g');
@@ -49,9 +53,13 @@ export function table(rows: readonly (readonly string[])[], right: readonly numb
   );
 }
 
-/** The terminal's size; without one, what COLUMNS says or 100, and no height. */
+/** The terminal's size at this moment; without one, what COLUMNS says or 100, and no height. */
 export function windowSize(): { columns: number; rows: number | undefined } {
-  const { columns, rows } = process.stdout;
+  if (process.stdout.isTTY === true) {
+    const [columns, rows] = process.stdout.getWindowSize();
+    // A terminal that was never told its size says 0.
+    return { columns: columns || 80, rows: rows || 24 };
+  }
   const told = Number(process.env['COLUMNS']);
-  return { columns: columns ?? (Number.isInteger(told) && told > 0 ? Math.min(told, 400) : 100), rows };
+  return { columns: Number.isInteger(told) && told > 0 ? Math.min(told, 400) : 100, rows: undefined };
 }

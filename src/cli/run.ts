@@ -1,3 +1,4 @@
+import { TrampetError } from '../base/index.ts';
 import { parseLink } from '../net/index.ts';
 import { judge, parseAssertion, type Verdict } from './_asserts.ts';
 import { TextFile } from './_files.ts';
@@ -5,7 +6,7 @@ import { html } from './_html.ts';
 import { live } from './_live.ts';
 import { bulkFlows, pathsOf, type RunPlan } from './_plan.ts';
 import { QlogFile } from './_qlog.ts';
-import { recordJson, recordLine } from './_records.ts';
+import { Records } from './_records.ts';
 import { callLine, csv, junit } from './_reports.ts';
 import { printRuns } from './_run_print.ts';
 import { isScenario, readScenario, type ScenarioFile } from './_scenario.ts';
@@ -15,7 +16,10 @@ import { CliError } from './error.ts';
 import { faultsForObject, printFaults } from './faults.ts';
 import { COMMON, number, parse, seconds } from './options.ts';
 import { green, json, out } from './print.ts';
-import { CFI_MODES, chooseKernel, openFor, targetFor, traceReader } from './session.ts';
+import { CFI_MODES, chooseKernel, kernelHelp, openFor, targetFor, traceReader } from './session.ts';
+
+/** The release whose struct_ops calls survive FineIBT. */
+const KERNEL = '6.18+hashfix';
 
 export const RUN_USAGE = `usage: trampet run OBJ|SCENARIO.yaml [options]
 
@@ -32,14 +36,13 @@ Options go before what it says.
   --flows N         flows of each object (default 1)
   --for TIME        simulated time (default 30s)
   --table NAME      the ops table to drive, if the object has several
-  --cfi MODE        off | kcfi | fineibt (default fineibt)   --all-cfi  all three
-                    behind it, since 6.15: ,paranoid ,bhi ,warn
-  --kernel REL      default 6.18+hashfix                     --btf FILE raw, ELF or gz; 'live': the running kernel's
-  --seed N          for loss and bpf_get_prandom_u32         --hash-seed N  boot-time seed of type hashes (0: none)
+  --seed N          of losses and everything else that is random (default 1)
+  --all-cfi         in each of the modes off, kcfi and fineibt
   --assert 'A OP B' goodput > 18mbit, rtt < 60ms, faults == 0; may be given several times; exit code 1 if one fails
                     all flows: goodput rtt rtt95 loss retransmits rtos dropped lost marked segments fairness
                     calls calls.MEMBER instructions faults; one flow: goodput[NAME] > 5mbit
   --events          what programs print and put into ring buffers, as the run goes on
+  --record-type T   the struct of the object that records of ring buffers are, to show their members
   --junit FILE      the verdicts as JUnit XML
   --svg FILE        picture of window, round-trip time, in flight, goodput and queue on one time axis
   --html FILE       the same as a page with tables, in one file that needs no network
@@ -52,7 +55,7 @@ Options go before what it says.
 export async function run(args: string[]): Promise<number> {
   const { values, positionals } = parse(args, {
     ...COMMON,
-    kernel: { type: 'string', default: '6.18+hashfix' },
+    kernel: { type: 'string', default: KERNEL },
     seed: { type: 'string' },
     link: { type: 'string' },
     second: { type: 'string' },
@@ -69,9 +72,10 @@ export async function run(args: string[]): Promise<number> {
     jsonl: { type: 'string' },
     qlog: { type: 'string' },
     events: { type: 'boolean', default: false },
+    'record-type': { type: 'string' },
   });
   if (values.help) {
-    out(RUN_USAGE);
+    out(`${RUN_USAGE}\n${kernelHelp(KERNEL)}`);
     return 0;
   }
   const path = positionals[0];
@@ -82,16 +86,16 @@ export async function run(args: string[]): Promise<number> {
   const plan = planFor(path, scenario, values);
   const assertions = [...(scenario?.assert ?? []), ...values.assert.map(parseAssertion)];
   const objects = new Map(pathsOf(plan).map((name) => [name, openFor(name, choice)]));
+  const told = new Records(objects, values['record-type']);
   const calls = values.jsonl === undefined ? undefined : new TextFile(values.jsonl);
   const object = plan.name ?? namesOf(plan, objects);
   const qlog = values.qlog === undefined ? undefined : new QlogFile(new TextFile(values.qlog), object);
   const documents = (values['all-cfi'] ? CFI_MODES : [choice.cfi]).map((cfi) => {
     qlog?.run(`${object} · cfi ${cfi}`);
-    const { link, seconds } = plan;
-    const shown = live({ object, cfi, link, seconds }, !values.json);
+    const shown = live({ ...plan, object, cfi }, !values.json);
     const records: object[] = [];
     const tell = (record: ProgramRecord) =>
-      values.json ? void records.push(recordJson(record)) : shown.print([recordLine(record)]);
+      values.json ? void records.push(told.json(record)) : shown.print([told.line(record)]);
     try {
       const document = simulate(plan, objects, choice, {
         cfi,
@@ -101,6 +105,10 @@ export async function run(args: string[]): Promise<number> {
         onRecord: values.events ? tell : undefined,
       });
       return values.events ? { ...document, records } : document;
+    } catch (error) {
+      // What makes no sense was said by the scenario, not by the command line.
+      if (scenario === undefined || !(error instanceof TrampetError) || error.kind !== 'usage') throw error;
+      throw new CliError(`${path}: ${error.message}`, 'unreadable', error.hint);
     } finally {
       shown.end();
     }

@@ -15,10 +15,10 @@ import {
 } from '../kernel/index.ts';
 import { openObject, type ResolvedObject, resolveObject } from '../object/index.ts';
 import { dummySubsystem, tcpSubsystem } from '../subsystems/index.ts';
-import { type CfiMode, type Era, eraOf, type Features, makeTarget, type Target } from '../target/index.ts';
+import { type CfiMode, type Era, eraOf, type Features, KCONFIG, makeTarget, type Target } from '../target/index.ts';
 import { VerifierError } from '../verifier/index.ts';
 import { CliError } from './error.ts';
-import { number, oneOf } from './options.ts';
+import { COMMON, number, oneOf } from './options.ts';
 
 export const CFI_MODES = ['off', 'kcfi', 'fineibt'] as const;
 /** `--mitigations`: what each word turns on, as the goldens' kernels had it. */
@@ -34,6 +34,15 @@ const MITIGATIONS: Readonly<Record<string, Partial<Features>>> = {
   noibt: { ibt: false },
   nopad: { callPadding: 0 },
 };
+/** What every command that pretends to be a kernel says of its options; `release` is what is meant without one. */
+export const kernelHelp = (release: string = COMMON.kernel.default): string => `
+The kernel:
+  --kernel REL         a release, with what sets it apart behind it, e.g. 6.18+hashfix (default ${release})
+  --cfi MODE           off | kcfi | fineibt (default fineibt); since 6.15 ,paranoid ,bhi ,warn may follow
+  --mitigations LIST   of ${Object.keys(MITIGATIONS).join(', ')}
+  --btf FILE           its types: raw BTF, ELF or gzip; 'live': the running kernel's (default: the bundled ones)
+  --hash-seed N        what this boot mixed into type hashes (0: nothing)`;
+
 /** Releases with a bundled BTF. */
 const BUNDLED = ['6.12', '6.18'];
 const LIVE_BTF = '/sys/kernel/btf/vmlinux';
@@ -119,7 +128,11 @@ function btfFile({ btf, kernel }: CommonValues): string {
 export function openFor(path: string, choice: KernelChoice): ResolvedObject {
   const bytes = readFile(path);
   try {
-    return resolveObject(openObject(bytes, basename(path)), { btf: choice.btf, release: choice.release });
+    return resolveObject(openObject(bytes, basename(path)), {
+      btf: choice.btf,
+      release: choice.release,
+      kconfig: KCONFIG,
+    });
   } catch (error) {
     if (!(error instanceof TrampetError)) throw error;
     throw new CliError(`${basename(path)}: ${error.message}`, error.kind, error.hint);
@@ -166,7 +179,7 @@ function loadVerified(kernel: Kernel, resolved: ResolvedObject): LoadedObject {
     return loadObject(kernel, resolved);
   } catch (error) {
     if (!(error instanceof VerifierError) || error.kind !== 'refused') throw error;
-    throw new CliError(error.message, 'refused', "'trampet verify' shows how the verifier came to it");
+    throw new CliError(error.message, 'refused', "'trampet verify' tells why, by which way, and what to change");
   }
 }
 

@@ -4,7 +4,7 @@ import { verificationLines, verificationOf } from './_verified.ts';
 import { CliError } from './error.ts';
 import { COMMON, parse } from './options.ts';
 import { dim, json, out } from './print.ts';
-import { chooseKernel, openFor, readFile, startSession } from './session.ts';
+import { chooseKernel, kernelHelp, openFor, readFile, startSession } from './session.ts';
 
 export const TEST_USAGE = `usage: trampet test OBJ [CASES] [--cfi MODE] [--json]
 
@@ -34,7 +34,7 @@ interface Outcome {
 export function test(args: string[]): number {
   const { values, positionals } = parse(args, COMMON);
   if (values.help) {
-    out(TEST_USAGE);
+    out(`${TEST_USAGE}\n${kernelHelp()}`);
     return 0;
   }
   const [path, casesPath] = positionals;

@@ -8,7 +8,7 @@ import { CliError } from './error.ts';
 import { faultsFor, memberRegisters, printFaults, printMismatches } from './faults.ts';
 import { COMMON, parse } from './options.ts';
 import { bold, cyan, dim, green, json, out } from './print.ts';
-import { chooseKernel, openFor, pickTable, splitMember, startSession } from './session.ts';
+import { chooseKernel, kernelHelp, openFor, pickTable, splitMember, startSession } from './session.ts';
 
 export const TRAMPOLINE_USAGE = `usage: trampet trampoline OBJ TABLE.MEMBER [--cfi MODE] [--json]
 
@@ -24,7 +24,7 @@ const FORM_TEXT = {
 export function trampoline(args: string[]): number {
   const { values, positionals } = parse(args, COMMON);
   if (values.help) {
-    out(TRAMPOLINE_USAGE);
+    out(`${TRAMPOLINE_USAGE}\n${kernelHelp()}`);
     return 0;
   }
   const [path, which] = positionals;

@@ -75,6 +75,7 @@ export function verify(args: string[]): number {
   const maps = mapInfos(resolved);
   const documents = programs.map((program) => verdictOf(resolved, program, maps, values));
   if (values.json) json({ schema: 1, object: resolved.file.name, programs: documents });
+  else if (values.log) printLogs(documents);
   else for (const document of documents) print(document, values.slice);
   if (documents.some(({ verdict }) => verdict === 'refused')) return 1;
   return documents.some(({ verdict }) => verdict === 'unsupported') ? 3 : 0;
@@ -121,9 +122,22 @@ function verdictOf(
   }
 }
 
+/** Logs alone, for viewers of them; between marks as libbpf sets them where there are several. */
+function printLogs(documents: readonly VerifyDocument[]): void {
+  for (const document of documents) {
+    if (document.log === null) {
+      print(document, false);
+      continue;
+    }
+    const several = documents.length > 1;
+    if (several) out(`prog '${document.program}': -- BEGIN PROG LOAD LOG --`);
+    out(document.log.trimEnd());
+    if (several) out('-- END PROG LOAD LOG --');
+  }
+}
+
 function print(document: VerifyDocument, sliceOnly: boolean): void {
-  const { program, verdict, errno, reason, stats, log } = document;
-  if (log !== null) out(log.trimEnd());
+  const { program, verdict, errno, reason, stats } = document;
   if (verdict === 'accepted') printAccepted(program, stats!);
   else if (verdict === 'unsupported') printUnknown(program, reason!);
   else if (errno === null) printRefusedWhole(program, reason!);

@@ -3,7 +3,7 @@
 // Gives: boot, CFI as applied at boot, maps, helpers, program load, struct_ops maps and links, failure reports.
 // Mirrors: arch/x86/kernel/{alternative,cfi,cet}.c, kernel/bpf/{bpf_struct_ops,syscall,helpers,arraymap,hashtab}.c (6.12).
 // Leaves out: programs other than struct_ops and tracing, more than one CPU.
-export { type AttachTo, type TracingKind, TracingLink, type TracingTarget, Trampoline, textPoke } from './attach.ts';
+export { type AttachTo, type TracingKind, TracingLink, type TracingTarget, Trampoline } from './attach.ts';
 export { type BootOptions, bootKernel } from './boot.ts';
 export { BREAK_WAYS, type BreakCell, type BreakWay, breakMember } from './break.ts';
 export {
@@ -17,9 +17,10 @@ export {
   sealPreamble,
 } from './cfi.ts';
 export { KernelError, KernelOops, type Report, UnsupportedError } from './error.ts';
-export { callSiteName, gateCall, HZ, Kernel } from './kernel.ts';
+export { callSiteName, gateCall, Kernel } from './kernel.ts';
 export { type LoadedObject, type LoadedProgram, loadObject } from './load.ts';
 export { type BpfMap, MAP_TYPE } from './maps.ts';
+export { ProgramArrayMap } from './maps_prog.ts';
 export { type LoadedFunction, placeFunctions } from './place.ts';
 export { RingbufMap, type RingRecord } from './ringbuf.ts';
 export {

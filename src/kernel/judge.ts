@@ -7,7 +7,7 @@ import {
   type Judgement,
   judgeProgram,
   type RewriteTarget,
-  type RewrittenFunction,
+  type Rewritten,
   rewriteAccepted,
   VerifierError,
   verifierInput,
@@ -26,7 +26,7 @@ const known = new WeakMap<ResolvedProgram, { code: Uint8Array; judgement: Judgem
 /**
  * Verifies a program and rewrites it for the kernel's JIT, as BPF_PROG_LOAD does.
  * @param aux its `struct bpf_prog_aux`
- * @returns its functions; `notVerified`: what keeps us from a verdict, in which case only its structure was checked
+ * @returns its functions and tail calls; `notVerified`: what keeps us from a verdict, in which case only its structure was checked
  * @throws VerifierError with errno and last line of the verifier if it refuses; UnsupportedError
  */
 export function acceptProgram(
@@ -34,7 +34,7 @@ export function acceptProgram(
   program: ResolvedProgram,
   aux: GuestPtr,
   tracing: TracingTarget | undefined,
-): { functions: RewrittenFunction[]; notVerified: string | undefined } {
+): Rewritten & { notVerified: string | undefined } {
   const { kernel, maps } = loading;
   const insns = encodeForLoad(program, (map) => map);
   const named = settleSymbols(kernel, program, insns);
@@ -54,7 +54,7 @@ export function acceptProgram(
     maps,
   };
   return {
-    functions: rewriteAccepted(accepted, input, rewriteTarget(kernel, aux)).functions,
+    ...rewriteAccepted(accepted, input, rewriteTarget(kernel, aux)),
     notVerified: judgement.kind === 'unknown' ? judgement.why : undefined,
   };
 }
@@ -92,7 +92,7 @@ function assume(
         `${program.name}: insn ${reference.insn}`,
       );
   const proto = tracing === undefined ? memberProto(kernel, program) : tracing.btf === kernel.btf ? tracing.proto : 0;
-  return assumeAccepted(program.name, insns, maps, { btf: kernel.btf, proto });
+  return assumeAccepted(program.name, insns, maps, { btf: kernel.btf, proto, ops: program.structOps?.type ?? '' });
 }
 
 function refusal(program: ResolvedProgram, { errno, reason }: { errno: string; reason: string }): VerifierError {
@@ -110,7 +110,8 @@ const unresolved = (program: ResolvedProgram, insn: number, local: string): Veri
     `${program.name}: insn ${insn}`,
   );
 
-function memberProto(kernel: Kernel, program: ResolvedProgram): number {
+/** BTF id of the prototype of the member that the program implements. */
+export function memberProto(kernel: Kernel, program: ResolvedProgram): number {
   const { type, member } = program.structOps!;
   const field = kernel.btf.struct(type).members.find(({ name }) => name === member);
   const pointer = field === undefined ? undefined : kernel.btf.resolve(field.type);

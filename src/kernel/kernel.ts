@@ -2,7 +2,7 @@ import { Random, TrampetError } from '../base/index.ts';
 import { type Btf, kcfiHash, type MemberPlace } from '../btf/index.ts';
 import type { JitContext } from '../jit/index.ts';
 import type { GuestMemory, GuestPtr, Machine } from '../machine/index.ts';
-import { seedHash, type Target } from '../target/index.ts';
+import { HZ, seedHash, type Target } from '../target/index.ts';
 import type { Allocator } from './alloc.ts';
 import type { Trampoline } from './attach.ts';
 import { BHI_THUNK_SIZE, hashPlace } from './cfi.ts';
@@ -39,8 +39,6 @@ export interface KernelParts {
   seed: number;
 }
 
-/** Ticks a second (CONFIG_HZ). */
-export const HZ = 250;
 /** jiffies start five minutes before their low half wraps (INITIAL_JIFFIES). */
 const INITIAL_JIFFIES = 2 ** 32 - 300 * HZ;
 

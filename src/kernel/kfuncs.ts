@@ -1,4 +1,5 @@
 import { ERRNO } from '../base/index.ts';
+import { UnsupportedError } from './error.ts';
 import type { Kernel } from './kernel.ts';
 import type { GateCall, GateDef } from './types.ts';
 
@@ -45,6 +46,13 @@ export function commonKfuncs(kernel: () => Kernel): GateDef[] {
       k.memory.setU32(call.ptr(0), 0);
       k.memory.setU32(call.ptr(0) + 4, 0);
     }),
+    gate('bpf_obj_new_impl', (k, call) => {
+      const size = call.lo(0) >>> 0;
+      // The verifier puts the size there.
+      if (size === 0) throw new UnsupportedError('bpf_obj_new in a program that was not verified is not modelled');
+      call.retPtr(k.heap.alloc(size));
+    }),
+    gate('bpf_obj_drop_impl', (k, call) => k.heap.free(call.ptr(0))),
     nothing('bpf_rcu_read_lock'),
     nothing('bpf_rcu_read_unlock'),
     nothing('bpf_preempt_disable'),

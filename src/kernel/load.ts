@@ -2,10 +2,11 @@ import type { GuestPtr } from '../machine/index.ts';
 import type { ResolvedObject, ResolvedProgram } from '../object/index.ts';
 import { type MapInfo, mapInfos, VerifierError } from '../verifier/index.ts';
 import { type AttachTo, type TracingTarget, tracingTarget } from './attach.ts';
-import { UnsupportedError } from './error.ts';
-import { acceptProgram } from './judge.ts';
+import { KernelError, UnsupportedError } from './error.ts';
+import { acceptProgram, memberProto } from './judge.ts';
 import type { Kernel } from './kernel.ts';
 import { type BpfMap, createMap, fillMapSlots } from './maps.ts';
+import { ProgramArrayMap, type ProgramKind } from './maps_prog.ts';
 import { type LoadedFunction, placeFunctions } from './place.ts';
 
 export interface LoadedProgram {
@@ -16,6 +17,8 @@ export interface LoadedProgram {
   pointer: GuestPtr;
   bpfFunc: GuestPtr;
   functions: LoadedFunction[];
+  /** What it has in common with programs that it may call at its end. */
+  kind: ProgramKind;
   /** What a tracing program attaches to. */
   tracing?: TracingTarget;
   /** The verifier accepted the program; otherwise its structure was checked, and `notVerified` says what is not modelled. */
@@ -57,9 +60,11 @@ export function loadObject(kernel: Kernel, resolved: ResolvedObject, attachTo?: 
       const at = (place: GuestPtr) => kernel.memory.address(place);
       return { ...info, address: at(pointer), ...(values === 0 ? {} : { valueAddress: at(values) }) };
     });
+    const loading = { kernel, resolved, maps: infos, attachTo };
     const programs = resolved.programs
       .filter(({ autoload }) => autoload)
-      .map((program) => loadProgram({ kernel, resolved, maps: infos, attachTo }, program, undo));
+      .map((program) => loadProgram(loading, maps, program, undo));
+    fillProgramSlots(maps, programs);
     return { resolved, maps, programs, unload };
   } catch (error) {
     unload();
@@ -75,7 +80,12 @@ export interface Loading {
   attachTo: AttachTo | undefined;
 }
 
-function loadProgram(loading: Loading, program: ResolvedProgram, undo: (() => void)[]): LoadedProgram {
+function loadProgram(
+  loading: Loading,
+  maps: readonly BpfMap[],
+  program: ResolvedProgram,
+  undo: (() => void)[],
+): LoadedProgram {
   const { kernel, attachTo } = loading;
   const where = `program '${program.name}'`;
   if (program.type !== 'struct_ops' && program.type !== 'tracing')
@@ -85,13 +95,43 @@ function loadProgram(loading: Loading, program: ResolvedProgram, undo: (() => vo
   const tracing = program.type === 'tracing' ? tracingTarget(kernel, program, attachTo) : undefined;
   const aux = kernel.heap.alloc(kernel.btf.struct('bpf_prog_aux').size);
   undo.push(() => kernel.heap.free(aux));
-  const { functions, notVerified } = acceptProgram(loading, program, aux, tracing);
+  const { functions, tailCalls, notVerified } = acceptProgram(loading, program, aux, tracing);
+  const kind: ProgramKind = {
+    type: program.type,
+    attach: program.attach,
+    proto: tracing?.proto ?? memberProto(kernel, program),
+  };
+  for (const reference of program.references) {
+    const map = reference.kind === 'map' ? maps[reference.map] : undefined;
+    if (map instanceof ProgramArrayMap) map.admit(program.name, kind);
+  }
+  const placed = placeFunctions(kernel, functions, undo);
+  for (const { insns, image } of placed)
+    for (const poke of image.pokes) {
+      const { map: info, key } = tailCalls[insns[poke.insn]!.imm - 1]!;
+      const map = maps[loading.maps.indexOf(info)];
+      if (map instanceof ProgramArrayMap) undo.push(map.addSite(image, poke, key));
+    }
   return {
-    ...placeProgram(kernel, program, aux, placeFunctions(kernel, functions, undo), undo),
+    ...placeProgram(kernel, program, aux, placed, undo),
+    kind,
     verified: notVerified === undefined,
     ...(notVerified === undefined ? {} : { notVerified }),
     ...(tracing === undefined ? {} : { tracing }),
   };
+}
+
+/** Puts programs into program arrays, as libbpf does after all are loaded. @throws KernelError */
+function fillProgramSlots(maps: readonly BpfMap[], programs: readonly LoadedProgram[]): void {
+  for (const map of maps) {
+    if (!(map instanceof ProgramArrayMap)) continue;
+    for (const { index, name } of map.blueprint.slots) {
+      const program = programs.find((candidate) => candidate.name === name);
+      if (program === undefined)
+        throw new KernelError(`program '${name}' is not loaded`, 'EBADF', `map '${map.name}'[${index}]`);
+      map.setProgram(index, program);
+    }
+  }
 }
 
 /** Makes `struct bpf_prog`. */
@@ -101,7 +141,7 @@ function placeProgram(
   aux: GuestPtr,
   functions: LoadedFunction[],
   undo: (() => void)[],
-): Omit<LoadedProgram, 'verified'> {
+): Omit<LoadedProgram, 'verified' | 'kind'> {
   const { memory } = kernel;
   const pointer = kernel.vmalloc.alloc(kernel.btf.struct('bpf_prog').size, 4096);
   undo.push(() => kernel.vmalloc.free(pointer));

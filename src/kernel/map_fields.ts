@@ -5,7 +5,7 @@ import type { Kernel } from './kernel.ts';
 
 /** A part of a map's value that belongs to the kernel: copying a value leaves it alone. */
 export interface SpecialField {
-  kind: 'spin_lock' | 'timer';
+  kind: 'spin_lock' | 'timer' | 'kptr' | 'kptr_untrusted';
   offset: number;
   size: number;
 }
@@ -21,7 +21,7 @@ const REFUSED = [
   'bpf_rb_node',
   'bpf_refcount',
 ];
-const TAGS = ['kptr', 'kptr_untrusted', 'percpu_kptr', 'uptr'];
+const REFUSED_TAGS = ['percpu_kptr', 'uptr'];
 
 /**
  * The special fields of a value type, outermost first: btf_parse_fields (kernel/bpf/btf.c, 6.18).
@@ -37,8 +37,11 @@ export function specialFields(btf: Btf | undefined, valueType: number, where: st
     }
     if (type.kind === 'ptr') {
       const target = btf!.type(type.type);
-      if (target.kind === 'type_tag' && TAGS.includes(target.name))
-        throw new UnsupportedError(`pointers of kind '${target.name}' in values are not modelled`, where);
+      if (target.kind !== 'type_tag') return;
+      const { name } = target;
+      if (name === 'kptr' || name === 'kptr_untrusted') fields.push({ kind: name, offset, size: 8 });
+      else if (REFUSED_TAGS.includes(name))
+        throw new UnsupportedError(`pointers of kind '${name}' in values are not modelled`, where);
       return;
     }
     if (type.kind === 'var') {
@@ -76,5 +79,12 @@ export function copyValue(kernel: Kernel, place: GuestPtr, value: Uint8Array, fi
 
 /** What the kernel keeps in a value's special fields is let go of (bpf_obj_free_fields). */
 export function freeFields(kernel: Kernel, place: GuestPtr, fields: readonly SpecialField[]): void {
-  for (const { kind, offset } of fields) if (kind === 'timer') kernel.timers.free(place + offset);
+  for (const { kind, offset } of fields) {
+    if (kind === 'timer') kernel.timers.free(place + offset);
+    if (kind !== 'kptr' && kind !== 'kptr_untrusted') continue;
+    const object = kernel.memory.ptr(place + offset);
+    kernel.memory.setPtr(place + offset, 0);
+    // Objects are those of bpf_obj_new: no kernel function that gives others is modelled.
+    if (kind === 'kptr' && object !== 0) kernel.heap.free(object);
+  }
 }

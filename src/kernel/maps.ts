@@ -7,6 +7,7 @@ import type { Kernel } from './kernel.ts';
 import { type SpecialField, specialFields } from './map_fields.ts';
 import { ArrayMap } from './maps_array.ts';
 import { HashMap, SkStorage } from './maps_hash.ts';
+import { ProgramArrayMap } from './maps_prog.ts';
 import { BloomMap, QueueMap } from './maps_queue.ts';
 import { LpmTrie } from './maps_trie.ts';
 import { RingbufMap } from './ringbuf.ts';
@@ -96,6 +97,9 @@ export function createMap(kernel: Kernel, blueprint: MapBlueprint, btf?: Btf): B
       needs(keySize === 4 && valueSize > 0 && maxEntries > 0, 'an int key, values, entries');
       if (type === MAP_TYPE.ARRAY_OF_MAPS) checkInner(blueprint, where);
       return new ArrayMap(parts);
+    case MAP_TYPE.PROG_ARRAY:
+      needs(keySize === 4 && valueSize === 4 && maxEntries > 0, 'an int key, an int value, entries');
+      return new ProgramArrayMap(parts);
     case MAP_TYPE.LRU_HASH:
     case MAP_TYPE.LRU_PERCPU_HASH:
       if (flag(NO_PREALLOC)) throw new KernelError('an LRU map is always preallocated', 'ENOTSUPP', where);

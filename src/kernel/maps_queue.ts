@@ -95,7 +95,7 @@ export class BloomMap extends KeylessMap {
     const { blueprint, kernel } = parts;
     this.#hashes = Number(blueprint.extra) || DEFAULT_HASHES;
     const wanted = Math.floor((blueprint.maxEntries * this.#hashes) / 5) * 7;
-    const bits = wanted <= 64 ? 64 : 2 ** Math.ceil(Math.log2(wanted));
+    const bits = wanted <= 64 ? 64 : 2 ** (32 - Math.clz32(wanted - 1));
     this.#mask = bits - 1;
     this.#bits = new Uint8Array(bits / 8);
     this.#seed = (blueprint.flags & ZERO_SEED) === 0 ? kernel.random.u32() : 0;

@@ -1,8 +1,10 @@
-import { CALL, type Insn, LD_IMM64, PSEUDO, PSEUDO_CALL } from '../bpf/index.ts';
+import { CALL, CLASS, type Insn, JMP, LD_IMM64, PSEUDO, PSEUDO_CALL } from '../bpf/index.ts';
 import { blindConstants, type JitFunction, type JitImage, jitFunction } from '../jit/index.ts';
 import type { GuestPtr } from '../machine/index.ts';
 import type { RewrittenFunction } from '../verifier/index.ts';
 import type { Kernel } from './kernel.ts';
+
+const TAIL_CALL = CLASS.JMP | JMP.TAIL_CALL;
 
 /** A function of a loaded program: the main one, or a subprogram. */
 export interface LoadedFunction {
@@ -81,7 +83,9 @@ function privateStack(
 }
 
 function blinded(part: RewrittenFunction, { blinding }: Kernel): RewrittenFunction {
-  const { insns, origin } = blindConstants(part.insns, () => blinding.u32());
+  // Tail calls of blinded programs are never direct.
+  const indirect = part.insns.map((insn) => (insn.code === TAIL_CALL ? { ...insn, imm: 0 } : insn));
+  const { insns, origin } = blindConstants(indirect, () => blinding.u32());
   return { ...part, insns, origin: origin.map((slot) => part.origin[slot]!) };
 }
 

@@ -51,14 +51,11 @@ export class GuestMemory {
     if (this.#used + pages * PAGE_SIZE > this.data.length)
       throw new MachineError(`no room for region '${name}' of ${size} bytes`);
     const first = start >>> 12;
-    for (let page = first; page < first + pages; page++) {
-      if (this.pageOffset[page] !== 0) throw new MachineError(`region '${name}' meets another one in its low 32 bits`);
-    }
-    for (let i = 0; i < pages; i++) {
-      this.pageOffset[first + i] = this.#used + i * PAGE_SIZE;
-      this.pageHigh[first + i] = Number(BigInt.asIntN(32, base >> 32n));
-      this.pagePerm[first + i] = BITS[access];
-    }
+    if (this.pageOffset.subarray(first, first + pages).some((offset) => offset !== 0))
+      throw new MachineError(`region '${name}' meets another one in its low 32 bits`);
+    for (let i = 0; i < pages; i++) this.pageOffset[first + i] = this.#used + i * PAGE_SIZE;
+    this.pageHigh.fill(Number(BigInt.asIntN(32, base >> 32n)), first, first + pages);
+    this.pagePerm.fill(BITS[access], first, first + pages);
     this.#used += pages * PAGE_SIZE;
     const region = { name, base, start, size: pages * PAGE_SIZE };
     this.regions.push(region);

@@ -1,10 +1,10 @@
 import { TrampetError } from '../base/index.ts';
 import type { Btf } from '../btf/index.ts';
-import { bootKernel, type Kernel, KernelOops, loadObject, StructOpsMap } from '../kernel/index.ts';
+import { bootKernel, type Kernel, KernelError, KernelOops, loadObject, StructOpsMap } from '../kernel/index.ts';
 import { parseLink } from '../net/index.ts';
 import { openObject, resolveObject } from '../object/index.ts';
 import { congestionControls, dummySubsystem, runFlows, tcpSubsystem } from '../subsystems/index.ts';
-import { type CfiMode, makeTarget } from '../target/index.ts';
+import { type CfiMode, faultsOf, makeTarget } from '../target/index.ts';
 
 const TCP = 'tcp_congestion_ops';
 
@@ -23,7 +23,7 @@ export const MATRIX_LINKS: readonly string[] = [
 ];
 
 /** How a kernel checks calls: the mode, and the seed of its hashes (0: none). */
-export type MatrixMode = readonly [CfiMode, number];
+type MatrixMode = readonly [CfiMode, number];
 const MODES: readonly MatrixMode[] = [
   ['off', 0],
   ['kcfi', 0],
@@ -33,11 +33,13 @@ const MODES: readonly MatrixMode[] = [
 ];
 
 /**
- * The modes that a release is compared in. Linux 6.18 itself breaks every call of a struct_ops table under FineIBT
- * (docs/kernel-faults.md), so there is nothing to compare there.
+ * The modes that a release is compared in: not those in which the kernel itself breaks every call of a struct_ops table
+ * (docs/kernel-faults.md).
  */
-export const matrixModes = (release: string): readonly MatrixMode[] =>
-  release.startsWith('6.18') ? MODES.filter(([cfi]) => cfi !== 'fineibt') : MODES;
+function modesOf({ release, btf }: MatrixOptions): MatrixMode[] {
+  const breaks = (cfi: CfiMode) => faultsOf(makeTarget({ release, cfi, btf })).some(({ id }) => id === 'stub-hash');
+  return MODES.filter(([cfi]) => !breaks(cfi));
+}
 
 export interface MatrixRow {
   /** `reno.bpf.o: ex_reno`. */
@@ -60,11 +62,13 @@ export interface MatrixOptions {
 
 /**
  * Runs every congestion control of an object over every link in every CFI mode, two flows at once, one of them started
- * later. @throws TrampetError if the object is refused, or has none
+ * later; nothing for an object without any. @throws TrampetError if the object is refused
  */
 export function* runMatrix(name: string, bytes: Uint8Array, options: MatrixOptions): Iterable<MatrixRow> {
   const { release, seconds, links = MATRIX_LINKS } = options;
-  const modes = matrixModes(release);
+  const { structOps, btf } = openObject(bytes, name);
+  if (!structOps.some(({ type }) => btf?.name(type) === TCP)) return;
+  const modes = modesOf(options);
   const kernels = modes.map((mode) => load(name, bytes, options, mode));
   for (const congestion of congestionControls(kernels[0]!))
     for (const link of links) {
@@ -95,11 +99,18 @@ function load(name: string, bytes: Uint8Array, { release, btf }: MatrixOptions, 
   const kernel = bootKernel({ target, subsystems: [dummySubsystem, tcpSubsystem], seed: 1 });
   const loaded = loadObject(kernel, resolveObject(openObject(bytes, name), target));
   const programs = new Map(loaded.programs.map((program) => [program.name, program]));
-  for (const table of loaded.resolved.structOps)
-    if (table.type === TCP) {
-      const map = new StructOpsMap(kernel, { ...table, link: false });
+  let refused: unknown;
+  for (const table of loaded.resolved.structOps.filter(({ type }) => type === TCP)) {
+    const map = new StructOpsMap(kernel, { ...table, link: false });
+    try {
       map.update({ ...table, link: false }, programs);
+    } catch (error) {
+      // Some tables are there to be refused, or stand in for one another; one that is taken is enough.
+      if (!(error instanceof KernelError)) throw error;
+      refused ??= error;
     }
+  }
+  if (congestionControls(kernel).length === 0) throw refused;
   return kernel;
 }
 

@@ -6,7 +6,7 @@ import { TrampetError } from '../base/index.ts';
 import { type Btf, readBtf } from '../btf/index.ts';
 import { runMatrix } from './matrix.ts';
 
-const USAGE = `usage: npm run matrix -- [PATH…] [--seconds 60] [--kernel 6.12,6.18] [--shard 1/4]
+const USAGE = `usage: npm run matrix -- [PATH…] [--seconds 60] [--kernel 6.12,6.18+hashfix] [--shard 1/4]
   PATH       objects, or directories with objects (default: the examples)
   --seconds  simulated seconds of each run
   --shard    the first of four parts of the objects`;
@@ -62,7 +62,7 @@ function main(): number {
     allowPositionals: true,
     options: {
       seconds: { type: 'string', default: '60' },
-      kernel: { type: 'string', default: '6.12,6.18' },
+      kernel: { type: 'string', default: '6.12,6.18+hashfix' },
       shard: { type: 'string', default: '1/1' },
     },
   });
@@ -83,7 +83,7 @@ function main(): number {
   const objects = paths.flatMap(objectsOf).filter((_, i) => inShard(values.shard, i));
   const tally: Tally = { same: 0, runs: 0, bad: 0, refused: 0 };
   for (const release of values.kernel.split(',')) {
-    const file = new URL(`../../data/btf/vmlinux-${release}.btf`, import.meta.url);
+    const file = new URL(`../../data/btf/vmlinux-${release.split('+')[0]}.btf`, import.meta.url);
     if (!existsSync(file)) {
       console.error(`matrix: no BTF of Linux ${release} is bundled`);
       return 2;

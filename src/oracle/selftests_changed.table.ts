@@ -19,6 +19,11 @@ const NEVER_NULL: Changed = {
   why: 'a look-up of a constant key in an array is never null',
 };
 
+const REFCOUNTED_NODE: Changed = {
+  says: 'bpf_rbtree_remove can only take non-owning or refcounted bpf_rb_node pointer',
+  why: 'nodes that the program owns may be removed as well, which other words say',
+};
+
 const NO_SIGNATURES: Changed = {
   says: 'calling kernel function bpf_verify_pkcs7_signature is not allowed',
   why: 'the recorded kernel cannot verify signatures',
@@ -36,6 +41,14 @@ export const CHANGED_IN_6_18: Readonly<Record<string, Readonly<Record<string, Ch
   preempt_lock: {
     preempt_global_subprog_test: { says: 'accepted', why: 'global functions that do not sleep may be called' },
   },
+  rbtree_fail: {
+    rbtree_api_remove_unadded_node: {
+      says: 'pointer arithmetic on ptr_or_null_ prohibited',
+      why: 'nodes that the program owns may be removed, so that a later mistake is found',
+    },
+    rbtree_api_add_release_unlock_escape: REFCOUNTED_NODE,
+    rbtree_api_first_release_unlock_escape: REFCOUNTED_NODE,
+  },
   test_kfunc_dynptr_param: { not_valid_dynptr: NO_SIGNATURES, not_ptr_to_stack: NO_SIGNATURES },
   uninit_stack: {
     helper_uninit_to_misc: { says: 'accepted', why: 'memory that a helper only reads stays as it was' },
@@ -44,6 +57,12 @@ export const CHANGED_IN_6_18: Readonly<Record<string, Readonly<Record<string, Ch
     deducing_bounds_from_const_10: {
       says: 'R0 tried to subtract pointer from scalar',
       why: 'negation keeps what is known of its operand',
+    },
+  },
+  verifier_bpf_fastcall: {
+    may_goto_interaction: {
+      says: 'accepted',
+      why: 'may_goto measures time as well and takes eight bytes more of the stack',
     },
   },
   verifier_map_in_map: {

@@ -64,18 +64,41 @@ function episode(calls: readonly TcpCall[]): TcpCall[] {
   return first < 0 ? [] : calls.slice(first, calls.findLastIndex(matters) + 1);
 }
 
-/** Compares every call with its arguments, step by step, from the first event of interest to the last. */
-export function compareSteps(ours: readonly TcpCall[], runs: readonly TcpCall[][]): { same: boolean; line: string } {
+/** Where the kernel's repeats part from each other at the latest; −1 if two are the same to the end. */
+function repeatsPart(runs: readonly string[][]): number {
+  let latest = 0;
+  for (const [i, run] of runs.entries()) {
+    const { at } = nearest(
+      run,
+      runs.filter((_, other) => other !== i),
+    );
+    if (at === -1) return -1;
+    latest = Math.max(latest, at);
+  }
+  return latest;
+}
+
+/**
+ * Compares every call with its arguments, step by step, from the first event of interest to the last. `as far`: ours agrees
+ * with one of the kernel's runs for as long as the runs agree with each other.
+ */
+export function compareSteps(
+  ours: readonly TcpCall[],
+  runs: readonly TcpCall[][],
+): { result: 'same' | 'as far' | 'parts'; line: string } {
   const steps = (calls: readonly TcpCall[]) =>
     episode(calls)
       .filter(({ op }) => !WRITER.has(op))
       .map(shown);
   const mine = steps(ours);
-  const { at, theirs } = nearest(mine, runs.map(steps));
-  if (at === -1) return { same: true, line: `steps: the kernel's, ${mine.length} calls with their arguments` };
+  const theirRuns = runs.map(steps);
+  const { at, theirs } = nearest(mine, theirRuns);
+  if (at === -1) return { result: 'same', line: `steps: the kernel's, ${mine.length} calls with their arguments` };
+  const repeats = repeatsPart(theirRuns);
+  const told = repeats === -1 ? 'repeats agree' : `repeats part after ${repeats}`;
   return {
-    same: false,
-    line: `steps: ${at} of ${theirs.length} calls are the kernel's, then ours ${around(mine, at)} | kernel ${around(theirs, at)}`,
+    result: repeats !== -1 && at >= repeats ? 'as far' : 'parts',
+    line: `steps: ${at} of ${theirs.length} calls are the kernel's (${told}), then ours ${around(mine, at)} | kernel ${around(theirs, at)}`,
   };
 }
 

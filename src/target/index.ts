@@ -5,6 +5,7 @@
 // Leaves out: JIT and boot of 6.8 (`jit` and `boot` say so); FineIBT+BHI.
 export { ERAS } from './eras.ts';
 export { TargetError } from './error.ts';
+export { HZ, KCONFIG } from './kconfig.ts';
 export {
   CFI_HASHES,
   cfiOffset,

@@ -1,6 +1,7 @@
 import type { Btf } from '../btf/index.ts';
 import { ERAS } from './eras.ts';
 import { TargetError } from './error.ts';
+import { KCONFIG } from './kconfig.ts';
 import type { CfiMode, CpuFeatures, Era, Features, KernelFault, Release, StructOffsets, Target } from './types.ts';
 
 /**
@@ -66,6 +67,7 @@ export function makeTarget(options: TargetOptions): Target {
     offsets: structOffsets(options.btf),
     btf: options.btf,
     hashSeed: (options.hashSeed ?? 0) >>> 0,
+    kconfig: KCONFIG,
   };
 }
 

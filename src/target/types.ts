@@ -149,4 +149,6 @@ export interface Target {
   btf: Btf;
   /** XORed into every type hash at boot; 0 for `norand`. */
   hashSeed: number;
+  /** What is known of the configuration, by option. */
+  kconfig: ReadonlyMap<string, string>;
 }

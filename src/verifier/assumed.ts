@@ -1,9 +1,11 @@
 import { CALL, type Insn, LD_IMM64, PSEUDO } from '../bpf/index.ts';
+import { SOCKET_PROTOS } from './access/helper_proto.ts';
 import { PTR_TO_BTF_ID } from './core/reg_types.table.ts';
 import { InsnAux, MAP_PTR_POISON, type MapInfo, SubprogInfo } from './core/types.ts';
 import { followTypes } from './flow.ts';
 import type { Accepted } from './rewrite/index.ts';
 import { checkStructure } from './structure.ts';
+import { HELPER_NAMES } from './tables/helper_sets.table.ts';
 import type { ProgramContext } from './types.ts';
 
 /**
@@ -50,7 +52,11 @@ export function assumeAccepted(
     for (let at = range.start; at < range.end; at++) {
       if (insns[at]!.code !== CALL) continue;
       const map = flow.mapAt.get(at) ?? -1;
-      accepted.aux[at]!.mapPtr = maps[map] ?? MAP_PTR_POISON;
+      Object.assign(accepted.aux[at]!, {
+        mapPtr: maps[map] ?? MAP_PTR_POISON,
+        helperProto:
+          context?.ops === 'tcp_congestion_ops' ? (SOCKET_PROTOS[HELPER_NAMES[insns[at]!.imm] ?? ''] ?? '') : '',
+      });
     }
   });
   return accepted;

@@ -1,8 +1,8 @@
 // verifier: verdict and log of a program, and the kernel's rewrites.
-// Takes: a linked program with its references settled. Gives: a verdict with its log, and the functions that the JIT gets.
+// Takes: a linked program with its references settled.
+// Gives: a verdict with its log, and the functions that the JIT gets.
 // Mirrors: kernel/bpf/{verifier,tnum,liveness}.c (6.18); of the rewrites also 6.12.
 // Leaves out: what docs/parity/verifier.md lists; of a program that cannot be judged for that the structure is checked.
-
 export { assumeAccepted, assumePlain } from './assumed.ts';
 export type { InsnAux, MapInfo, Verdict, VerifierInput } from './core/types.ts';
 export { VerifierError } from './error.ts';

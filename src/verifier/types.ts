@@ -16,4 +16,6 @@ export interface ProgramContext {
   btf: Btf;
   /** The member's `func_proto`; 0 without. */
   proto: number;
+  /** The ops struct; '' of a traced function. */
+  ops: string;
 }

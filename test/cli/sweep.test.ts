@@ -67,7 +67,7 @@ describe('sweep', () => {
     expect(merged.stdout).toBe(trampet('merge', at('whole')).stdout);
     const table = trampet('merge', at('whole'), '--out', at('merged')).stdout.trimEnd().split('\n');
     expect(table).toHaveLength(5);
-    expect(table[1]).toMatch(/^cubic {3}10mbit,20ms,50p,loss=1% {2}fineibt +3( +\d+\.\d+){6} +0$/);
+    expect(table[1]).toMatch(/^cubic {3}10mbit,20ms,50p,loss=1% {2}fineibt +3( +\d+\.\d+){7} +0$/);
     expect(read('merged')).toBe(merged.stdout);
   });
 

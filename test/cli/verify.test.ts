@@ -49,7 +49,10 @@ describe('trampet verify', () => {
     const { stdout } = trampet('verify', 'examples/reno.bpf.o', 'reno_undo_cwnd', '--log');
     expect(stdout).toContain('func#0 @0');
     expect(stdout).toContain('R1=ctx()');
-    expect(stdout).toMatch(/processed 3 insns \(limit 1000000\)/);
+    expect(stdout).toMatch(/processed 3 insns \(limit 1000000\)[^\n]*\n$/);
+    const several = trampet('verify', 'test/objects/refused.bpf.o', '--log').stdout;
+    expect(several.match(/-- BEGIN PROG LOAD LOG --/g)).toHaveLength(6);
+    expect(several).not.toMatch(/Reason/);
   });
 
   it('speaks JSON', () => {

@@ -89,6 +89,24 @@ describe('helpers and maps of congestion controls', () => {
   });
 });
 
+describe('objects of programs', () => {
+  it('move from map to program and back, and end with the map', () => {
+    const { kernel, loaded, maps } = session(file('test/objects/kptr.bpf.o'), 'kcfi', 0, {}, '6.18');
+    expect(loaded.programs.every(({ verified }) => verified)).toBe(true);
+    const idle = kernel.heap.count;
+    const flows = [{ name: 'a', congestion: 'kptr', source: { kind: 'bulk' as const }, startNs: 0 }];
+    const result = runFlows(kernel, { link: parseLink('20mbit,40ms,100p,loss=1%'), flows, seconds: 2, seed: 1 });
+    const slots = kernel.maps.find(({ name }) => name === 'slots')!;
+    expect(result.flows[0]!.calls.ssthresh).toBeGreaterThan(3);
+    expect(kernel.memory.u32(slots.values + 8)).toBe(result.flows[0]!.calls.ssthresh);
+    expect(kernel.heap.count).toBe(idle + 1);
+    maps[0]!.delete();
+    maps[0]!.free();
+    loaded.unload();
+    expect(kernel.heap.count).toBe(idle - loaded.programs.length);
+  });
+});
+
 describe('records of ring buffers', () => {
   it('are read as they come, with their time', () => {
     const kernel = start();

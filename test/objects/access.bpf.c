@@ -32,7 +32,7 @@ struct bpf_rb_root { u64 opaque[2]; } __attribute__((aligned(8)));
 struct bpf_rb_node { u64 opaque[4]; } __attribute__((aligned(8)));
 struct bpf_sock { u32 bound_dev_if, family, type, protocol, mark, priority, src_ip4; };
 struct bpf_sock_tuple { u32 words[3]; };
-struct task_struct { int pid; } __attribute__((preserve_access_index));
+struct task_struct { int pid; struct task_struct *parent; char *text; } __attribute__((preserve_access_index));
 
 static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static long (*const bpf_map_update_elem)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
@@ -49,6 +49,9 @@ static long (*const bpf_timer_init)(struct bpf_timer *timer, void *map, u64 flag
 static long (*const bpf_timer_set_callback)(struct bpf_timer *timer, void *callback) = (void *)170;
 static long (*const bpf_loop)(u32 n, void *callback, void *ctx, u64 flags) = (void *)181;
 static long (*const bpf_strncmp)(const char *s1, u32 size, const char *s2) = (void *)182;
+static int (*const bpf_set_retval)(int value) = (void *)187;
+static void *(*const bpf_task_storage_get)(void *map, void *task, void *value, u64 flags) = (void *)156;
+static void *(*const bpf_get_current_task_btf)(void) = (void *)158;
 static void *(*const bpf_kptr_xchg)(void *field, void *ptr) = (void *)194;
 static long (*const bpf_dynptr_from_mem)(void *data, u32 size, u64 flags, struct bpf_dynptr *ptr) = (void *)197;
 static long (*const bpf_dynptr_read)(void *dst, u32 len, const struct bpf_dynptr *src, u32 offset, u64 flags) = (void *)201;
@@ -80,6 +83,8 @@ struct timed { u64 count; struct bpf_timer timer; struct bpf_wq work; };
 struct node { u64 key; struct bpf_list_node list; };
 struct leaf { u64 key; struct bpf_rb_node tree; };
 struct owner { struct task_struct KPTR *task; };
+struct page_of_user { int asked, answered; } *page_type;
+struct shared { struct page_of_user __attribute__((btf_type_tag("uptr"))) *page; };
 struct locked { struct bpf_spin_lock lock; u32 value; };
 
 struct { __uint(type, 2); __uint(max_entries, 1); __type(key, u32); __type(value, struct timed); } timers SEC(".maps");
@@ -87,6 +92,7 @@ struct { __uint(type, 1); __uint(max_entries, 4); __type(key, u32); __type(value
 struct { __uint(type, 1); __uint(max_entries, 4); __type(key, u32); __type(value, struct owner); } owners SEC(".maps");
 struct { __uint(type, 1); __uint(max_entries, 4); __type(key, u32); __type(value, struct locked); } locks SEC(".maps");
 struct { __uint(type, 1); __uint(max_entries, 4); __type(key, u32); __type(value, u64); } numbers SEC(".maps");
+struct { __uint(type, 29); __uint(map_flags, 1); __type(key, int); __type(value, struct shared); } of_tasks SEC(".maps");
 struct { __uint(type, 27); __uint(max_entries, 4096); } ring SEC(".maps");
 struct inner { __uint(type, 1); __uint(max_entries, 4); __type(key, u32); __type(value, struct timed); } first SEC(".maps"),
 	second SEC(".maps");
@@ -677,98 +683,95 @@ ACCEPTED SEC("tc") int ignored_argument(struct __sk_buff *skb)
 	return bpf_strlen((void *)(long)skb->mark);
 }
 
-/* Members of the kernel's objects, what a hook returned, helpers of iterators. */
-
-struct nf_conn { u32 timeout; u32 mark; };
-struct bpf_ct_opts { int words[4]; };
-extern struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *skb, u32 *tuple, u32 size, struct bpf_ct_opts *opts,
-					 u32 opts_size) KSYM;
-extern void bpf_ct_release(struct nf_conn *ct) KSYM;
-static int (*bpf_setsockopt)(void *sk, int level, int optname, void *optval, int optlen) = (void *)49;
-
-static __attribute__((always_inline)) struct nf_conn *connection(struct __sk_buff *skb)
+ACCEPTED SEC("cgroup/getsockopt") int sets_result(void *ctx)
 {
-	u32 tuple[3] = { 1, 2, 3 };
-	struct bpf_ct_opts opts = {};
-	return bpf_skb_ct_lookup(skb, tuple, sizeof(tuple), &opts, sizeof(opts));
+	return bpf_set_retval(-1) == 0;
 }
 
-ACCEPTED SEC("tc") int connection_marked(struct __sk_buff *skb)
+REFUSED("program of this type cannot use helper bpf_set_retval#187")
+SEC("cgroup/recvmsg4") int has_no_result(void *ctx)
 {
-	struct nf_conn *ct = connection(skb);
-	if (!ct) return 0;
-	ct->mark = 7;
-	bpf_ct_release(ct);
+	return bpf_set_retval(-1) == 0;
+}
+
+/* The kernel's structs. */
+
+ACCEPTED TAG("log_level=2") TAG("expect_msg=0=rdonly_untrusted_mem(sz=0)") SEC("tc") int text_of_task(struct __sk_buff *skb)
+{
+	struct task_struct *t = bpf_task_from_pid(1);
+	int first;
+	if (!t) return 0;
+	first = t->text[0];
+	bpf_task_release(t);
+	return first;
+}
+
+REFUSED("cannot write into rdonly_untrusted_mem")
+SEC("tc") int writes_text_of_task(struct __sk_buff *skb)
+{
+	struct task_struct *t = bpf_task_from_pid(1);
+	if (!t) return 0;
+	t->text[0] = 0;
+	bpf_task_release(t);
 	return 0;
 }
 
-REFUSED("no write support to nf_conn at off 0")
-SEC("tc") int connection_changed(struct __sk_buff *skb)
+ACCEPTED SEC("tc") int one_of_two_tasks(struct __sk_buff *skb)
 {
-	struct nf_conn *ct = connection(skb);
-	if (!ct) return 0;
-	ct->timeout = 7;
-	bpf_ct_release(ct);
+	struct task_struct *t = bpf_task_from_pid(1), *one = t;
+	int pid;
+	if (!t) return 0;
+	if (skb->mark) one = t->parent;
+	asm volatile("" : "+r"(one));
+	pid = *(volatile int *)&one->pid;
+	bpf_task_release(t);
+	return pid;
+}
+
+REFUSED("same insn cannot be used with different pointers")
+SEC("tc") int task_or_context(struct __sk_buff *skb)
+{
+	struct task_struct *t = bpf_task_from_pid(1);
+	void *one = t;
+	int word;
+	if (!t) return 0;
+	if (skb->mark) one = skb;
+	asm volatile("" : "+r"(one));
+	word = *(volatile u32 *)one;
+	bpf_task_release(t);
+	return word;
+}
+
+/* Memory of a process. */
+
+ACCEPTED TAG("log_level=2") TAG("expect_msg=0=R{{[0-9]}}=mem_or_null(id={{[0-9]+}},sz=8)")
+SEC("syscall") int page_of_process(void *ctx)
+{
+	struct shared *s = bpf_task_storage_get(&of_tasks, bpf_get_current_task_btf(), NULL, 1);
+	struct page_of_user *page = s ? s->page : NULL;
+	if (page) page->answered = page->asked;
 	return 0;
 }
 
-ACCEPTED SEC("lsm/file_open") int hook_result_kept(u64 *ctx)
+REFUSED("invalid access to memory, mem_size=8 off=8 size=4")
+SEC("syscall") int beyond_page_of_process(void *ctx)
 {
-	return ctx[1];
+	struct shared *s = bpf_task_storage_get(&of_tasks, bpf_get_current_task_btf(), NULL, 1);
+	struct page_of_user *page = s ? s->page : NULL;
+	return page ? page[1].asked : 0;
 }
 
-REFUSED("At program exit the register R0 has smin=1 smax=1 should have been in [-4095, 0]")
-SEC("lsm/file_open") int hook_result_of_own(u64 *ctx)
+REFUSED("store to uptr disallowed")
+SEC("syscall") int replaces_page_of_process(void *ctx)
 {
-	return 1;
-}
-
-ACCEPTED SEC("iter/tcp") int option_in_iterator(u64 *ctx)
-{
-	void *sk = (void *)ctx[1];
-	int value = 1;
-	if (sk) bpf_setsockopt(sk, 1, 2, &value, sizeof(value));
+	struct shared *s = bpf_task_storage_get(&of_tasks, bpf_get_current_task_btf(), NULL, 1);
+	if (s) *(void *volatile *)&s->page = NULL;
 	return 0;
 }
 
-REFUSED("program of this type cannot use helper bpf_setsockopt#49")
-SEC("iter/task") int option_in_other_iterator(u64 *ctx)
+REFUSED("R1 has no valid kptr")
+SEC("syscall") int takes_page_of_process(void *ctx)
 {
-	int value = 1;
-	return bpf_setsockopt((void *)ctx[1], 1, 2, &value, sizeof(value));
-}
-
-ACCEPTED SEC("lsm_cgroup/inet_csk_clone") int option_in_hook(u64 *ctx)
-{
-	int value = 1;
-	bpf_setsockopt((void *)ctx[0], 1, 2, &value, sizeof(value));
-	return 1;
-}
-
-REFUSED("program of this type cannot use helper bpf_setsockopt#49")
-SEC("lsm_cgroup/file_open") int option_in_other_hook(u64 *ctx)
-{
-	int value = 1;
-	return bpf_setsockopt((void *)ctx[0], 1, 2, &value, sizeof(value));
-}
-
-REFUSED("Note, BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!")
-SEC("lsm_cgroup/inet_csk_clone") int void_hook_returns(u64 *ctx)
-{
-	return 0;
-}
-
-static int (*bpf_set_retval)(int retval) = (void *)187;
-
-REFUSED("BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!")
-SEC("lsm_cgroup/inet_csk_clone") int void_hook_set(u64 *ctx)
-{
-	bpf_set_retval(-1);
-	return 1;
-}
-
-ACCEPTED SEC("lsm_cgroup/file_open") int hook_set(u64 *ctx)
-{
-	bpf_set_retval(-1);
-	return 0;
+	struct shared *s = bpf_task_storage_get(&of_tasks, bpf_get_current_task_btf(), NULL, 1);
+	return s ? bpf_kptr_xchg(&s->page, NULL) != NULL : 0;
 }

@@ -18,15 +18,10 @@ struct bpf_array { struct bpf_map map; u32 elem_size; };
 struct sock_common { int skc_family; };
 struct sock { struct sock_common sk; int sk_priority; };
 struct tcp_sock { struct sock sk; int snd_cwnd; };
-struct task_struct { int pid; struct task_struct *parent; struct task_struct *group_leader; };
+struct task_struct { int pid; struct task_struct *parent; struct task_struct *group_leader; const char *text; };
 struct sk_buff { u32 len; struct sock *sk; };
 struct __sk_buff { u32 len; };
 struct bpf_prog_aux { u32 id; };
-struct nf_conn { u32 timeout; u32 mark; };
-struct bpf_sock_tuple { u32 words[9]; };
-struct bpf_ct_opts { int words[4]; };
-struct file { u32 f_mode; };
-struct bpf_iter_meta { u64 seq_num; };
 
 KFUNC struct task_struct *bpf_task_from_pid(int pid) { return 0; }
 KFUNC struct task_struct *bpf_task_acquire(struct task_struct *p) { return p; }
@@ -52,13 +47,6 @@ KFUNC int bpf_wq_set_callback_impl(struct bpf_wq *wq, int (callback_fn)(void *ma
 KFUNC void *bpf_rdonly_cast(const void *obj__ign, u32 btf_id__k) { return 0; }
 KFUNC int bpf_copy_from_user_str(void *dst, u32 dst__sz, const void *unsafe_ptr__ign, u64 flags) { return 0; }
 KFUNC int bpf_strlen(const char *s__ign) { return 0; }
-KFUNC struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *skb_ctx, struct bpf_sock_tuple *bpf_tuple, u32 tuple__sz,
-					struct bpf_ct_opts *opts, u32 opts__sz) { return 0; }
-KFUNC void bpf_ct_release(struct nf_conn *nfct) {}
-int bpf_lsm_file_open(struct file *file) { return 0; }
-void bpf_lsm_inet_csk_clone(struct sock *newsk, const struct sock *req) {}
-int bpf_iter_tcp(struct bpf_iter_meta *meta, struct sock_common *sk_common, u32 uid) { return 0; }
-int bpf_iter_task(struct bpf_iter_meta *meta, struct task_struct *task) { return 0; }
 
 struct bpf_map a;
 struct bpf_array b;

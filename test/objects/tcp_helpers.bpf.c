@@ -152,7 +152,7 @@ static long stop_at_five(u32 i, u64 *sum)
 NOINLINE static void maps(void)
 {
 	u64 value = 7, sum = 0;
-	u32 key = 1;
+	u32 key __attribute__((aligned(8))) = 1; /* the verifier knows spills of whole slots alone */
 
 	SEE(map_update(&hash, &key, &value, 2)); /* 0: BPF_EXIST of nothing */
 	SEE(map_update(&hash, &key, &value, 1));
@@ -173,9 +173,10 @@ NOINLINE static void maps(void)
 	SEE(VALUE(map_lookup(&hash, &key)));
 	SEE(map_delete(&hash, &key));
 
-	for (key = 0; key < 3; key++) {
+	for (u32 round = 0; round < 3; round++) {
+		key = round;
 		map_update(&lru, &key, &value, 0);
-		if (key == 1) {
+		if (round == 1) {
 			u32 first = 0;
 			map_lookup(&lru, &first);
 		}

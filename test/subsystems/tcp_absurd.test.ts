@@ -75,6 +75,12 @@ describe('flows that nobody has', () => {
     expect(flows[1]!.segments).toBeGreaterThan(0);
   });
 
+  it('eleven days of a byte now and then', () => {
+    const source = { kind: 'requests', bytes: 1, thinkNs: 3600e9 } as const;
+    const { flows } = run('1kbit,1s', 1e6, { flows: [bulk('a', { source })] });
+    expect(flows[0]!.segments).toBeGreaterThan(250);
+  });
+
   it.each([
     { startNs: Number.NaN },
     { startNs: -1 },

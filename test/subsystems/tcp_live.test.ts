@@ -1,8 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import { loadObject, StructOpsLink, StructOpsMap } from '../../src/kernel/index.ts';
 import { parseLink } from '../../src/net/index.ts';
-import { congestionControls, type FlowSpec, type OpCall, runFlows } from '../../src/subsystems/index.ts';
-import { example, resolve, session } from '../support.ts';
+import {
+  CongestionOps,
+  congestionControls,
+  type FlowSpec,
+  findCongestionControl,
+  forgetSocket,
+  type OpCall,
+  registerSocket,
+  runFlows,
+  setCongestionControl,
+  TcpSock,
+} from '../../src/subsystems/index.ts';
+import { boot, example, resolve, session } from '../support.ts';
 
 const link = parseLink('20mbit,40ms,100p');
 const flow = (name: string, congestion: string, more: Partial<FlowSpec> = {}): FlowSpec => ({
@@ -123,5 +134,27 @@ describe('tables that change while flows run', () => {
         : ['init 1'],
     );
     expect(flows[0]!.goodputBps).toBeGreaterThan(16e6);
+  });
+
+  it('a restricted control is for who has CAP_NET_ADMIN; a socket has what it asked for', () => {
+    const kernel = boot('kcfi', 5);
+    const ops = new CongestionOps(kernel, findCongestionControl(kernel, 'reno')!);
+    const sock = new TcpSock(kernel);
+    expect(setCongestionControl(kernel, sock.pointer, 'bbr')).toBe(-22);
+    registerSocket(kernel, sock, ops);
+    expect(setCongestionControl(kernel, sock.pointer, 'cubic', false)).toBe(-1);
+    expect(setCongestionControl(kernel, sock.pointer, 'nobody', false)).toBe(-2);
+    expect(setCongestionControl(kernel, sock.pointer, 'bbr', false)).toBe(0);
+    const control = () => kernel.memory.ptr(sock.pointer + kernel.field('inet_connection_sock', 'icsk_ca_ops').offset);
+    expect([ops.kdata, control()]).toEqual(Array(2).fill(findCongestionControl(kernel, 'bbr')));
+    // BBR paces.
+    expect(sock.get('sk_pacing_status')).toBe(1);
+    expect(setCongestionControl(kernel, sock.pointer, 'dctcp')).toBe(0);
+    // Without ECN, DCTCP is Reno under another name, which nobody can ask for.
+    expect(control()).not.toBe(findCongestionControl(kernel, 'dctcp'));
+    expect(ops.has('init')).toBe(false);
+    forgetSocket(kernel, sock);
+    sock.free();
+    ops.release();
   });
 });

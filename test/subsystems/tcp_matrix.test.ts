@@ -8,7 +8,7 @@ const OBJECTS: readonly (readonly [string, () => Uint8Array, string])[] = [
   ...['allops', 'cuberoot'].map(
     (name) => [`cc_${name}`, () => file(`test/golden/linux-6.12/obj/cc_${name}.bpf.o`), '6.12'] as const,
   ),
-  ['so05_maps', () => file('test/golden/linux-6.18/obj/so05_maps.bpf.o'), '6.18'],
+  ['so05_maps', () => file('test/golden/linux-6.18/obj/so05_maps.bpf.o'), '6.18+hashfix'],
 ];
 
 describe('congestion controls in every CFI mode', () => {

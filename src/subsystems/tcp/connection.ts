@@ -3,12 +3,13 @@ import { type Kernel, KernelError } from '../../kernel/index.ts';
 import type { Simulator } from '../../net/index.ts';
 import { findCongestionControl } from './controls.ts';
 import type { FlowReport, FlowSample } from './flows.ts';
+import { Jiffies } from './jiffies.ts';
 import { type CcMember, CongestionOps } from './ops.ts';
-import type { AckPacket, DataPacket } from './packets.types.ts';
+import type { AckPacket, DataPacket, ReceiverOptions } from './packets.types.ts';
 import { Quantiles } from './quantiles.ts';
 import { Receiver } from './receiver.ts';
+import { ReceivingSocket } from './receiving_socket.ts';
 import type { FlowSource, FlowSpec, OpCall, SenderEvent } from './scenario.types.ts';
-import { MSS } from './scoreboard.ts';
 import { Sender } from './sender.ts';
 import { CA, type CaState, TCP_INFINITE_SSTHRESH } from './sock.ts';
 import { forgetSocket, registerSocket, setCongestionControl } from './sockets.ts';
@@ -45,6 +46,8 @@ export class Connection {
   readonly #kernel: Kernel;
   readonly #simulator: Simulator;
   readonly #ops: CongestionOps;
+  /** Of the receiving end, if the congestion control runs there too. */
+  readonly #socket: ReceivingSocket | undefined;
   readonly #endNs: number;
   readonly #queued: () => number;
   #on = true;
@@ -82,15 +85,26 @@ export class Connection {
       this.#calls[member] = (this.#calls[member] ?? 0) + 1;
     };
     // Acknowledgments see the delay, but neither queue nor loss.
-    this.receiver = new Receiver(simulator, (this.#ops.flags & NEEDS_ECN) !== 0, (ack) => {
-      simulator.after(options.rttNs / 2, () => this.#onAck(ack));
-    });
-    const source = burstsOf(spec.source, (this.#endNs - spec.startNs) / 1e9);
+    const { gsoMaxSegs = 1, receiveMemory, noTimestamps = false, bothEnds = false } = spec.hosts ?? {};
+    if (bothEnds)
+      this.#socket = new ReceivingSocket(kernel, new CongestionOps(kernel, kdata), new Jiffies(kernel, simulator));
+    const host: ReceiverOptions = { timestamps: !noTimestamps };
+    if (receiveMemory !== undefined) host.memory = receiveMemory;
+    if (this.#socket !== undefined) host.socket = this.#socket;
+    const back = (ack: AckPacket) => void simulator.after(options.rttNs / 2, () => this.#onAck(ack));
+    this.receiver = new Receiver(simulator, (this.#ops.flags & NEEDS_ECN) !== 0, back, host);
+    const source = burstsOf(spec.source);
     this.sender = new Sender(kernel, simulator, this.#ops, {
       ecn: options.marks,
       handshakeRtt: options.rttNs,
+      gsoMaxSegs,
+      noTimestamps,
+      window: Receiver.initialWindow(host),
       send: (packet) => {
-        this.#tell({ kind: 'sent', seq: packet.seq, bytes: packet.size });
+        if (this.#watcher !== undefined) {
+          const { seq, size, bytes, endByte } = packet;
+          this.#tell({ kind: 'sent', seq, bytes: size, from: endByte - bytes - 1, data: bytes });
+        }
         options.send(packet);
       },
       onLost: (seq) => this.#tell({ kind: 'lost', seq }),
@@ -124,7 +138,7 @@ export class Connection {
       ssthresh: ssthresh >= TCP_INFINITE_SSTHRESH ? null : ssthresh,
       inFlight: sock.inFlight(),
       srttUs: sock.get('srtt_us') >>> 3,
-      minRttUs: this.#kernel.memory.u32(sock.pointer + this.#kernel.field('tcp_sock', 'rtt_min').offset + 4),
+      minRttUs: sock.minRtt(),
       pacingBps: sock.get('sk_pacing_status') === 0 ? null : 8 * sock.get('sk_pacing_rate'),
     });
   }
@@ -143,6 +157,7 @@ export class Connection {
     if (!this.#on) return;
     this.#on = false;
     this.#enter(this.#state);
+    this.#socket?.stop();
     this.sender.stop();
     forgetSocket(this.#kernel, this.sender.sock);
     this.#ops.release();
@@ -200,7 +215,10 @@ export class Connection {
       ssthresh: ssthresh >= 0x7fffffff ? null : ssthresh,
       srttMs: (sock.get('srtt_us') >> 3) / 1000,
       inFlight: sock.inFlight(),
-      rateBps: now > this.#sampledAt ? ((segments - this.#sampledSegments) * MSS * 8e9) / (now - this.#sampledAt) : 0,
+      rateBps:
+        now > this.#sampledAt
+          ? ((segments - this.#sampledSegments) * this.#meanSegment() * 8e9) / (now - this.#sampledAt)
+          : 0,
       queuePackets: this.#queued(),
     };
     this.#sampledAt = now;
@@ -209,13 +227,20 @@ export class Connection {
     return sample;
   }
 
+  /** Bytes of data in a segment, on average: an application that writes little fills few of them. */
+  #meanSegment(): number {
+    const { sock, mss } = this.sender;
+    const count = sock.get('data_segs_out');
+    return count === 0 ? mss : sock.get('bytes_sent') / count;
+  }
+
   report(): FlowReport {
     const { rttCount, rttSum, retransmits, rtos } = this.sender;
     const segments = this.receiver.delivered;
     return {
       name: this.spec.name,
       congestion: this.spec.congestion,
-      goodputBps: (segments * MSS * 8e9) / (this.#endNs - this.spec.startNs),
+      goodputBps: (this.receiver.deliveredBytes * 8e9) / (this.#endNs - this.spec.startNs),
       rttMsMean: rttCount === 0 ? 0 : rttSum / rttCount / 1000,
       rttMsP95: this.#rtts.at(0.95) / 1000,
       retransmits,
@@ -233,15 +258,10 @@ export class Connection {
   }
 }
 
-/** What the application writes in `seconds`; undefined: data without end. */
-function burstsOf(source: FlowSource, seconds: number): Burst[] | undefined {
+/** What the application writes; undefined: data without end. */
+function burstsOf(source: FlowSource): Burst[] | undefined {
   if (source.kind === 'bulk') return undefined;
-  if (source.kind === 'limited') {
-    const bytes = Math.max(1, Math.floor((source.rateBps * WRITE_EVERY) / 8e9));
-    const burst = { bytes, pauseNs: WRITE_EVERY, periodic: true };
-    return Array<Burst>(Math.ceil((seconds * 1e9) / WRITE_EVERY) + 1).fill(burst);
-  }
-  // Waiting for acknowledgments takes a millisecond or more.
-  const atMost = Math.ceil((seconds * 1e9) / (source.thinkNs + 1e6)) + 1;
-  return Array<Burst>(atMost).fill({ bytes: source.bytes, pauseNs: source.thinkNs });
+  if (source.kind === 'requests') return [{ bytes: source.bytes, pauseNs: source.thinkNs, forever: true }];
+  const bytes = Math.max(1, Math.floor((source.rateBps * WRITE_EVERY) / 8e9));
+  return [{ bytes, pauseNs: WRITE_EVERY, periodic: true, forever: true }];
 }

@@ -1,5 +1,6 @@
-import { HZ, type Kernel } from '../../kernel/index.ts';
+import type { Kernel } from '../../kernel/index.ts';
 import type { Simulator } from '../../net/index.ts';
+import { HZ } from '../../target/index.ts';
 
 /** Nanoseconds of one jiffy. */
 export const JIFFY = 1e9 / HZ;

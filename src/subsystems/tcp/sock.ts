@@ -61,6 +61,7 @@ const FIELDS = {
   bytes_acked: 'tcp_sock',
   bytes_sent: 'tcp_sock',
   snd_wnd: 'tcp_sock',
+  rcv_nxt: 'tcp_sock',
   write_seq: 'tcp_sock',
   tlp_high_seq: 'tcp_sock',
   snd_cwnd_used: 'tcp_sock',
@@ -77,6 +78,8 @@ const FIELDS = {
   sk_pacing_status: 'sock',
   sk_pacing_shift: 'sock',
   sk_sndbuf: 'sock',
+  sk_gso_max_size: 'sock',
+  sk_gso_max_segs: 'sock',
   sk_wmem_queued: 'sock',
 } as const;
 export type SockField = keyof typeof FIELDS;
@@ -155,6 +158,11 @@ export class TcpSock {
   /** Writes the least RTT in microseconds to rtt_min (struct minmax: the best sample's value after its time). */
   setMinRtt(us: number): void {
     this.#view.setUint32(this.#rttMin + 4, us, true);
+  }
+
+  /** tcp_min_rtt, microseconds. */
+  minRtt(): number {
+    return this.#view.getUint32(this.#rttMin + 4, true);
   }
 
   /** tcp_packets_in_flight. */

@@ -27,7 +27,7 @@ interface Option {
 }
 
 /**
- * `bpf_setsockopt` and `bpf_getsockopt` of congestion controls: _bpf_setsockopt and _bpf_getsockopt of net/core/filter.c
+ * `bpf_setsockopt` and `bpf_getsockopt` of congestion controls, bpf_sk_setsockopt and bpf_sk_getsockopt: _bpf_setsockopt and _bpf_getsockopt of net/core/filter.c
  * (6.18). Options that the kernel knows and nobody here obeys end the run as unsupported.
  */
 export function sockoptGates(kernel: () => Kernel): GateDef[] {
@@ -41,8 +41,8 @@ export function sockoptGates(kernel: () => Kernel): GateDef[] {
     },
   });
   return [
-    gate('bpf_setsockopt', setsockopt),
-    gate('bpf_getsockopt', (k, socket, option) => {
+    gate('bpf_sk_setsockopt', setsockopt),
+    gate('bpf_sk_getsockopt', (k, socket, option) => {
       const err = getsockopt(k, socket, option);
       if (err !== 0) k.memory.bytes(option.value, option.length).fill(0);
       return err;

@@ -12,6 +12,8 @@ export interface Burst {
   pauseNs: number;
   /** The next burst begins `pauseNs` after the start of this one, or when it is written; nothing waits for acknowledgments. */
   periodic?: boolean;
+  /** It comes again and again; the ones after it never do. */
+  forever?: true;
 }
 
 /** Bytes of one write. */
@@ -124,12 +126,13 @@ export class Writer {
         // What was written so far goes out, small segments too (TCP_NAGLE_PUSH).
         if (this.#output.hasUnsent) {
           this.#output.markPush();
-          this.#output.write(Number.POSITIVE_INFINITY, false, true);
+          this.#output.write('all', true);
         }
         return;
       }
       this.#fill(open);
-      if (this.#leftOfWrite > 0 && this.#output.unsent === 1 && this.#output.open === undefined) this.#output.write(1);
+      const full = this.#output.open === undefined && this.#output.unsent === this.#output.bufferSegments;
+      if (this.#leftOfWrite > 0 && full) this.#output.write('one');
       else if (this.#leftOfWrite === 0 && this.#output.hasUnsent) {
         this.#output.markPush();
         this.#output.write();
@@ -167,7 +170,7 @@ export class Writer {
 
   /** The next burst begins after `delay` nanoseconds. */
   #next(delay: number): void {
-    this.#at++;
+    if (this.#bursts[this.#at]!.forever !== true) this.#at++;
     this.#timer = this.#simulator.after(delay, () => {
       this.#timer = undefined;
       this.start();

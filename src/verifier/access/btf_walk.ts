@@ -4,13 +4,16 @@ import { type Env, reject } from '../core/types.ts';
 
 /** What a load from a kernel struct finds. */
 export interface FieldAccess {
-  /** 0: a scalar. */
+  /** 0: not a struct. */
   btfId: number;
   flag: number;
   fieldName: string;
+  /** A pointer to something else than a struct, through which loads are probed. */
+  memory: boolean;
 }
 
-const SCALAR: FieldAccess = { btfId: 0, flag: 0, fieldName: '' };
+const SCALAR: FieldAccess = { btfId: 0, flag: 0, fieldName: '', memory: false };
+const MEMORY: FieldAccess = { ...SCALAR, memory: true };
 const MODIFIERS = new Set(['typedef', 'const', 'volatile', 'restrict', 'type_tag']);
 const TAG_FLAGS: Readonly<Record<string, number>> = { user: T.MEM_USER, percpu: T.MEM_PERCPU, rcu: T.MEM_RCU };
 
@@ -56,7 +59,7 @@ export function btfStructAccess(
 ): FieldAccess {
   const walk: Walk = { env, btf, size, flag: 0, walkFlexArrays: !local };
   const found = walkStruct(walk, id, off);
-  return local ? SCALAR : found;
+  return local && found.btfId ? SCALAR : found;
 }
 
 function walkStruct(walk: Walk, id: number, off: number): FieldAccess {
@@ -108,8 +111,10 @@ function walkMember(walk: Walk, parent: BtfStruct, member: BtfMember, start: num
     }
     const target = skipModifiers(btf, type.type);
     if (isStruct(target.type)) {
-      return { btfId: target.id, flag: walk.flag | tagFlag(btf, type.type), fieldName: member.name };
+      const flag = walk.flag | tagFlag(btf, type.type);
+      return { btfId: target.id, flag, fieldName: member.name, memory: false };
     }
+    return MEMORY;
   }
   if (off + size > end && !(walk.flag & T.PTR_UNTRUSTED)) {
     const where = `${member.name} (mend:${end}) in struct ${parent.name} with off ${off} size ${size}`;

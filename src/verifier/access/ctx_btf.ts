@@ -1,13 +1,12 @@
 import type { Btf, BtfFuncProto, BtfType } from '../../btf/index.ts';
 import * as T from '../core/reg_types.table.ts';
-import type { Env, RetvalRange } from '../core/types.ts';
+import type { Env } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import { ITER_TARGETS } from '../tables/iterators.table.ts';
 import { LSM_UNTRUSTED } from '../tables/lsm.table.ts';
 import { RAW_TP_ERROR_ARGS, RAW_TP_NULL_ARGS } from '../tables/raw_tp_null.table.ts';
 import { isStruct, skipModifiers, tagFlag } from './btf_walk.ts';
 import { BPF_READ } from './region.ts';
-import { lsmRange } from './return_code.ts';
 import { unsupported } from './unsupported.ts';
 
 // Contexts that are the arguments of a kernel function: a slot of 8 bytes each, typed by its prototype in BTF.
@@ -19,8 +18,8 @@ export interface CtxAccess {
   btfId: number;
   /** Width of the real field where a narrower load is to be rewritten; 0 without. */
   fieldSize: number;
-  /** What is known of a number. */
-  range?: RetvalRange;
+  /** What an LSM hook has returned so far (`is_retval`). */
+  returned?: true;
 }
 
 export const scalar = (fieldSize = 0): CtxAccess => ({ type: T.SCALAR_VALUE, btf: null, btfId: 0, fieldSize });
@@ -95,10 +94,9 @@ function btfCtxAccess(env: Env, off: number, size: number): CtxAccess | null {
   const typeId = arg === params.length ? returnType(env, proto, arg) : params[arg]!.type;
   if (typeId === null) return null;
   const { type } = skipModifiers(btf, typeId);
-  if (isSmallInt(type) || type.kind === 'enum' || type.kind === 'enum64' || isStruct(type)) {
-    const returned = arg === params.length && expectedAttachType === P.ATTACH_LSM_MAC;
-    return returned ? { ...scalar(), range: lsmRange(env) } : scalar();
-  }
+  const returned = arg === params.length && expectedAttachType === P.ATTACH_LSM_MAC;
+  if (isSmallInt(type) || type.kind === 'enum' || type.kind === 'enum64' || isStruct(type))
+    return returned ? { ...scalar(), returned } : scalar();
   if (type.kind !== 'ptr') {
     const kind = KIND_WORDS[type.kind] ?? type.kind.toUpperCase();
     return said(env, `${name} arg${arg} '${type.name}' has type ${kind}. Only pointer access is allowed`);

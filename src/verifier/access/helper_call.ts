@@ -13,13 +13,12 @@ import { callAsync, callDrain, callFindVma, callForEach, callLoop, SYNC_CALLBACK
 import { DYNPTR_SKB, DYNPTR_SKB_META, releaseDynptr } from './dynptr.ts';
 import { checkArgument } from './helper_args.ts';
 import type { CallMeta } from './helper_memory.ts';
-import { hasTrampoline, helperProto, helperProtoName, isLsmOfCgroup, requireHelperProto } from './helper_proto.ts';
+import { hasTrampoline, helperProto, helperProtoName, requireHelperProto } from './helper_proto.ts';
 import { setHelperReturn } from './helper_return.ts';
 import { constOff } from './numbers.ts';
 import { clearAllPktPointers } from './pointers.ts';
 import { checkResourceLeak, giveToMap, releaseReference } from './references.ts';
 import { BPF_WRITE } from './region.ts';
-import { returnsVoid, VOID_HOOK } from './return_code.ts';
 import { checkFormat } from './strings.ts';
 
 const BPF_B = 0x10;
@@ -27,6 +26,7 @@ const TRACE_ITER = 28;
 const SOCK_OPS = 13;
 const BPF_F_RDONLY_PROG = 1 << 7;
 
+/** Helpers that allocate, and do so by the caller's rules. */
 const STORAGE_GET: readonly string[] = ['sk_storage_get', 'inode_storage_get', 'task_storage_get', 'cgrp_storage_get'];
 const WRITES_MAP: readonly string[] = ['map_delete_elem', 'map_update_elem', 'map_push_elem', 'map_pop_elem'];
 
@@ -97,9 +97,6 @@ const SPECIAL: Readonly<Record<string, (env: Env, insn: Insn, insnIdx: number, m
   find_vma: callFindVma,
   user_ringbuf_drain: callDrain,
   snprintf: (env) => checkFormat(env),
-  set_retval: (env) => {
-    if (isLsmOfCgroup(env) && returnsVoid(env)) reject(env, 'EINVAL', VOID_HOOK);
-  },
   get_local_storage: (env) => {
     if (!registerIsNull(env.reg(2))) reject(env, 'EINVAL', "get_local_storage() doesn't support non-zero flags");
     markChainPrecision(env, 2);
@@ -128,6 +125,9 @@ export function checkHelperCall(env: Env, insn: Insn, insnIdx: number): void {
   const proto = requireHelperProto(env, func);
   const name = HELPER_NAMES[func]!;
   env.aux[insnIdx]!.helperProto = helperProtoName(env, func)!;
+  const hook = env.input.progType === P.PROG_LSM ? env.vmlinux.type(env.attachFuncProto) : null;
+  if (name === 'set_retval' && hook?.kind === 'func_proto' && hook.returns === 0)
+    reject(env, 'EINVAL', "BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!");
   const meta: CallMeta = {
     func,
     name,

@@ -2,7 +2,7 @@ import { type Env, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import { HELPER_NAMES, HELPER_SETS } from '../tables/helper_sets.table.ts';
 import { HELPER_PROTOS, type HelperProto } from '../tables/helpers.table.ts';
-import { LSM_SLEEPABLE } from '../tables/lsm.table.ts';
+import { LSM_LOCKED_SOCKOPT, LSM_SLEEPABLE, LSM_UNLOCKED_SOCKOPT } from '../tables/lsm.table.ts';
 import { isGplCompatible } from './license.ts';
 import { unsupported } from './unsupported.ts';
 
@@ -38,16 +38,10 @@ const D_PATH_FUNCTIONS: readonly string[] = [
   'vfs_getattr',
   'filp_close',
 ];
-/** LSM hooks that find the socket locked (`bpf_lsm_locked_sockopt_hooks`). */
-const SOCKET_LOCKED: readonly string[] = [
-  'bpf_lsm_sock_graft',
-  'bpf_lsm_inet_csk_clone',
-  'bpf_lsm_inet_conn_established',
-];
-/** LSM hooks of sockets that nobody else knows yet (`bpf_lsm_unlocked_sockopt_hooks`). */
-const SOCKET_NEW: readonly string[] = ['bpf_lsm_socket_post_create', 'bpf_lsm_socket_socketpair'];
-/** Prototypes that tcp_congestion_ops and iterators over sockets have of helpers that other types know by other rules. */
-const SOCK_PROTOS: Readonly<Record<string, string>> = {
+/** Iterators over sockets, which give those too (`bpf_iter_get_func_proto`). */
+const SOCKET_ITERATORS: readonly string[] = ['bpf_iter_tcp', 'bpf_iter_unix'];
+/** Helpers that take a full socket in tcp_congestion_ops programs and in iterators, and other things elsewhere. */
+export const SOCKET_PROTOS: Readonly<Record<string, string>> = {
   setsockopt: 'bpf_sk_setsockopt',
   getsockopt: 'bpf_sk_getsockopt',
 };
@@ -57,22 +51,15 @@ const FEXIT = 25;
 const MODIFY_RETURN = 26;
 const TRACE_RAW_TP = 23;
 
-/** Whether a program runs from a trampoline (`bpf_prog_has_trampoline`). */
+/** Whether a tracing or LSM program runs from a trampoline (`bpf_prog_has_trampoline`). */
 export const hasTrampoline = ({ input: { progType, expectedAttachType } }: Env): boolean =>
   (progType === P.PROG_TRACING && [FENTRY, FEXIT, MODIFY_RETURN].includes(expectedAttachType)) ||
   (progType === P.PROG_LSM && expectedAttachType === P.ATTACH_LSM_MAC);
 
-/** Whether an LSM program is attached to a cgroup. */
-export const isLsmOfCgroup = ({ input: { progType, expectedAttachType } }: Env): boolean =>
-  progType === P.PROG_LSM && expectedAttachType === P.ATTACH_LSM_CGROUP;
-
 const isIterator = ({ input }: Env): boolean => input.expectedAttachType === P.ATTACH_ITER;
 
-/** Iterators with helpers of their own (`bpf_iter_reg.get_func_proto`). */
-const overSockets = (env: Env): boolean =>
-  env.input.progType === P.PROG_TRACING &&
-  isIterator(env) &&
-  ['bpf_iter_tcp', 'bpf_iter_unix'].includes(env.attachFuncName);
+const isSocketIterator = (env: Env): boolean =>
+  env.input.progType === P.PROG_TRACING && isIterator(env) && SOCKET_ITERATORS.includes(env.attachFuncName);
 
 /** What tracing programs must be to be given some helpers (`tracing_prog_func_proto`). */
 const NEEDS: Readonly<Record<string, (env: Env) => boolean>> = {
@@ -83,20 +70,20 @@ const NEEDS: Readonly<Record<string, (env: Env) => boolean>> = {
   get_func_arg_cnt: hasTrampoline,
   get_func_ret: hasTrampoline,
   get_attach_cookie: (env) =>
-    ![P.PROG_TRACING, P.PROG_LSM].includes(env.input.progType) ||
-    env.input.expectedAttachType === TRACE_RAW_TP ||
-    hasTrampoline(env),
+    env.input.progType !== P.PROG_TRACING || env.input.expectedAttachType === TRACE_RAW_TP || hasTrampoline(env),
 };
 
-/** Helpers of LSM programs of cgroups that other LSM programs lack (`bpf_lsm_func_proto`). */
-function ofCgroup(env: Env, name: string): string | undefined {
-  const common = HELPER_SETS['cgroup_common_func_proto']!.protos[name];
-  if (typeof common === 'string') return common;
-  if (SOCKET_LOCKED.includes(env.attachFuncName)) return SOCK_PROTOS[name];
-  return SOCKET_NEW.includes(env.attachFuncName) ? SOCK_PROTOS[name]?.replace('bpf_sk', 'bpf_unlocked_sk') : undefined;
+/** Socket options in lsm_cgroup programs: the hook tells whether the socket is locked already. */
+function sockoptOfHook(env: Env, name: string): string | null {
+  const hook = env.attachFuncName.replace(/^bpf_lsm_/, '');
+  if (LSM_LOCKED_SOCKOPT.has(hook)) return `bpf_sk_${name}`;
+  return LSM_UNLOCKED_SOCKOPT.has(hook) ? `bpf_unlocked_sk_${name}` : null;
 }
 
+const isLsmCgroup = ({ input }: Env): boolean => input.expectedAttachType === P.ATTACH_LSM_CGROUP;
+
 function setOf(env: Env): string {
+  if (isLsmCgroup(env)) return 'bpf_lsm_cgroup_func_proto';
   if (env.input.progType !== P.PROG_STRUCT_OPS) return P.PROG_HELPER_SET[env.input.progType] ?? '';
   return env.vmlinux.name(env.input.attachBtfId) === 'tcp_congestion_ops' ? 'bpf_tcp_ca_get_func_proto' : '';
 }
@@ -120,10 +107,9 @@ export function helperProtoName(env: Env, func: number): string | null {
   const attached = AT_ATTACH_TYPES[set]?.[name] ?? AT_ATTACH_TYPES['all']![name];
   if (attached && !attached(env.input.expectedAttachType)) return null;
   if (NEEDS[name]?.(env) === false) return null;
-  if (SOCK_PROTOS[name] && (set === 'bpf_tcp_ca_get_func_proto' || overSockets(env))) return SOCK_PROTOS[name];
-  if (isLsmOfCgroup(env)) {
-    const found = ofCgroup(env, name);
-    if (found) return found;
+  if (isLsmCgroup(env) && SOCKET_PROTOS[name]) return sockoptOfHook(env, name);
+  if (SOCKET_PROTOS[name] && (set === 'bpf_tcp_ca_get_func_proto' || isSocketIterator(env))) {
+    return SOCKET_PROTOS[name];
   }
   for (; set; set = HELPER_SETS[set]!.base) {
     const found = HELPER_SETS[set]!.protos[name];

@@ -60,8 +60,12 @@ function refine(env: Env, r0: RegState, meta: CallMeta): void {
   }
 }
 
+/** BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS. */
+const MAPS_OF_MAPS: readonly number[] = [12, 13];
+
 function toMapValue(env: Env, r0: RegState, flags: number, { map, mapUid, name, constKey }: CallMeta): void {
   if (!map) throw reject(env, 'EINVAL', 'kernel subsystem misconfigured verifier');
+  if (MAPS_OF_MAPS.includes(map.type) && !map.inner) unsupported(env, `map '${map.name}' of maps without a template`);
   const found = name === 'map_lookup_elem' && constKey >= 0 && constKey < map.maxEntries;
   markRegKnownZero(r0);
   r0.map = map;

@@ -26,22 +26,31 @@ function storeToDummyState({ env, reg, off, size }: Access): void {
   reject(env, 'EACCES', `write access at off ${off} with size ${size}`);
 }
 
-/** Stores to tracked connections, whose mark alone may be written (`_nf_conntrack_btf_struct_access`). */
-function storeToConnection({ env, reg, off, size }: Access): void {
-  if (!['nf_conn', 'nf_conn___init'].includes(env.vmlinux.name(reg.btfId)))
+/** Types whose programs may set the mark of a tracked connection. */
+const CONNTRACK_WRITERS: readonly number[] = [P.PROG_SCHED_CLS, P.PROG_SCHED_ACT, P.PROG_XDP];
+
+/** Stores of packet programs to kernel structs: `nf_conn.mark` (`tc_cls_act_btf_struct_access`). */
+function storeToConntrack({ env, reg, off, size }: Access): void {
+  const conn = env.vmlinux.find('nf_conn', 'struct');
+  if (conn === undefined) reject(env, 'EACCES', '');
+  // `nf_conn___init`, not yet inserted, has the same layout.
+  if (reg.btfId !== conn && reg.btfId !== env.vmlinux.find('nf_conn___init', 'struct'))
     reject(env, 'EACCES', 'only read is supported');
-  const mark = env.vmlinux.member('nf_conn', 'mark');
-  if (off !== mark.offset) reject(env, 'EACCES', `no write support to nf_conn at off ${off}`);
-  if (size > mark.size) reject(env, 'EACCES', `write beyond the member at off ${off} with size ${size}`);
+  const mark = env.vmlinux.struct(conn!).members.find(({ name }) => name === 'mark');
+  if (mark === undefined || off !== mark.bitOffset / 8)
+    throw reject(env, 'EACCES', `no write support to nf_conn at off ${off}`);
+  const end = off + env.vmlinux.sizeOf(mark.type);
+  if (off + size > end)
+    reject(env, 'EACCES', `write access at off ${off} with size ${size} beyond the member of nf_conn ended at ${end}`);
 }
 
 /** Stores to kernel structs: the few members that tcp_congestion_ops may set (`bpf_tcp_ca_btf_struct_access`). */
 function storeToStruct(at: Access): void {
-  const { env, reg, off, size } = at;
-  if (P.NF_CONN_WRITERS.includes(env.input.progType)) {
-    storeToConnection(at);
+  if (CONNTRACK_WRITERS.includes(at.env.input.progType)) {
+    storeToConntrack(at);
     return;
   }
+  const { env, reg, off, size } = at;
   const ops = env.input.progType === P.PROG_STRUCT_OPS ? env.vmlinux.name(env.input.attachBtfId) : '';
   if (ops === 'bpf_dummy_ops') {
     storeToDummyState(at);
@@ -115,15 +124,20 @@ export function kernelStruct(at: Access): void {
   if (at.access === BPF_READ) setFromStruct(at, reg.btf!, found, found.btfId ? loadedFlag(env, reg, found) : 0);
 }
 
-/** What was loaded from a struct: a pointer with `flag`, or a number (`mark_btf_ld_reg`). */
+/** What was loaded from a struct: a pointer, `flag` being a struct's, or a number (`mark_btf_ld_reg`). */
 function setFromStruct({ env, valueRegno }: Access, btf: Btf, found: FieldAccess, flag: number): void {
   if (valueRegno < 0) return;
   const dst = env.reg(valueRegno);
-  if (!found.btfId) {
+  if (!found.btfId && !found.memory) {
     markRegUnknown(env, dst);
     return;
   }
   markRegKnownZero(dst);
+  if (found.memory) {
+    dst.type = T.PTR_TO_MEM | T.MEM_RDONLY | T.PTR_UNTRUSTED;
+    dst.memSize = 0;
+    return;
+  }
   dst.type = T.PTR_TO_BTF_ID | flag;
   dst.btf = btf;
   dst.btfId = found.btfId;

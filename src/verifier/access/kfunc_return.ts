@@ -42,7 +42,7 @@ const newObject: Special = (env, meta, args, insnIdx) => {
   const id = lo >>> 0;
   if (!env.btf) throw reject(env, 'EINVAL', 'bpf_obj_new/bpf_percpu_obj_new requires prog BTF');
   const type = id < env.btf.typeCount ? env.btf.type(id) : null;
-  if (!type || !isStruct(type)) {
+  if (type?.kind !== 'struct') {
     throw reject(env, 'EINVAL', 'bpf_obj_new/bpf_percpu_obj_new type ID argument must be of a struct');
   }
   if (percpu && type.size > MAX_PERCPU_SIZE) {

@@ -2,7 +2,7 @@ import { pushStack } from '../core/branch.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegNotInit, markRegUnknown } from '../core/regs.ts';
 import { type Env, reject, type VerifierState } from '../core/types.ts';
-import { isConst, limitS32 } from '../domain/index.ts';
+import { boundsSync, isConst } from '../domain/index.ts';
 import { BPF_RES_SPIN_LOCK, BPF_SPIN_LOCK } from '../tables/special_fields.table.ts';
 import { inTreeCallback } from './callbacks.ts';
 import { constOff, signedDecimal } from './numbers.ts';
@@ -121,6 +121,9 @@ export function branchOnFailedLock(env: Env): void {
   for (let i = 0; i <= 5; i++) markRegNotInit(env, func.reg(i));
   const r0 = func.reg(0);
   markRegUnknown(env, r0);
-  limitS32(r0, -MAX_ERRNO, -1);
+  r0.s32min = r0.sminLo = -MAX_ERRNO;
+  r0.s32max = r0.smaxLo = -1;
+  r0.sminHi = r0.smaxHi = -1;
+  boundsSync(r0);
   r0.subregDef = env.insnIdx + 1;
 }

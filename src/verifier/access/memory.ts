@@ -3,7 +3,7 @@ import { printLinfo, typeStr } from '../core/log.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegKnown, markRegKnownZero, markRegUnknown } from '../core/regs.ts';
 import { type Env, Reject, reject } from '../core/types.ts';
-import { coerceToSize, coerceToSizeSx, isConst, limitS32, tnumText } from '../domain/index.ts';
+import { boundsSync, coerceToSize, coerceToSizeSx, isConst, tnumText } from '../domain/index.ts';
 import * as P from '../tables/contexts.table.ts';
 import * as F from '../tables/special_fields.table.ts';
 import type { Access } from './_access.ts';
@@ -13,6 +13,7 @@ import { accessKptr } from './kptr.ts';
 import { constOff } from './numbers.ts';
 import { fieldAt } from './record.ts';
 import * as R from './region.ts';
+import { hookRange } from './return_code.ts';
 import { checkFlowKeys, checkSockAccess } from './sockets.ts';
 import { accessStack, checkStackBounds } from './stack.ts';
 
@@ -125,7 +126,12 @@ function setFromContext(at: Access, found: CtxAccess): void {
   const dst = env.reg(at.valueRegno);
   if (found.type === T.SCALAR_VALUE) {
     markRegUnknown(env, dst);
-    if (found.range) limitS32(dst, found.range.minval, found.range.maxval);
+    const range = found.returned ? hookRange(env) : null;
+    if (range) {
+      Object.assign(dst, { s32min: range.minval, s32max: range.maxval });
+      Object.assign(dst, { sminLo: range.minval, sminHi: range.minval >> 31, smaxLo: range.maxval, smaxHi: 0 });
+      boundsSync(dst);
+    }
     return;
   }
   markRegKnownZero(dst);

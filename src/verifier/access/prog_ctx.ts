@@ -23,6 +23,7 @@ export function isProgCtx({ input }: Env, btf: Btf, id: number): boolean {
   if (input.progType === P.PROG_KPROBE && isUserRegs(btf, id)) return true;
   const { type } = skipModifiers(btf, id);
   const ctx = CTX_STRUCT[input.progType];
+  if (input.progType === P.PROG_KPROBE && isStruct(type) && type.name === USER_REGS) return true;
   return isStruct(type) && ctx !== undefined && (type.name === ctx || isProjectionOf(ctx, type.name));
 }
 

@@ -2,20 +2,15 @@ import { typeStr } from '../core/log.ts';
 import { markChainPrecision } from '../core/precise.ts';
 import * as T from '../core/reg_types.table.ts';
 import { checkRegArg } from '../core/regs.ts';
-import { type Env, type RegState, type RetvalRange, reject } from '../core/types.ts';
+import { type Env, type RegState, Reject, type RetvalRange, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import { LSM_BOOL } from '../tables/lsm.table.ts';
-import { isLsmOfCgroup } from './helper_proto.ts';
+import { skipModifiers } from './btf_walk.ts';
 import { smax, smin } from './numbers.ts';
+import { checkPtrOff } from './region.ts';
 
 const BPF_CGROUP_INET_EGRESS = 1;
 const MAX_ERRNO = 4095;
-
-/** What the LSM hook that the program attaches to may return (`bpf_lsm_get_retval_range`). */
-export function lsmRange(env: Env): RetvalRange {
-  const isBool = LSM_BOOL.has(env.attachFuncName.replace(/^bpf_lsm_/, ''));
-  return isBool ? { minval: 0, maxval: 1 } : { minval: -MAX_ERRNO, maxval: 0 };
-}
 
 /** What the program's type lets it return; null: anything. */
 function allowedRange(env: Env): RetvalRange | null {
@@ -44,17 +39,29 @@ function allowedRange(env: Env): RetvalRange | null {
       }
       return expectedAttachType === P.ATTACH_ITER ? { minval: 0, maxval: 1 } : null;
     case P.PROG_LSM:
-      if (!isLsmOfCgroup(env)) return lsmRange(env);
-      return { minval: returnsVoid(env) ? 1 : 0, maxval: 1 };
+      if (expectedAttachType === P.ATTACH_LSM_CGROUP) return { minval: returnsVoid(env) ? 1 : 0, maxval: 1 };
+      return LSM_BOOL.has(env.attachFuncName.replace(/^bpf_lsm_/, ''))
+        ? { minval: 0, maxval: 1 }
+        : { minval: -MAX_ERRNO, maxval: 0 };
     default:
       return null;
   }
 }
 
-export const VOID_HOOK = "BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!";
+/** What an LSM hook with a value may have returned, which is what a program sees of it; null for other programs. */
+export function hookRange(env: Env): RetvalRange | null {
+  return env.input.expectedAttachType === P.ATTACH_LSM_MAC && !returnsVoid(env) ? allowedRange(env) : null;
+}
 
-/** Whether what the program attaches to returns nothing. */
-export function returnsVoid(env: Env): boolean {
+/** The struct that a struct_ops member gives a pointer to, 0 without. */
+function returnedStruct(env: Env): number {
+  if (env.input.progType !== P.PROG_STRUCT_OPS) return 0;
+  const proto = env.vmlinux.type(env.attachFuncProto);
+  const type = proto.kind === 'func_proto' ? skipModifiers(env.vmlinux, proto.returns).type : proto;
+  return type.kind === 'ptr' ? skipModifiers(env.vmlinux, type.type).id : 0;
+}
+
+function returnsVoid(env: Env): boolean {
   if (env.input.progType !== P.PROG_STRUCT_OPS && env.input.progType !== P.PROG_LSM) return false;
   const proto = env.vmlinux.type(env.attachFuncProto);
   return proto.kind === 'func_proto' && proto.returns === 0;
@@ -64,8 +71,14 @@ export function returnsVoid(env: Env): boolean {
 export function checkReturnCode(env: Env, regno: number, regName: string): void {
   const frame = env.cur.frame[0]!;
   const isProgram = frame.subprogno === 0 || frame.inExceptionCallbackFn;
-  const ofCgroup = isLsmOfCgroup(env);
-  if (isProgram && !ofCgroup && returnsVoid(env)) return;
+  const ofCgroup = env.input.expectedAttachType === P.ATTACH_LSM_CGROUP;
+  if (isProgram && returnsVoid(env) && !ofCgroup) return;
+  const struct = isProgram && !frame.inExceptionCallbackFn ? returnedStruct(env) : 0;
+  const held = env.func().peek(regno);
+  if (struct && held.btf === env.vmlinux && held.btfId === struct && held.refObjId) {
+    checkPtrOff(env, regno, typeStr(held.type), false);
+    return;
+  }
   checkRegArg(env, regno, 'src');
   const reg = env.reg(regno);
   if (frame.inAsyncCallbackFn) {
@@ -77,10 +90,16 @@ export function checkReturnCode(env: Env, regno: number, regName: string): void 
     const what = `register R${regno} is not a scalar value (${typeStr(reg.type)})`;
     reject(env, 'EINVAL', `At subprogram exit the ${what}`);
   }
-  const range = allowedRange(env);
+  const range = struct ? { minval: 0, maxval: 0 } : allowedRange(env);
   const is32 = env.input.progType === P.PROG_LSM && !ofCgroup;
-  const note = ofCgroup && returnsVoid(env) ? `\nNote, ${VOID_HOOK}` : '';
-  if (range) enforceReturnRange(env, 'At program exit', regno, regName, reg, range, is32, note);
+  if (!range) return;
+  try {
+    enforceReturnRange(env, 'At program exit', regno, regName, reg, range, is32);
+  } catch (error) {
+    if (error instanceof Reject && ofCgroup && returnsVoid(env))
+      env.verbose("Note, BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!\n");
+    throw error;
+  }
 }
 
 /** A scalar whose lower half (`is32`) or whole must be in `range`, and from here on precisely so (`verbose_invalid_scalar` where it is not). */
@@ -92,7 +111,6 @@ export function enforceReturnRange(
   reg: RegState,
   range: RetvalRange,
   is32 = false,
-  note = '',
 ): void {
   if (reg.type !== T.SCALAR_VALUE) {
     reject(env, 'EINVAL', `${where} the register R${regno} is not a known value (${typeStr(reg.type)})`);
@@ -107,6 +125,6 @@ export function enforceReturnRange(
   reject(
     env,
     'EINVAL',
-    `${where} the register ${name} has${has} should have been in [${range.minval}, ${range.maxval}]${note}`,
+    `${where} the register ${name} has${has} should have been in [${range.minval}, ${range.maxval}]`,
   );
 }

@@ -1,7 +1,6 @@
 import type { Btf, BtfStruct } from '../../btf/index.ts';
 import type { Env } from '../core/types.ts';
 import { isStruct, skipModifiers } from './btf_walk.ts';
-import { unsupported } from './unsupported.ts';
 
 const NOCAST_SUFFIX = '___init';
 
@@ -19,7 +18,12 @@ function nestedAt(env: Env, btf: Btf, struct: BtfStruct, off: number): number {
   if (off >= struct.size) {
     const last = struct.members.at(-1);
     const array = last && skipModifiers(btf, last.type).type;
-    if (array?.kind === 'array' && array.length === 0) unsupported(env, `a pointer past struct ${struct.name}`);
+    const start = last ? last.bitOffset / 8 : 0;
+    if (array?.kind === 'array' && array.length === 0 && off >= start) {
+      const { type } = skipModifiers(btf, array.element);
+      if (type.kind === 'int') return 0;
+      if (isStruct(type) && type.size) return nestedAt(env, btf, type, (off - start) % type.size);
+    }
     env.verbose(`access beyond struct ${struct.name} at off ${off} size 1\n`);
     return 0;
   }

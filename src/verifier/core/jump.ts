@@ -18,7 +18,6 @@ const JGE = 0x30;
 const JNE = 0x50;
 const JLT = 0xa0;
 const JLE = 0xb0;
-const JCOND = 0xe0;
 
 const isPacket = (reg: RegView) => reg.type === T.PTR_TO_PACKET || reg.type === T.PTR_TO_PACKET_META;
 
@@ -123,8 +122,8 @@ export function checkCondJump(env: VerifierEnv, insn: Insn): void {
   const at = env.insnIdx;
   const here = env.cur;
   const jmp32 = (insn.code & 7) === 6;
-  if (op === JCOND) {
-    if (!isMayGoto(insn) || insn.dst !== 0 || insn.imm !== 0) reject(env, 'EINVAL', `invalid may_goto imm ${insn.imm}`);
+  if (isMayGoto(insn)) {
+    if (insn.dst !== 0 || insn.imm !== 0) reject(env, 'EINVAL', `invalid may_goto imm ${insn.imm}`);
     const prev = findPrevEntry(env, here.parent, at);
     const through = pushStack(env, at + 1, at, false);
     through.mayGotoDepth++;
@@ -132,7 +131,7 @@ export function checkCondJump(env: VerifierEnv, insn: Insn): void {
     env.insnIdx = at + 1 + insn.off;
     return;
   }
-  if (op > JCOND || op === 0) reject(env, 'EINVAL', `invalid BPF_JMP/JMP32 opcode ${op.toString(16)}`);
+  if (op > 0xd0 || op === 0) reject(env, 'EINVAL', `invalid BPF_JMP/JMP32 opcode ${op.toString(16)}`);
   const func = env.func();
   const bySrc = (insn.code & 8) !== 0;
   if (bySrc) {

@@ -138,15 +138,6 @@ function intersectRange(r: ScalarRange, minLo: number, minHi: number, maxLo: num
   r.varHi = varHi & ~r.maskHi;
 }
 
-/** Makes of a number of which nothing is known one from `min` to `max`, both of 32 bits (`__mark_reg_s32_range`). */
-export function limitS32(r: ScalarRange, min: number, max: number): void {
-  r.s32min = r.sminLo = min;
-  r.s32max = r.smaxLo = max;
-  r.sminHi = min >> 31;
-  r.smaxHi = max >> 31;
-  boundsSync(r);
-}
-
 /** `tnum_range` as the known bits. */
 export function setBitsFromRange(r: ScalarRange, minLo: number, minHi: number, maxLo: number, maxHi: number): void {
   r.maskHi = spread(minHi ^ maxHi);

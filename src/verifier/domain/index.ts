@@ -4,7 +4,7 @@
 // Mirrors: kernel/bpf/{tnum,verifier,log}.c of Linux 6.18.
 // Leaves out: pointers, and everything that needs more than two registers.
 export { add, and, arsh, lsh, mul, neg, or, rsh, sub, xor } from './alu.ts';
-export { boundsSync, boundsViolation, limitS32 } from './bounds.ts';
+export { boundsSync, boundsViolation } from './bounds.ts';
 export { isBranchTaken, refineBranch } from './branch.ts';
 export { bswap, coerceToSize, coerceToSizeSx, coerceToSizeSx32, zext32 } from './cast.ts';
 export { boundsText, printRange, snumText, tnumText, unumText } from './print.ts';

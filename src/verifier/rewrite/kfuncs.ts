@@ -43,7 +43,8 @@ export function rewriteKfunc(
   }
   const register = OBJECTS[name];
   if (register === undefined) return [call];
-  if (aux.kptrStructMeta !== null) throw unknownTo(where, 'where the kernel keeps struct btf_struct_meta is not known');
+  // Structs without special fields have none: the register gets 0.
+  if (aux.kptrStructMeta?.record) throw unknownTo(where, 'where the kernel keeps struct btf_struct_meta is not known');
   return [
     ...(NEW.includes(name) ? [b.movImm(1, aux.objNewSize)] : []),
     ...b.loadImm64(register, 0n),

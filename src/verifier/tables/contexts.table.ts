@@ -155,9 +155,6 @@ export const TCP_SOCK_WRITABLE: readonly string[] = [
   'app_limited',
 ];
 
-/** Program types that may write the mark of a tracked connection (`nf_conntrack_btf_struct_access`). */
-export const NF_CONN_WRITERS: readonly number[] = [PROG_SCHED_CLS, PROG_SCHED_ACT, PROG_XDP];
-
 /** Members of `struct tcp_congestion_ops` that a program may not implement. */
 export const TCP_CA_UNSUPPORTED: readonly string[] = ['get_info'];
 
@@ -188,5 +185,4 @@ export const SAFE_TRUSTED: Readonly<Record<string, readonly string[]>> = {
 export const SAFE_TRUSTED_OR_NULL: Readonly<Record<string, readonly string[]>> = {
   dentry: ['d_inode'],
   socket: ['sk'],
-  vm_area_struct: ['vm_mm', 'vm_file'],
 };

@@ -291,6 +291,7 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
   bpf_tracing_func_proto: {
     base: 'bpf_base_func_proto',
     protos: {
+      probe_write_user: 'bpf_probe_write_user',
       map_lookup_elem: 'bpf_map_lookup_elem',
       map_update_elem: 'bpf_map_update_elem',
       map_delete_elem: 'bpf_map_delete_elem',
@@ -304,7 +305,6 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
       get_current_comm: 'bpf_get_current_comm',
       perf_event_read: 'bpf_perf_event_read',
       get_current_task: 'bpf_get_current_task',
-      probe_write_user: 'bpf_probe_write_user',
       current_task_under_cgroup: 'bpf_current_task_under_cgroup',
       get_numa_node_id: 'bpf_get_numa_node_id',
       probe_read_str: 'bpf_probe_read_compat_str',
@@ -426,6 +426,14 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
       ima_inode_hash: 'bpf_ima_inode_hash',
       ima_file_hash: 'bpf_ima_file_hash',
       get_attach_cookie: 'bpf_get_attach_cookie',
+    },
+  },
+  bpf_lsm_cgroup_func_proto: {
+    base: 'bpf_lsm_func_proto',
+    protos: {
+      get_local_storage: 'bpf_get_local_storage',
+      get_retval: 'bpf_get_retval',
+      set_retval: 'bpf_set_retval',
     },
   },
   sk_filter_func_proto: {

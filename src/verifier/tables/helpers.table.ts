@@ -466,11 +466,6 @@ export const HELPER_PROTOS: Readonly<Record<string, HelperProto>> = {
     gplOnly: true,
     argBtf: { 1: 'sk_buff' },
   },
-  bpf_probe_write_user: {
-    ret: A.RET_INTEGER,
-    args: [A.ARG_ANYTHING, T.MEM_RDONLY | A.ARG_PTR_TO_MEM, A.ARG_CONST_SIZE],
-    gplOnly: true,
-  },
   bpf_probe_read_user: {
     ret: A.RET_INTEGER,
     args: [T.MEM_UNINIT | T.MEM_WRITE | A.ARG_PTR_TO_MEM, A.ARG_CONST_SIZE_OR_ZERO, A.ARG_ANYTHING],
@@ -1120,5 +1115,10 @@ export const HELPER_PROTOS: Readonly<Record<string, HelperProto>> = {
   sk_skb_pull_data: {
     ret: A.RET_INTEGER,
     args: [A.ARG_PTR_TO_CTX, A.ARG_ANYTHING],
+  },
+  bpf_probe_write_user: {
+    ret: A.RET_INTEGER,
+    args: [A.ARG_ANYTHING, A.ARG_PTR_TO_MEM | T.MEM_RDONLY, A.ARG_CONST_SIZE],
+    gplOnly: true,
   },
 };

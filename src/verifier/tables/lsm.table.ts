@@ -47,3 +47,11 @@ export const LSM_SLEEPABLE: ReadonlySet<string> = new Set(
   socket_socketpair syslog task_alloc current_getsecid_subj task_getsecid_obj task_prctl task_setscheduler
   userns_create`.split(/\s+/),
 );
+
+/** Hooks where lsm_cgroup programs may set socket options: with the socket locked, and before anybody else has it. */
+export const LSM_LOCKED_SOCKOPT: ReadonlySet<string> = new Set([
+  'sock_graft',
+  'inet_csk_clone',
+  'inet_conn_established',
+]);
+export const LSM_UNLOCKED_SOCKOPT: ReadonlySet<string> = new Set(['socket_post_create', 'socket_socketpair']);

@@ -1,5 +1,6 @@
-import { HZ, type Kernel } from '../../../kernel/index.ts';
+import type { Kernel } from '../../../kernel/index.ts';
 import type { GuestPtr } from '../../../machine/index.ts';
+import { HZ } from '../../../target/index.ts';
 import { after, CA, CA_EVENT, TCP_INFINITE_SSTHRESH, type TcpSock } from '../sock.ts';
 import { MODE, PathModel, UNIT } from './bbr_path.ts';
 import { jiffies32, readMember } from './private.ts';

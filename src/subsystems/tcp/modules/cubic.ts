@@ -1,5 +1,6 @@
-import { HZ, type Kernel } from '../../../kernel/index.ts';
+import type { Kernel } from '../../../kernel/index.ts';
 import type { GuestPtr } from '../../../machine/index.ts';
+import { HZ } from '../../../target/index.ts';
 import { after, CA, CA_EVENT, type TcpSock, tcpCongAvoidAi, tcpSlowStart } from '../sock.ts';
 import { jiffies32, Private, readMember } from './private.ts';
 
