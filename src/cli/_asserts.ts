@@ -11,8 +11,8 @@ const NONE = {};
 
 interface Quantity {
   units: Readonly<Record<string, number>>;
-  /** Of a document, or of those of its flows that are meant; undefined where the guest died before there was a figure. */
-  of(document: RunDocument, flows: readonly FlowReport[]): number | undefined;
+  /** Of a document, or of one of its flows; undefined where the guest died before there was a figure. */
+  of(document: RunDocument, flow?: FlowReport): number | undefined;
   /** Whether there is such a figure of a single flow. */
   single: boolean;
 }
@@ -20,7 +20,7 @@ interface Quantity {
 /** A figure of flows, as `of` makes it of several. */
 const flowFigure = (units: Quantity['units'], of: (flows: readonly FlowReport[]) => number): Quantity => ({
   units,
-  of: (_document, flows) => (flows.length === 0 ? undefined : of(flows)),
+  of: ({ flows }, flow) => (flow !== undefined ? of([flow]) : flows.length === 0 ? undefined : of(flows)),
   single: true,
 });
 const sum = (figure: (flow: FlowReport) => number, units: Quantity['units'] = NONE) =>
@@ -33,12 +33,8 @@ const whole = (of: (document: RunDocument) => number | undefined): Quantity => (
 const QUANTITIES: Readonly<Record<string, Quantity>> = {
   goodput: {
     units: RATE,
-    of: ({ seconds, flows: all }, flows) =>
-      flows.length === 1 && all.length > 1
-        ? flows[0]!.goodputBps
-        : flows.length === 0
-          ? undefined
-          : totalGoodput(flows, seconds),
+    of: ({ seconds, flows }, flow) =>
+      flow !== undefined ? flow.goodputBps : flows.length === 0 ? undefined : totalGoodput(flows, seconds),
     single: true,
   },
   rtt: largest(({ rttMsMean }) => rttMsMean, TIME),
@@ -115,11 +111,12 @@ export function parseAssertion(text: string): Assertion {
 
 export function judge({ text, quantity, flow, operator, value, unit }: Assertion, document: RunDocument): Verdict {
   const { units, of } = QUANTITIES[quantity]!;
-  const flows = flow === undefined ? document.flows : document.flows.filter(({ name }) => name === flow);
-  const figure = of(document, flows);
   const unknown = (why: string) => ({ text, holds: false, actual: null, why: `${quantity} is unknown, ${why}` });
-  if (figure === undefined)
-    return unknown(document.flows.length === 0 ? 'the guest died' : `there is no flow '${flow}'`);
+  const one = document.flows.find(({ name }) => name === flow);
+  if (document.flows.length > 0 && flow !== undefined && one === undefined)
+    return unknown(`there is no flow '${flow}'`);
+  const figure = of(document, one);
+  if (figure === undefined) return unknown('the guest died');
   const actual = figure / (units[unit] ?? 1);
   return {
     text,

@@ -4,6 +4,8 @@ import type { FlowReport, FlowSample } from '../subsystems/index.ts';
 /** What a chart is drawn of. */
 export interface ChartRun {
   link: LinkSpec;
+  /** A second link behind it: then there are two queues, and no level is that of all flows. */
+  second: LinkSpec | null;
   seconds: number;
   flows: readonly Pick<FlowReport, 'name' | 'samples'>[];
   /** Moments that the run had, told by a line through all panels. */
@@ -155,7 +157,7 @@ function drawPanel(panel: Panel, run: ChartRun, { left, plot }: Geometry, { y, h
   let highest = 0;
   const flows = run.flows.slice(0, DRAWN);
   for (const { samples } of flows) for (const sample of samples) highest = Math.max(highest, of(sample));
-  const line = level?.(run.link);
+  const line = run.second === null ? level?.(run.link) : undefined;
   const inSight = line !== undefined && line.value <= 2 * highest;
   const steps = ticks(Math.max(highest, inSight ? line.value : 0), height > 120 ? 5 : 3);
   const most = steps.at(-1)!;
@@ -174,7 +176,7 @@ function drawPanel(panel: Panel, run: ChartRun, { left, plot }: Geometry, { y, h
       const found = value(sample);
       return found === null || found > most ? undefined : `${px(x(sample.t))} ${px(at(found))}`;
     });
-  if (shared === true) {
+  if (shared === true && run.second === null) {
     const samples = together(run.flows);
     const d = trace(samples, of);
     if (d !== '') {

@@ -1,4 +1,9 @@
+import { formatLink, type LinkSpec } from '../net/index.ts';
 import type { FlowReport } from '../subsystems/index.ts';
+
+/** The link in words, or both. */
+export const linkWords = ({ link, second }: { link: LinkSpec; second?: LinkSpec | null | undefined }): string =>
+  [link, ...(second == null ? [] : [second])].map(formatLink).join(' → ');
 
 /** Share of the flows' packets that did not arrive, whether a queue dropped them or they were lost on the way. */
 export function lossOf(flows: readonly FlowReport[]): number {

@@ -1,8 +1,7 @@
-import { formatLink } from '../net/index.ts';
 import type { FlowReport } from '../subsystems/index.ts';
 import type { Verdict } from './_asserts.ts';
 import { chart, DRAWN, escaped, flowVariable, type Geometry, NARROW, STYLE, WIDE } from './_chart.ts';
-import { lossOf, totalGoodput } from './_figures.ts';
+import { linkWords, lossOf, totalGoodput } from './_figures.ts';
 import { PAGE_SCRIPT, PAGE_STYLE } from './_html_parts.ts';
 import type { RunDocument } from './_simulate.ts';
 import { drawn } from './_svg.ts';
@@ -45,7 +44,7 @@ ${PAGE_STYLE}</style>
 <body>
 <main>
 <h1>${escaped(run.object)}</h1>
-<p>${escaped(`${formatLink(run.link)} · ${run.seconds} s · seed ${run.seed} · Linux ${run.kernel}`)}</p>
+<p>${escaped(`${linkWords(run)} · ${run.seconds} s · seed ${run.seed} · Linux ${run.kernel}`)}</p>
 ${tiles(run, documents)}
 ${figure(run)}
 ${asserted(documents, verdicts)}
@@ -65,7 +64,7 @@ ${documents.flatMap(({ faults }) => faults.map(({ lines }) => `<h2>Fault</h2>\n<
 
 /** The figures that one looks for first. */
 function tiles(run: RunDocument, documents: readonly RunDocument[]): string {
-  const { flows, link, fairness } = run;
+  const { flows, link, second, fairness } = run;
   const faults = documents.reduce((sum, document) => sum + document.faults.length, 0);
   const tile = (value: string, what: string, mood = '') =>
     `<div><b class="${mood}">${value}</b><span>${what}</span></div>`;
@@ -75,10 +74,13 @@ function tiles(run: RunDocument, documents: readonly RunDocument[]): string {
     flows.length === 0
       ? []
       : [
-          tile(mbit(goodput), `goodput, ${Math.round((100 * goodput) / link.rateBps)} % of the link`),
+          tile(
+            mbit(goodput),
+            second === null ? `goodput, ${Math.round((100 * goodput) / link.rateBps)} % of the link` : 'goodput',
+          ),
           tile(
             `${(sum(({ rttMsMean }) => rttMsMean) / flows.length).toFixed(1)} ms`,
-            `mean RTT, ${link.rttNs / 1e6} ms without queue`,
+            second === null ? `mean RTT, ${link.rttNs / 1e6} ms without queue` : 'mean RTT',
           ),
           tile(number(sum(({ retransmits }) => retransmits)), `retransmits, ${number(sum(({ rtos }) => rtos))} RTOs`),
           ...(flows.length > 1 ? [tile(fairness!.toFixed(3), "fairness (Jain's index)")] : []),

@@ -1,5 +1,6 @@
-import { formatLink, type LinkSpec } from '../net/index.ts';
+import type { LinkSpec } from '../net/index.ts';
 import type { FlowSample } from '../subsystems/index.ts';
+import { linkWords } from './_figures.ts';
 import { flowColor, HEIGHT, LEAST_HEIGHT, picture } from './_picture.ts';
 import { Screen } from './_screen.ts';
 import { bold, dim, drawable, progress, table, windowSize } from './print.ts';
@@ -14,6 +15,7 @@ export interface LiveRun {
   object: string;
   cfi: string;
   link: LinkSpec;
+  second?: LinkSpec | undefined;
   seconds: number;
 }
 
@@ -83,13 +85,18 @@ class LivePicture implements Live {
   }
 
   #lines(t: number, share: number, columns: number, rows: number): string[] {
-    const { object, cfi, link, seconds } = this.#run;
+    const { object, cfi, second, seconds } = this.#run;
     const flows = [...this.#flows].map(([name, samples]) => ({ name, samples }));
-    const head = `${bold(object)}  ${dim(formatLink(link))}`;
+    const head = `${bold(object)}  ${dim(linkWords(this.#run))}`;
     const state = `${dim(`cfi ${cfi}`)}  ${bar(share)}  ${t.toFixed(1)} of ${seconds} s`;
     const legend = now(flows, Math.min(TOLD, rows - LEAST_HEIGHT - 4));
     const height = Math.min(HEIGHT, rows - legend.length - 3);
-    return [head, state, ...picture({ link, seconds, flows }, { width: columns, height }), ...legend];
+    return [
+      head,
+      state,
+      ...picture({ seconds, flows, shared: second === undefined }, { width: columns, height }),
+      ...legend,
+    ];
   }
 }
 

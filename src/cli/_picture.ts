@@ -1,4 +1,3 @@
-import type { LinkSpec } from '../net/index.ts';
 import type { FlowSample } from '../subsystems/index.ts';
 import { Canvas } from './_canvas.ts';
 import { DRAWN } from './_chart.ts';
@@ -6,9 +5,10 @@ import { blue, cyan, dim, green, magenta, red, yellow } from './print.ts';
 
 /** What is drawn: the flows' samples so far, over the whole time that the run will take. */
 export interface Course {
-  link: LinkSpec;
   seconds: number;
   flows: readonly { name: string; samples: readonly FlowSample[] }[];
+  /** All flows stand in one queue (default): its panel has one line. */
+  shared?: boolean;
   /** Moments that are marked on the time axis. */
   marks?: readonly { t: number }[];
 }
@@ -99,15 +99,21 @@ const figure = (value: number) =>
       ? `${Number((value / 1e3).toPrecision(3))}k`
       : `${value}`;
 
-function drawPanel(panel: Panel, { flows, seconds }: Course, columns: number, rows: number): string[] {
-  const { title, unit, of, dotted, shared } = panel;
+function drawPanel(
+  panel: Panel,
+  { flows, seconds, shared: one = true }: Course,
+  columns: number,
+  rows: number,
+): string[] {
+  const { title, unit, of, dotted } = panel;
+  const shared = panel.shared === true && one;
   let highest = 0;
   for (const { samples } of flows) for (const sample of samples) highest = Math.max(highest, of(sample));
   const top = roundUp(highest);
   const canvas = new Canvas(columns, rows);
   const x = (t: number) => Math.min(2 * columns - 1, Math.floor((t / seconds) * 2 * columns));
   const y = (value: number) => Math.round((value / top) * (4 * rows - 1));
-  const drawn = shared === true ? [{ samples: together(flows) }] : flows;
+  const drawn = shared ? [{ samples: together(flows) }] : flows;
   for (const [n, { samples }] of drawn.entries()) {
     trace(canvas, samples, x, (sample) => y(of(sample)), n, 1);
     if (dotted === undefined) continue;
@@ -117,7 +123,7 @@ function drawPanel(panel: Panel, { flows, seconds }: Course, columns: number, ro
     };
     trace(canvas, samples, x, under, n, 3);
   }
-  const color = (text: string, pen: number) => (shared === true ? text : flowColor(pen)(text));
+  const color = (text: string, pen: number) => (shared ? text : flowColor(pen)(text));
   return canvas.rows(color).map((line, row) => {
     const label = row === 0 ? title.padEnd(10) : dim((row === 1 ? unit : '').padEnd(10));
     const axis = row === 0 ? figure(top) : row === rows - 1 ? '0' : '';

@@ -1,5 +1,4 @@
-import { formatLink } from '../net/index.ts';
-import { lossOf, totalGoodput } from './_figures.ts';
+import { linkWords, lossOf, totalGoodput } from './_figures.ts';
 import { flowColor, HEIGHT, LEAST_HEIGHT, picture } from './_picture.ts';
 import type { RunDocument } from './_simulate.ts';
 import { verificationLines } from './_verified.ts';
@@ -16,14 +15,14 @@ export function printRuns(documents: readonly RunDocument[], traced: boolean): v
   const [first] = documents as [RunDocument];
   const shown = documents.at(-1)!;
   out(
-    `${bold(first.object)}  Linux ${first.kernel}  ${dim(formatLink(first.link))}  ${dim(`${first.seconds} s, seed ${first.seed}`)}`,
+    `${bold(first.object)}  Linux ${first.kernel}  ${dim(linkWords(first))}  ${dim(`${first.seconds} s, seed ${first.seed}`)}`,
   );
   for (const line of verificationLines(first)) out(line);
   if (shown.flows.length > 0) {
     out();
     const { columns, rows = HEIGHT + 5 } = windowSize();
     const height = Math.max(LEAST_HEIGHT, Math.min(HEIGHT, rows - 5));
-    for (const line of picture(shown, { width: columns, height })) out(line);
+    for (const line of picture({ ...shown, shared: shown.second === null }, { width: columns, height })) out(line);
     for (const { t, label } of shown.marks) out(dim(`${' '.repeat(17)}▲ ${t} s  ${label}`));
     out();
     printFlows(shown, columns);

@@ -29,6 +29,7 @@ export class Stage {
   readonly #objects: Objects;
   readonly #first: Session;
   readonly #sessions = new Map<string, Session>();
+  readonly #loaded: Session[] = [];
   readonly #staged: { path: string; table: Staged }[] = [];
 
   /** `mark` is told of each event when it has happened. @throws TrampetError */
@@ -46,6 +47,7 @@ export class Stage {
     for (const [i, path] of paths.entries()) {
       const session = i === 0 ? this.#first : loadMore(this.#first, objects.get(path)!);
       this.#sessions.set(path, session);
+      this.#loaded.push(session);
       const named = plan.flows.filter(({ object }) => object === path).map(({ table }) => table);
       this.#register(path, session, named);
     }
@@ -55,7 +57,7 @@ export class Stage {
 
   /** Every program that was loaded. */
   get programs(): LoadedProgram[] {
-    return [...this.#sessions.values()].flatMap(({ loaded }) => loaded.programs);
+    return this.#loaded.flatMap(({ loaded }) => loaded.programs);
   }
 
   /** Registers the tables that are to be created, and those that flows name. */
@@ -138,6 +140,7 @@ export class Stage {
       );
     const there = this.#staged.some(({ path, table: { map } }) => path === object && map.name === wanted.name);
     const session = known !== undefined && !there ? known : loadMore(this.#first, this.#objects.get(object)!);
+    if (session !== known) this.#loaded.push(session);
     const map = this.#fill(session, wanted);
     const congestion = nameOf(this.kernel, map);
     const old = this.#staged.find(({ table }) => table.link !== undefined && table.congestion === congestion)?.table;

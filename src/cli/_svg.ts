@@ -1,5 +1,5 @@
-import { formatLink } from '../net/index.ts';
 import { chart, DRAWN, escaped, flowVariable, STYLE, WIDE } from './_chart.ts';
+import { linkWords } from './_figures.ts';
 import type { RunDocument } from './_simulate.ts';
 
 const ROW = 20;
@@ -24,7 +24,7 @@ svg .head{font-weight:600;font-size:18px;fill:var(--ink)}
 svg .name{fill:var(--ink)}</style>
 <rect width="100%" height="100%" style="fill:var(--back)"/>
 <text class="head" x="${left}" y="32">${escaped(run.object)}</text>
-<text x="${left}" y="52">${escaped(`${formatLink(run.link)} · ${run.seconds} s · seed ${run.seed} · Linux ${run.kernel} · cfi ${run.cfi}`)}</text>
+<text x="${left}" y="52">${escaped(`${linkWords(run)} · ${run.seconds} s · seed ${run.seed} · Linux ${run.kernel} · cfi ${run.cfi}`)}</text>
 ${names.text}
 ${body.text}
 </svg>

@@ -89,8 +89,7 @@ export async function run(args: string[]): Promise<number> {
   const qlog = values.qlog === undefined ? undefined : new QlogFile(new TextFile(values.qlog), object);
   const documents = (values['all-cfi'] ? CFI_MODES : [choice.cfi]).map((cfi) => {
     qlog?.run(`${object} · cfi ${cfi}`);
-    const { link, seconds } = plan;
-    const shown = live({ object, cfi, link, seconds }, !values.json);
+    const shown = live({ ...plan, object, cfi }, !values.json);
     const records: object[] = [];
     const tell = (record: ProgramRecord) =>
       values.json ? void records.push(recordJson(record)) : shown.print([recordLine(record)]);

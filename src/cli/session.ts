@@ -179,7 +179,7 @@ function loadVerified(kernel: Kernel, resolved: ResolvedObject): LoadedObject {
     return loadObject(kernel, resolved);
   } catch (error) {
     if (!(error instanceof VerifierError) || error.kind !== 'refused') throw error;
-    throw new CliError(error.message, 'refused', "'trampet verify' shows how the verifier came to it");
+    throw new CliError(error.message, 'refused', "'trampet verify' tells why, by which way, and what to change");
   }
 }
 

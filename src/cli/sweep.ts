@@ -95,6 +95,13 @@ export async function sweep(args: string[]): Promise<number> {
   return [...known, ...lines].some(({ faults }) => faults.length > 0) ? 1 : 0;
 }
 
+/** How far it is, and how long the rest will take if it goes on like this. */
+function bar(finished: number, all: number, seconds: number): string {
+  const left = Math.round((seconds / finished) * (all - finished));
+  const time = left >= 60 ? `${Math.floor(left / 60)} min ${left % 60} s` : `${left} s`;
+  return `${'█'.repeat(Math.round((finished / all) * 30)).padEnd(30, '░')} ${finished} of ${all} runs, ${time} left`;
+}
+
 /** Does the tasks on `jobs` threads and hands on their lines in the tasks' order. */
 async function doTasks(
   tasks: readonly SweepTask[],
@@ -109,19 +116,26 @@ async function doTasks(
     maxThreads: threads,
   });
   let finished = 0;
+  const begun = performance.now();
+  const ask = async (task: SweepTask) => {
+    const answer = (await pool.run(task, { name: 'work' })) as SweepAnswer;
+    finished++;
+    progress(bar(finished, tasks.length, (performance.now() - begun) / 1000));
+    return answer;
+  };
   const lines: SweepLine[] = [];
+  /** Those that were begun and not handed on, in their order: enough for all threads, not all there are. */
+  const waiting: Promise<SweepAnswer>[] = [];
+  const most = Math.max(64, 16 * threads);
   try {
-    const answers = tasks.map(async (task) => {
-      const answer = (await pool.run(task, { name: 'work' })) as SweepAnswer;
-      finished++;
-      const share = Math.round((finished / tasks.length) * 30);
-      progress(`${'█'.repeat(share).padEnd(30, '░')} ${finished} of ${tasks.length} runs`);
-      return answer;
-    });
-    // Those behind the first that fails fail too; only the first is told.
-    for (const answer of answers) answer.catch(() => {});
-    for (const promise of answers) {
-      const answer = await promise;
+    for (let next = 0; lines.length < tasks.length; ) {
+      for (; next < tasks.length && waiting.length < most; next++) {
+        const answer = ask(tasks[next]!);
+        // Those behind the first that fails fail too; only the first is told.
+        answer.catch(() => {});
+        waiting.push(answer);
+      }
+      const answer = await waiting.shift()!;
       if ('error' in answer) throw new CliError(answer.error.message, answer.error.kind, answer.error.hint);
       lines.push(answer.line);
       give(answer.line);

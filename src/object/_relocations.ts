@@ -29,6 +29,10 @@ interface Lookup {
   relocations(section: string): { offset: number; symbol: number }[];
   meaning(code: CodeBlueprint, insn: number, symbol: number, where: string): WithoutInsn<CodeRelocation>;
 }
+/** Section of `__arena` variables: those of clang's address space 1. */
+export const ARENA_SECTION = '.addr_space.1';
+export const MAP_TYPE_ARENA = 33;
+
 const lookups = new WeakMap<Opening, Lookup>();
 
 /** Indexes over the object that all functions share. */
@@ -83,12 +87,20 @@ function makeLookup(opening: Opening, file: ObjectFile): Lookup {
         if (map === undefined) throw fail(`'${symbol.name}' at .maps+${value} is no map`, where);
         return { kind: 'map', map };
       }
-      const map = dataMap.get(section.name);
+      const map = section.name === ARENA_SECTION ? arenaOf(file, symbol.name, where) : dataMap.get(section.name);
       if (map === undefined)
         throw fail(`'${symbol.name}' lies in '${section.name}', to which programs cannot refer`, where);
       return { kind: 'map_value', map, offset: value };
     },
   };
+}
+
+/** The map that holds `__arena` variables (libbpf's `init_arena_map_data`). */
+function arenaOf(file: ObjectFile, symbol: string, where: string): number {
+  const map = file.maps.findIndex(({ type }) => type === MAP_TYPE_ARENA);
+  if (map >= 0) return map;
+  const why = `'${symbol}' is a variable of an arena, and no arena is declared in .maps`;
+  throw new ObjectError(why, { where, kind: 'refused', code: 'ENOENT' });
 }
 
 function textTarget(bytes: number, where: string): number {

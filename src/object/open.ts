@@ -4,7 +4,7 @@ import { type ElfFile, type ElfSection, EM_BPF, readElf, SHF_EXECINSTR, SHT, STB
 import { dataMaps } from './_data.ts';
 import { readExterns } from './_externs.ts';
 import { definedMaps, fillSlots } from './_maps.ts';
-import { classify } from './_relocations.ts';
+import { ARENA_SECTION, classify, MAP_TYPE_ARENA } from './_relocations.ts';
 import { readStructOps } from './_struct_ops.ts';
 import { ObjectError } from './error.ts';
 import type { CodeBlueprint, ObjectFile } from './types.ts';
@@ -39,6 +39,8 @@ export function openObject(bytes: Uint8Array, name: string): ObjectFile {
   const opening: Opening = { name: baseName(name), elf, btf, sections };
   const externs = readExterns(opening);
   const defined = definedMaps(opening);
+  const arena = sections.get(ARENA_SECTION);
+  for (const map of defined) if (map.type === MAP_TYPE_ARENA && arena !== undefined) map.initial = arena.data.slice();
   const maps = [...defined, ...dataMaps(opening, externs)];
   const { programs, subprograms } = readCode(opening);
   const file: ObjectFile = {

@@ -67,7 +67,7 @@ export interface MapBlueprint {
   /** Local BTF ids, 0 without. */
   keyTypeId: number;
   valueTypeId: number;
-  /** Initial value of the only element: data sections. */
+  /** Initial value of the only element: data sections; of an arena, what its variables begin with. */
   initial?: Uint8Array;
   /** For data sections: the section. */
   section?: string;

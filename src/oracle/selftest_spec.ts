@@ -28,8 +28,8 @@ export interface SelftestSpec {
   retval: string | null;
   logLevel: number;
   flags: number;
-  /** Wants types of a BTF file of its own in the kernel's place. */
-  ownBtf: boolean;
+  /** An object whose BTF stands for the kernel's in CO-RE relocations; null without. */
+  btfPath: string | null;
   /** Architectures that it is restricted to, as `X86_64`; none: all. */
   archs: string[];
 }
@@ -52,6 +52,8 @@ const DEFAULT_FLAGS = FLAGS['BPF_F_TEST_RND_HI32']! | FLAGS['BPF_F_TEST_REG_INVA
 const REWORDED: readonly [RegExp, string][] = [
   // Marks of liveness behind the names of registers and slots are no longer printed.
   [/\b(R\d+|fp-\d+)_[rwD]+=/g, '$1='],
+  // The processor's number is found through an address of 64 bits.
+  [/^(\d+): w0 = ?$/, '$1: r0 = '],
   // What a helper does to the stack is told apart, as for loads and stores.
   [/indirect access to stack/g, '{{(read from|write to)}} stack'],
   [/indirect read from stack/g, 'read from stack'],
@@ -107,7 +109,7 @@ export function selftestSpec(btf: Btf, name: string): SelftestSpec | null {
     retval: null,
     logLevel: 0,
     flags: DEFAULT_FLAGS,
-    ownBtf: false,
+    btfPath: null,
     archs: [],
   };
   for (let id = 1; id < btf.typeCount; id++) {
@@ -159,7 +161,7 @@ function applyTag(spec: SelftestSpec, tag: string): void {
       return;
     }
     case 'test_btf_path':
-      spec.ownBtf = true;
+      spec.btfPath = value;
       return;
     case 'test_arch':
       spec.archs.push(value);

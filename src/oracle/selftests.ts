@@ -1,4 +1,5 @@
 import { TrampetError } from '../base/index.ts';
+import type { Btf } from '../btf/index.ts';
 import {
   type ObjectFile,
   openObject,
@@ -7,7 +8,9 @@ import {
   resolveObject,
 } from '../object/index.ts';
 import { mapInfos, type Verdict, verifierInput, verifyProgram } from '../verifier/index.ts';
+import { OracleError } from './error.ts';
 import { firstMissing, type SelftestSpec, selftestSpec } from './selftest_spec.ts';
+import { xlatedText } from './selftest_xlated.ts';
 import { CHANGED_IN_6_18 } from './selftests_changed.table.ts';
 
 /** What became of one annotated program. */
@@ -25,6 +28,12 @@ export interface SelftestOutcome {
   changed?: string;
 }
 
+/** The kernel that programs are loaded into. */
+export interface SelftestTarget extends ResolveTarget {
+  /** BTF of another object that lies beside, by its file name; undefined if it does not. */
+  otherBtf?(path: string): Btf | undefined;
+}
+
 const ARCH = 'X86_64';
 const SLEEPABLE = 1 << 4;
 
@@ -35,7 +44,7 @@ const SLEEPABLE = 1 << 4;
 export function* runSelftests(
   bytes: Uint8Array,
   name: string,
-  target: ResolveTarget,
+  target: SelftestTarget,
   only?: string,
 ): Generator<SelftestOutcome> {
   let file: ObjectFile;
@@ -58,24 +67,23 @@ export function* runSelftests(
 
 type Judged = Omit<SelftestOutcome, 'file' | 'program'>;
 
-function judge(file: ObjectFile, spec: SelftestSpec, target: ResolveTarget): Judged {
-  if (spec.ownBtf) return { status: 'unsupported', why: "a BTF of its own in place of the kernel's" };
-  let verdict: Verdict;
+function judge(file: ObjectFile, spec: SelftestSpec, target: SelftestTarget): Judged {
+  let loaded: ReturnType<typeof load>;
   try {
-    verdict = verdictOf(file, spec, target);
+    loaded = load(file, spec, target);
   } catch (error) {
     if (!(error instanceof TrampetError))
       return { status: 'failed', want: expectation(spec), got: `internal error: ${(error as Error).stack}` };
     const why = error.message.replace(/^program '[^']*': /, '');
     return { status: 'unsupported', why: error.kind === 'unsupported' ? why : `not loaded: ${why}` };
   }
-  const difference = compare(spec, verdict);
+  const { verdict, xlated } = loaded;
+  const difference = compare(spec, verdict) ?? compareXlated(spec, xlated);
   if (difference !== null) {
     const changed = CHANGED_IN_6_18[file.name]?.[spec.name] ?? CHANGED_IN_6_18[file.name]?.['*'];
     if (changed === undefined || !answers(verdict, changed.says)) return difference;
     return { status: 'passed', changed: changed.why };
   }
-  if (spec.xlated.length > 0) return { status: 'unsupported', why: 'expected rewritten instructions' };
   if (spec.jited.length > 0) return { status: 'unsupported', why: 'expected assembly' };
   return { status: 'passed' };
 }
@@ -96,21 +104,39 @@ function compare(spec: SelftestSpec, { ok, errno, log }: Verdict): Judged | null
   };
 }
 
+/** The rewritten instructions against those that are annotated. */
+function compareXlated(spec: SelftestSpec, xlated: string): Judged | null {
+  const missing = firstMissing(xlated, spec.xlated);
+  if (missing === null) return null;
+  return { status: 'failed', want: `rewritten: ${missing.text}`, got: 'other instructions', log: xlated };
+}
+
 const expectation = ({ failure, messages: [first] }: SelftestSpec) =>
   failure ? `refused${first === undefined ? '' : `: ${first.text}`}` : 'accepted';
 
-function verdictOf(file: ObjectFile, spec: SelftestSpec, target: ResolveTarget): Verdict {
-  const resolved = resolveAlone(file, spec.name, target);
+/** Verdict, and the rewritten instructions where they matter. */
+function load(file: ObjectFile, spec: SelftestSpec, target: SelftestTarget): { verdict: Verdict; xlated: string } {
+  const resolved = resolveFor(file, spec, target);
   const program = resolved.programs.find(({ name }) => name === spec.name)!;
   const maps = mapInfos(resolved);
   const at = (logLevel: number) => {
     const input = verifierInput(resolved, program, maps, logLevel);
     const sleepable = input.sleepable || (spec.flags & SLEEPABLE) !== 0;
-    return verifyProgram({ ...input, progFlags: spec.flags, sleepable });
+    return { ...input, progFlags: spec.flags, sleepable };
   };
-  const verdict = at(spec.logLevel);
+  const input = at(spec.logLevel);
+  const verdict = verifyProgram(input);
+  if (verdict.ok) return { verdict, xlated: spec.xlated.length > 0 ? xlatedText(verdict, input) : '' };
   // Without a level libbpf asks for the log once the kernel has refused.
-  return verdict.ok || spec.logLevel > 0 ? verdict : at(1);
+  return { verdict: spec.logLevel > 0 ? verdict : verifyProgram(at(1)), xlated: '' };
+}
+
+/** As the annotations want it: CO-RE relocations may be settled by the types of another object. */
+function resolveFor(file: ObjectFile, { name, btfPath }: SelftestSpec, target: SelftestTarget): ResolvedObject {
+  if (btfPath === null) return resolveAlone(file, name, target);
+  const btf = target.otherBtf?.(btfPath);
+  if (btf === undefined) throw new OracleError('not beside the objects', btfPath);
+  return { ...resolveAlone(file, name, { ...target, btf }), target };
 }
 
 /** Programs of ops tables need the tables, and these their other programs. */

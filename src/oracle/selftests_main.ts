@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -100,11 +100,16 @@ function main(): number {
   }
   const btf = readBtf(readInput(values.btf ?? fileURLToPath(BUNDLED)));
   const directory = positionals[0]!;
+  const otherBtf = (path: string) => {
+    const beside = join(directory, basename(path));
+    return existsSync(beside) ? readBtf(readInput(beside)) : undefined;
+  };
+  const target = { btf, release: '6.18', otherBtf };
   const outcomes: SelftestOutcome[] = [];
   for (const object of objectsOf(directory)) {
     const name = basename(object).replace(/(\.bpf)?\.o$/, '');
     if (values.file !== undefined && name !== values.file) continue;
-    outcomes.push(...runSelftests(readInput(join(directory, object)), name, { btf, release: '6.18' }, values.program));
+    outcomes.push(...runSelftests(readInput(join(directory, object)), name, target, values.program));
   }
   if (outcomes.length === 0) throw new OracleError('no annotated programs', directory);
   if (values.json) console.log(JSON.stringify({ schema: 1, programs: outcomes.map(({ log: _, ...rest }) => rest) }));

@@ -24,6 +24,7 @@ export {
   findCongestionControl,
   forgetSocket,
   type HostAction,
+  type Hosts,
   jainIndex,
   type OpCall,
   Receiver,

@@ -3,10 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { Canvas } from '../../src/cli/_canvas.ts';
 import { LEAST_HEIGHT, picture } from '../../src/cli/_picture.ts';
 import { cut, Screen } from '../../src/cli/_screen.ts';
-import { parseLink } from '../../src/net/index.ts';
 import { trampet } from './support.ts';
 
-const link = parseLink('20mbit,40ms,100p');
 const sample = fc.record({
   t: fc.double({ min: 0, max: 10, noNaN: true }),
   cwnd: fc.nat(1e6),
@@ -28,7 +26,7 @@ describe('the picture of a run', () => {
         fc.integer({ min: 41, max: 300 }),
         fc.integer({ min: LEAST_HEIGHT, max: 60 }),
         (drawn, width, height) => {
-          const lines = picture({ link, seconds: 10, flows: drawn }, { width, height });
+          const lines = picture({ seconds: 10, flows: drawn }, { width, height });
           expect(lines).toHaveLength(height);
           for (const line of lines) expect(line.length).toBeLessThanOrEqual(width);
           expect(lines.join('')).not.toMatch(/NaN|undefined|Infinity/);
@@ -42,10 +40,7 @@ describe('the picture of a run', () => {
     const samples = Array.from({ length: 100 }, (_, i) => ({
       ...{ t: (i + 1) / 10, cwnd: i, ssthresh: null, srttMs: 1, inFlight: 1, rateBps: 1, queuePackets: 0 },
     }));
-    const lines = picture(
-      { link, seconds: 10, flows: [{ name: 'f', samples }] },
-      { width: 57, height: LEAST_HEIGHT + 6 },
-    );
+    const lines = picture({ seconds: 10, flows: [{ name: 'f', samples }] }, { width: 57, height: LEAST_HEIGHT + 6 });
     const starts = lines.slice(0, 8).map((line) => line.search(/[⠁-⣿]/));
     expect(starts).toEqual([...starts].sort((a, b) => b - a));
     expect(new Set(starts).size).toBe(8);

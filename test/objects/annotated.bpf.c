@@ -43,8 +43,14 @@ SEC("socket") int unwanted_words(void *ctx)
 	return 7;
 }
 
-TAG("expect_success") TAG("expect_xlated=0=0: r0 = 7")
+TAG("expect_success") TAG("expect_xlated=0=0: w0 = 7") TAG("expect_xlated=1=1: exit")
 SEC("socket") int rewritten(void *ctx)
+{
+	return 7;
+}
+
+TAG("expect_success") TAG("expect_xlated=0=0: w0 = 7") TAG("expect_xlated=1=1: r0 = 8")
+SEC("socket") int rewritten_otherwise(void *ctx)
 {
 	return 7;
 }

@@ -1,5 +1,6 @@
 import { emptyTally } from './rate.ts';
 import type { AckTally } from './scoreboard.ts';
+import type { TcpSock } from './sock.ts';
 
 /** FLAG_… of an acknowledgment that cong_control gets (net/ipv4/tcp_input.c). */
 export const FLAG = {
@@ -64,5 +65,23 @@ export function flagsOf(tally: AckTally): number {
     (tally.originalArrived ? FLAG.ORIG_SACK_ACKED : 0) |
     (tally.dsacked ? FLAG.DSACKING_ACK : 0) |
     (tally.dsackedProbe ? FLAG.DSACK_TLP : 0)
+  );
+}
+
+/** A lone small segment, with nothing else that told of the path: its acknowledgment was probably delayed. */
+export function maybeDelayed(
+  sock: TcpSock,
+  flag: number,
+  tally: AckTally,
+  prior: { una: number; sacked: number },
+): boolean {
+  return (
+    tally.firstAcked >= 0 &&
+    !tally.retransAcked &&
+    tally.acked === 1 &&
+    prior.sacked === 0 &&
+    (sock.get('snd_una') - prior.una) >>> 0 < sock.get('mss_cache') &&
+    tally.rate.priorDelivered + 1 === sock.get('delivered') &&
+    (flag & ALERTS) === 0
   );
 }

@@ -8,7 +8,6 @@ import type { AckPacket, DataPacket } from './packets.types.ts';
 import { Quantiles } from './quantiles.ts';
 import { Receiver } from './receiver.ts';
 import type { FlowSource, FlowSpec, OpCall, SenderEvent } from './scenario.types.ts';
-import { MSS } from './scoreboard.ts';
 import { Sender } from './sender.ts';
 import { CA, type CaState, TCP_INFINITE_SSTHRESH } from './sock.ts';
 import { forgetSocket, registerSocket, setCongestionControl } from './sockets.ts';
@@ -82,15 +81,19 @@ export class Connection {
       this.#calls[member] = (this.#calls[member] ?? 0) + 1;
     };
     // Acknowledgments see the delay, but neither queue nor loss.
-    this.receiver = new Receiver(simulator, (this.#ops.flags & NEEDS_ECN) !== 0, (ack) => {
-      simulator.after(options.rttNs / 2, () => this.#onAck(ack));
-    });
+    const { gsoMaxSegs = 1, receiveMemory, noTimestamps = false } = spec.hosts ?? {};
+    const host = { timestamps: !noTimestamps, ...(receiveMemory === undefined ? {} : { memory: receiveMemory }) };
+    const back = (ack: AckPacket) => void simulator.after(options.rttNs / 2, () => this.#onAck(ack));
+    this.receiver = new Receiver(simulator, (this.#ops.flags & NEEDS_ECN) !== 0, back, host);
     const source = burstsOf(spec.source);
     this.sender = new Sender(kernel, simulator, this.#ops, {
       ecn: options.marks,
       handshakeRtt: options.rttNs,
+      gsoMaxSegs,
+      noTimestamps,
+      window: Receiver.initialWindow(host),
       send: (packet) => {
-        this.#tell({ kind: 'sent', seq: packet.seq, bytes: packet.size });
+        if (this.#watcher !== undefined) this.#tell({ kind: 'sent', seq: packet.seq, bytes: packet.size });
         options.send(packet);
       },
       onLost: (seq) => this.#tell({ kind: 'lost', seq }),
@@ -124,7 +127,7 @@ export class Connection {
       ssthresh: ssthresh >= TCP_INFINITE_SSTHRESH ? null : ssthresh,
       inFlight: sock.inFlight(),
       srttUs: sock.get('srtt_us') >>> 3,
-      minRttUs: this.#kernel.memory.u32(sock.pointer + this.#kernel.field('tcp_sock', 'rtt_min').offset + 4),
+      minRttUs: sock.minRtt(),
       pacingBps: sock.get('sk_pacing_status') === 0 ? null : 8 * sock.get('sk_pacing_rate'),
     });
   }
@@ -200,7 +203,10 @@ export class Connection {
       ssthresh: ssthresh >= 0x7fffffff ? null : ssthresh,
       srttMs: (sock.get('srtt_us') >> 3) / 1000,
       inFlight: sock.inFlight(),
-      rateBps: now > this.#sampledAt ? ((segments - this.#sampledSegments) * MSS * 8e9) / (now - this.#sampledAt) : 0,
+      rateBps:
+        now > this.#sampledAt
+          ? ((segments - this.#sampledSegments) * this.sender.mss * 8e9) / (now - this.#sampledAt)
+          : 0,
       queuePackets: this.#queued(),
     };
     this.#sampledAt = now;
@@ -215,7 +221,7 @@ export class Connection {
     return {
       name: this.spec.name,
       congestion: this.spec.congestion,
-      goodputBps: (segments * MSS * 8e9) / (this.#endNs - this.spec.startNs),
+      goodputBps: (segments * this.sender.mss * 8e9) / (this.#endNs - this.spec.startNs),
       rttMsMean: rttCount === 0 ? 0 : rttSum / rttCount / 1000,
       rttMsP95: this.#rtts.at(0.95) / 1000,
       retransmits,

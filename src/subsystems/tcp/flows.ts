@@ -5,7 +5,7 @@ import { Connection } from './connection.ts';
 import { findCongestionControl } from './controls.ts';
 import type { CcMember } from './ops.ts';
 import type { DataPacket } from './packets.types.ts';
-import type { FlowSpec, OpCall, Scenario, SenderEvent } from './scenario.types.ts';
+import type { FlowSpec, Hosts, OpCall, Scenario, SenderEvent } from './scenario.types.ts';
 import type { CA } from './sock.ts';
 
 /** A flow at one moment. */
@@ -187,7 +187,8 @@ function check(kernel: Kernel, { link, second, flows, events = [], seconds, seed
     throw invalid(`${samples} samples (1 … ${MAX_SAMPLES})`);
   const named = new Map<string, FlowSpec>();
   for (const spec of flows) {
-    const { name, congestion, source, startNs, stopNs = seconds * 1e9, crosses } = spec;
+    const { name, congestion, source, startNs, stopNs = seconds * 1e9, crosses, hosts = {} } = spec;
+    checkHosts(name, hosts);
     if (findCongestionControl(kernel, congestion) === undefined)
       throw new KernelError(`congestion control '${congestion}' is not registered: -ENOENT`, 'ENOENT');
     if (named.has(name)) throw invalid(`two flows are called '${name}'`);
@@ -209,4 +210,13 @@ function check(kernel: Kernel, { link, second, flows, events = [], seconds, seed
     if (!(atNs >= spec.startNs && atNs < Math.min(spec.stopNs ?? Number.POSITIVE_INFINITY, seconds * 1e9)))
       throw invalid(`an event of flow '${flow}' is at ${atNs} ns, when the flow is off`);
   }
+}
+
+function checkHosts(flow: string, { gsoMaxSegs = 1, receiveMemory }: Hosts): void {
+  if (!(Number.isInteger(gsoMaxSegs) && gsoMaxSegs >= 1 && gsoMaxSegs <= 65535))
+    throw invalid(`flow '${flow}': ${gsoMaxSegs} segments that leave together (1 … 65535)`);
+  if (receiveMemory === undefined) return;
+  const { initial, most } = receiveMemory;
+  if (!(Number.isInteger(initial) && Number.isInteger(most) && initial >= 4096 && initial <= most && most <= 1 << 30))
+    throw invalid(`flow '${flow}': a receive buffer of ${initial} to ${most} bytes (4096 … 1073741824)`);
 }

@@ -7,6 +7,7 @@ import type { Recovery } from './recovery.ts';
 import type { Scoreboard } from './scoreboard.ts';
 import { Segment } from './segments.ts';
 import { after, CA, CA_EVENT, type TcpSock } from './sock.ts';
+import { Tso } from './tso.ts';
 
 /** Headers on the wire: Ethernet 14, IP 20, TCP 20; TCP timestamps 12 more. */
 const HEADERS = 54;
@@ -26,14 +27,22 @@ export interface OutputOptions {
   ecn: boolean;
   /** Without TCP timestamps: round trips of what was sent again are not known, and segments are longer (tcp_timestamps 0). */
   noTimestamps?: boolean;
+  /**
+   * Segments of a buffer at most, as the device takes them (sk_gso_max_segs). Default 1: none are put together; more makes
+   * bursts, whose size follows the pacing rate and min_tso_segs.
+   */
+  gsoMaxSegs?: number;
   send: (packet: DataPacket) => void;
   /** A segment, or its retransmission, is taken for lost. */
   onLost?: (seq: number) => void;
 }
 
+/** What a `write` may send: all that the windows let out, one buffer (tcp_push_one), or one segment beyond the window (a loss probe). */
+export type Amount = 'all' | 'one' | 'probe';
+
 /**
  * What leaves the sender: new segments within the window and the pacing rate, and retransmissions.
- * Mirrors net/ipv4/tcp_output.c (6.18) with one segment a buffer (gso_max_segs 1).
+ * Mirrors net/ipv4/tcp_output.c (6.18).
  */
 export class Output {
   readonly #sock: TcpSock;
@@ -44,6 +53,7 @@ export class Output {
   readonly #clock: Jiffies;
   readonly #options: OutputOptions;
   readonly #headers: number;
+  readonly #tso: Tso;
   /** Written and not sent (the write queue). */
   readonly #unsent: Unsent[] = [];
   #unsentHead = 0;
@@ -78,11 +88,17 @@ export class Output {
     this.#simulator = simulator;
     this.#clock = clock;
     this.#options = options;
+    this.#tso = new Tso(sock, simulator, options.gsoMaxSegs ?? 1);
     this.#headers = HEADERS + (options.noTimestamps === true ? 0 : TIMESTAMPS);
   }
 
   get hasUnsent(): boolean {
     return this.#unsentHead < this.#unsent.length;
+  }
+
+  /** Segments of a buffer when it is full (tcp_xmit_size_goal). */
+  get bufferSegments(): number {
+    return this.#tso.goal;
   }
 
   /** Segments that wait. */
@@ -150,27 +166,32 @@ export class Output {
     return this.#lastSmall !== 0 && after(this.#lastSmall, sock.get('snd_una'));
   }
 
-  /**
-   * tcp_write_xmit: sends what the windows let out. `limit`: segments at most (tcp_push_one: 1); `probe`: one goes out even
-   * if the congestion window is full; `all`: small segments too (TCP_NAGLE_PUSH). Returns how many went out.
-   */
-  write(limit = Number.POSITIVE_INFINITY, probe = false, all = probe): number {
+  /** tcp_write_xmit: sends what the windows let out; `push`: small segments too (TCP_NAGLE_PUSH). Returns how many went out. */
+  write(amount: Amount = 'all', push = amount === 'probe'): number {
     const sock = this.#sock;
-    this.#ops.call('min_tso_segs', { ptr: sock.pointer });
+    const most = this.#tso.segments(this.#ops.call('min_tso_segs', { ptr: sock.pointer }));
     let sent = 0;
-    while (this.hasUnsent && sent < limit) {
-      if (this.#tooEarly()) break;
-      if (!probe && sock.inFlight() >= sock.get('snd_cwnd')) break;
-      if (!this.fits) break;
-      if (!all && this.#heldBack(this.#unsent[this.#unsentHead]!)) break;
-      this.#sendNew(this.#take());
-      sent++;
+    let limited = false;
+    while (this.hasUnsent && !this.#tooEarly()) {
+      const room = amount === 'probe' ? 1 : sock.get('snd_cwnd') - sock.inFlight();
+      if (room <= 0 || !this.fits) break;
+      const burst = Math.min(room, most, this.unsent);
+      if (most > 1 && amount === 'all' && this.#tso.defers(this.unsent, room, most, this.#board.queue.first)) {
+        limited = room <= this.unsent;
+        break;
+      }
+      const before = sent;
+      while (sent - before < burst && this.fits && (push || !this.#heldBack(this.#unsent[this.#unsentHead]!))) {
+        this.#sendNew(this.#take());
+        sent++;
+      }
+      if (sent === before || amount !== 'all') break;
     }
-    const limited = sock.inFlight() >= sock.get('snd_cwnd');
+    limited ||= sock.inFlight() >= sock.get('snd_cwnd');
     if (sent > 0 || limited) this.#validateCwnd(limited);
     if (sent > 0) {
       if (this.#recovery.reducing) sock.add('prr_out', sent);
-      if (!probe) this.onBurst();
+      if (amount !== 'probe') this.onBurst();
     }
     return sent;
   }
@@ -267,6 +288,7 @@ export class Output {
     const sock = this.#sock;
     const credit = Math.max(0, now - this.#pacingFrom);
     this.#pacingFrom = Math.max(now, this.#pacingFrom);
+    this.#tso.lastAt = now;
     if (sock.get('sk_pacing_status') === 0 || sock.get('data_segs_out') < INITIAL_CWND) return;
     const rate = sock.get('sk_pacing_rate');
     if (rate === 0) return;

@@ -1,5 +1,6 @@
 import type { LinkSpec } from '../../net/index.ts';
 import type { CcMember } from './ops.ts';
+import type { ReceiveMemory } from './receive_window.ts';
 import type { CA } from './sock.ts';
 
 /** What the application behind a flow has to send. */
@@ -23,6 +24,17 @@ export interface FlowSpec {
   stopNs?: number;
   /** Which bottlenecks of a parking lot its data passes (default: every one there is). */
   crosses?: 'first' | 'second' | 'both';
+  hosts?: Hosts;
+}
+
+/** How the two ends of a connection are set up. */
+export interface Hosts {
+  /** Segments that leave together at most, as the device takes them (sk_gso_max_segs); default 1. */
+  gsoMaxSegs?: number;
+  /** The receive buffer, in bytes; default 4 MiB at the start, 32 MiB at most. */
+  receiveMemory?: ReceiveMemory;
+  /** Without TCP timestamps (tcp_timestamps 0). */
+  noTimestamps?: boolean;
 }
 
 /** `setsockopt(TCP_CONGESTION)` on the socket of a flow that runs. */

@@ -1,6 +1,6 @@
 import type { Kernel } from '../../kernel/index.ts';
 import type { Simulator } from '../../net/index.ts';
-import { ALERTS, FLAG, flagsOf, newTally, resetTally, SYN_ACK_FLAGS } from './ack_flags.ts';
+import { ALERTS, FLAG, flagsOf, maybeDelayed, newTally, resetTally, SYN_ACK_FLAGS } from './ack_flags.ts';
 import { GuestStruct } from './guest_struct.ts';
 import { JIFFY, Jiffies, usToJiffies } from './jiffies.ts';
 import type { CongestionOps } from './ops.ts';
@@ -77,6 +77,11 @@ export class Sender {
     return this.#output.retransmits;
   }
 
+  /** Bytes of a full segment. */
+  get mss(): number {
+    return MSS + (this.#options.noTimestamps === true ? WITHOUT_TIMESTAMPS : 0);
+  }
+
   get rtos(): number {
     return this.#timeouts.count;
   }
@@ -84,7 +89,7 @@ export class Sender {
   /** The SYN-ACK arrives, and the connection is established: tcp_rcv_synsent_state_process, tcp_init_transfer. */
   start(): void {
     const { sock } = this;
-    const mss = MSS + (this.#options.noTimestamps === true ? WITHOUT_TIMESTAMPS : 0);
+    const { mss } = this;
     sock.set('mss_cache', mss);
     sock.set('advmss', mss);
     sock.set('snd_cwnd', INITIAL_CWND);
@@ -185,7 +190,7 @@ export class Sender {
     flag |= flagsOf(tally) | (packet.ece ? FLAG.ECE : 0);
     let rttUs = -1;
     if (prior.packets > 0) {
-      if (this.#maybeDelayed(flag, tally, prior)) flag |= FLAG.ACK_MAYBE_DELAYED;
+      if (maybeDelayed(sock, flag, tally, prior)) flag |= FLAG.ACK_MAYBE_DELAYED;
       rttUs = this.#sampleRtt(tally, packet, flag, now);
       if (tally.acked > 0 || this.#sackedAfterHead(tally, rttUs)) flag |= FLAG.SET_XMIT_TIMER;
       const since = sock.get('delivered') - (tally.rate.any ? tally.rate.priorDelivered : 0);
@@ -303,20 +308,6 @@ export class Sender {
     if (window > sock.get('max_window')) sock.set('max_window', window);
   }
 
-  /** A lone small segment, with nothing else that told of the path: its acknowledgment was probably delayed. */
-  #maybeDelayed(flag: number, tally: AckTally, prior: { una: number; sacked: number }): boolean {
-    const { sock } = this;
-    return (
-      tally.firstAcked >= 0 &&
-      !tally.retransAcked &&
-      tally.acked === 1 &&
-      prior.sacked === 0 &&
-      (sock.get('snd_una') - prior.una) >>> 0 < sock.get('mss_cache') &&
-      tally.rate.priorDelivered + 1 === sock.get('delivered') &&
-      (flag & ALERTS) === 0
-    );
-  }
-
   /** What was SACKed had been sent after the first segment of the queue: the timer need not wait for that one. */
   #sackedAfterHead(tally: AckTally, rttUs: number): boolean {
     const head = this.#board.queue.first;
@@ -378,7 +369,7 @@ export class Sender {
     const { sock } = this;
     if (resend === 'nothing') return;
     if (resend === 'new') {
-      this.#output.write(Number.POSITIVE_INFINITY, false, true);
+      this.#output.write('all', true);
       if (after(sock.get('snd_nxt'), sock.get('high_seq'))) return;
       this.recovery.forgoFrto();
     }

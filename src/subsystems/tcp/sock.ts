@@ -77,6 +77,8 @@ const FIELDS = {
   sk_pacing_status: 'sock',
   sk_pacing_shift: 'sock',
   sk_sndbuf: 'sock',
+  sk_gso_max_size: 'sock',
+  sk_gso_max_segs: 'sock',
   sk_wmem_queued: 'sock',
 } as const;
 export type SockField = keyof typeof FIELDS;
@@ -155,6 +157,11 @@ export class TcpSock {
   /** Writes the least RTT in microseconds to rtt_min (struct minmax: the best sample's value after its time). */
   setMinRtt(us: number): void {
     this.#view.setUint32(this.#rttMin + 4, us, true);
+  }
+
+  /** tcp_min_rtt, microseconds. */
+  minRtt(): number {
+    return this.#view.getUint32(this.#rttMin + 4, true);
   }
 
   /** tcp_packets_in_flight. */

@@ -131,7 +131,7 @@ export class Timeouts {
     if (sock.get('tlp_high_seq') === 0) {
       this.#recovery.probeRetransmitted = false;
       let sent = true;
-      if (this.#output.fits) sent = this.#output.write(1, true) > 0;
+      if (this.#output.fits) sent = this.#output.write('probe') > 0;
       else {
         this.#output.probe(this.#board.queue.last!);
         this.#recovery.probeRetransmitted = true;

@@ -126,12 +126,13 @@ export class Writer {
         // What was written so far goes out, small segments too (TCP_NAGLE_PUSH).
         if (this.#output.hasUnsent) {
           this.#output.markPush();
-          this.#output.write(Number.POSITIVE_INFINITY, false, true);
+          this.#output.write('all', true);
         }
         return;
       }
       this.#fill(open);
-      if (this.#leftOfWrite > 0 && this.#output.unsent === 1 && this.#output.open === undefined) this.#output.write(1);
+      const full = this.#output.open === undefined && this.#output.unsent === this.#output.bufferSegments;
+      if (this.#leftOfWrite > 0 && full) this.#output.write('one');
       else if (this.#leftOfWrite === 0 && this.#output.hasUnsent) {
         this.#output.markPush();
         this.#output.write();

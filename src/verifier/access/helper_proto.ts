@@ -51,9 +51,10 @@ const FEXIT = 25;
 const MODIFY_RETURN = 26;
 const TRACE_RAW_TP = 23;
 
-/** Whether a tracing program runs from a trampoline (`bpf_prog_has_trampoline`). */
-export const hasTrampoline = ({ input }: Env): boolean =>
-  input.progType === P.PROG_TRACING && [FENTRY, FEXIT, MODIFY_RETURN].includes(input.expectedAttachType);
+/** Whether a tracing or LSM program runs from a trampoline (`bpf_prog_has_trampoline`). */
+export const hasTrampoline = ({ input: { progType, expectedAttachType } }: Env): boolean =>
+  (progType === P.PROG_TRACING && [FENTRY, FEXIT, MODIFY_RETURN].includes(expectedAttachType)) ||
+  (progType === P.PROG_LSM && expectedAttachType === P.ATTACH_LSM_MAC);
 
 const isIterator = ({ input }: Env): boolean => input.expectedAttachType === P.ATTACH_ITER;
 

@@ -3,8 +3,11 @@ import { findSubprog } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
 import * as T from './reg_types.table.ts';
 import { checkRegArg, markRegKnown, markRegKnownZero } from './regs.ts';
-import { reject } from './types.ts';
+import { type MapInfo, reject } from './types.ts';
 
+const MAP_ARRAY = 2;
+const MAP_ARENA = 33;
+const PAGE_SIZE = 4096;
 const ATOMIC_SIZES = new Set([0xc3, 0xcb, 0xd3, 0xdb]);
 
 /** Whether opcode `code` exists (`bpf_opcode_in_insntable`). */
@@ -57,13 +60,23 @@ export function resolvePseudoLdImm64(env: VerifierEnv): void {
       env.aux[i]!.mapIndex = insn.imm;
       env.ops.checkMapProgCompatibility(env, insn.imm);
       if (insn.src === 2) {
-        if (second.imm >>> 0 >= map.valueSize * Math.max(1, map.maxEntries))
-          reject(env, 'EINVAL', `invalid access to map value pointer, value_size=${map.valueSize} off=${second.imm}`);
+        checkDirectValue(env, map, second.imm >>> 0);
         env.aux[i]!.mapOff = second.imm;
       }
     }
     i++;
   }
+}
+
+/** A place in a map's only value, or in an arena (`map_direct_value_addr` of a map's operations). */
+function checkDirectValue(env: VerifierEnv, { type, valueSize, maxEntries }: MapInfo, off: number): void {
+  if (type !== MAP_ARRAY && type !== MAP_ARENA)
+    reject(env, 'EINVAL', 'no direct value access support for this map type');
+  let errno = '';
+  if (type === MAP_ARENA) errno = off > maxEntries * PAGE_SIZE ? 'ERANGE' : '';
+  else if (maxEntries !== 1) errno = 'ENOTSUPP';
+  else if (off >= valueSize) errno = 'EINVAL';
+  if (errno) reject(env, errno, `invalid access to map value pointer, value_size=${valueSize} off=${off}`);
 }
 
 /** `check_ld_imm`: what the destination of a 64-bit load holds. */

@@ -160,6 +160,11 @@ export class Facts {
     });
   }
 
+  /** The last call on the way to one of these functions; undefined if there is none. */
+  lastCall(names: readonly string[]): number | undefined {
+    return this.path.findLast(({ at }) => names.includes(this.text.callee(at)?.name ?? ''))?.at;
+  }
+
   /** What C calls the value in the register, if a call's result was assigned to it. */
   variable(regno: number, otherwise: string): string {
     const call = this.originCall(regno);

@@ -4,11 +4,15 @@ const asm = 'This does not come from C code as such: look at inline assembly, or
 const none = () => [];
 const insnOf = (m: RegExpMatchArray): number => Number(group(m, 'insn'));
 
+/** BPF_LD of a packet, which overwrites r0 to r5 as a call does. */
+const isPacketLoad = (code: number): boolean => (code & 0xe7) === 0x20 || (code & 0xe7) === 0x40;
+
 const unread = (facts: Facts, regno: number): 'return' | 'clobbered' | 'unset' => {
   if (facts.insn?.code === 0x95 && regno === 0) return 'return';
   const steps = facts.slice([regno]);
   const last = steps.at(-1);
-  const clobbered = last !== undefined && facts.text.callee(facts.path[last.index]!.at) !== undefined;
+  const at = last === undefined ? -1 : facts.path[last.index]!.at;
+  const clobbered = facts.text.callee(at) !== undefined || isPacketLoad(facts.verdict.insns[at]?.code ?? 0);
   return regno >= 1 && regno <= 5 && clobbered ? 'clobbered' : 'unset';
 };
 
@@ -23,7 +27,7 @@ export const FLOW: readonly MessageClass[] = [
         case 'return':
           return 'On this way the function ends without a return value.';
         case 'clobbered':
-          return `r${R(m)} is used after a call, which overwrites r0 to r5.`;
+          return `r${R(m)} is used after a call (or an old packet load), which overwrites r0 to r5.`;
         default:
           return `r${R(m)} is used on a way on which nothing was put into it: a variable is read before it is set.`;
       }

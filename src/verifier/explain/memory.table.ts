@@ -203,8 +203,7 @@ export const MEMORY: readonly MessageClass[] = [
   {
     id: 'memory-read-only',
     pattern: /R(?<reg>\d+) cannot write into (?<type>\S+)|only read from (?<what>\S+) is supported/,
-    reason: (m, f) =>
-      m.groups!['reg'] === undefined ? 'This memory is read-only.' : `${cap(f.words(R(m)))} is read-only.`,
+    reason: (m, f) => `${cap(f.words(m.groups!['reg'] === undefined ? (f.insn?.dst ?? 0) : R(m)))} is read-only.`,
     suggestion: () => 'Copy it to a local variable or a map value and change the copy.',
   },
   {

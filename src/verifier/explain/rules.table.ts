@@ -77,7 +77,10 @@ export const RULES: readonly MessageClass[] = [
     pattern:
       /(?<where>.*) cannot be used inside (?<lock>\w+)-ed region|(?<count>\d+) bpf_preempt_enable\S* (?:is|are)? ?missing/,
     follow: none,
-    slice: () => ({ branches: true }),
+    slice: (m, f) => {
+      const from = f.lastCall([group(m, 'lock'), 'bpf_preempt_disable']);
+      return { branches: true, ...(from === undefined ? {} : { from }) };
+    },
     reason: (m) => {
       const [what] = LOCKS[group(m, 'lock')] ?? ['preemption is off'];
       const where = /exit|throw/i.test(group(m, 'where')) ? 'The program ends' : 'A tail call leaves the program';

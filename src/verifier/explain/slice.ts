@@ -1,4 +1,4 @@
-import { CALL, EXIT, type Insn, PSEUDO_CALL } from '../../bpf/index.ts';
+import { CALL, EXIT, type Insn, LD_IMM64, PSEUDO_CALL } from '../../bpf/index.ts';
 import * as T from '../core/reg_types.table.ts';
 import type { RegView, SlotView } from '../core/types.ts';
 import type { Snapshot } from './trace.ts';
@@ -102,7 +102,7 @@ class Step {
       case 7:
         return this.#alu();
       case 0:
-        return this.#define(this.#reg(code === 0x18 ? this.#insn.dst : 0), []);
+        return code === LD_IMM64 ? this.#define(this.#reg(this.#insn.dst), []) : this.#clobber();
       case 1:
         return this.#load();
       case 2:
@@ -190,14 +190,20 @@ class Step {
       if (this.#insn.code === EXIT && this.#live.delete(keyOf(this.#reg(0, to)))) this.#live.add(keyOf(this.#reg(0)));
       return undefined;
     }
-    let found: Found;
-    for (let at = 0; at <= 5; at++) found = this.#define(this.#reg(at), []) ?? found;
+    let found = this.#clobber();
     for (const key of this.#live) {
       const operand = operandOf(key);
       if (!operand.slot || valueAt(this.#here.state, operand) === valueAt(this.#next.state, operand)) continue;
       this.#live.delete(key);
       found ??= { operand };
     }
+    return found;
+  }
+
+  /** r0 to r5 are overwritten. */
+  #clobber(): Found {
+    let found: Found;
+    for (let at = 0; at <= 5; at++) found = this.#define(this.#reg(at), []) ?? found;
     return found;
   }
 
