@@ -35,6 +35,11 @@ export interface Hosts {
   receiveMemory?: ReceiveMemory;
   /** Without TCP timestamps (tcp_timestamps 0). */
   noTimestamps?: boolean;
+  /**
+   * The congestion control runs at the receiving end too, and sees the marks that arrive. Without it that end echoes each
+   * mark for controls that need ECN, as the kernel's DCTCP does, and as RFC 3168 wants for others.
+   */
+  bothEnds?: boolean;
 }
 
 /** `setsockopt(TCP_CONGESTION)` on the socket of a flow that runs. */

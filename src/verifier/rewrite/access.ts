@@ -22,7 +22,8 @@ const SOCKETS: Readonly<Record<number, Converter>> = {
   [T.PTR_TO_TCP_SOCK]: convertTcpSock,
   [T.PTR_TO_XDP_SOCK]: convertXdpSock,
 };
-const CLASSIFIERS: ReadonlySet<number> = new Set([3, 4]);
+/** Types that take a packet for their own before they write to it: classifiers, actions, lwt_xmit. */
+const UNCLONING: ReadonlySet<number> = new Set([3, 4, 12]);
 const NOSPEC: Insn = { code: CLASS.ST | MODE.NOSPEC, dst: 0, src: 0, off: 0, imm: 0 };
 
 /** What of a program decides how its loads and stores are rewritten. */
@@ -49,7 +50,7 @@ export function convertAccesses(program: WorkingProgram, facts: AccessFacts, tar
     edits.set(i, [...(own.nospec ? [NOSPEC] : []), ...(converted ?? [kept(insns, i)])]);
   });
   const leads = new Map<number, number>();
-  if (facts.writesPacket && CLASSIFIERS.has(facts.progType)) {
+  if (facts.writesPacket && UNCLONING.has(facts.progType)) {
     const prologue = unclonePrologue(target);
     edits.set(0, [...prologue, ...(edits.get(0) ?? [kept(insns, 0)])]);
     leads.set(0, prologue.length);
