@@ -2,7 +2,7 @@ import type { Simulator, Timer } from '../../net/index.ts';
 import { jiffiesAt, usToJiffies } from './jiffies.ts';
 import { OutOfOrder } from './out_of_order.ts';
 import type { AckPacket, DataPacket, ReceiverOptions } from './packets.types.ts';
-import { RECEIVE_MEMORY, type ReceiveMemory, ReceiveWindow, segmentMemory } from './receive_window.ts';
+import { RECEIVE_MEMORY, ReceiveWindow, segmentMemory } from './receive_window.ts';
 import type { ReceivingSocket } from './receiving_socket.ts';
 import { WheelTimer } from './timers.ts';
 
