@@ -70,12 +70,12 @@ export function checkMemRegion(
 /** What the map's flags allow a program (`check_map_access_type`). */
 export function checkMapAccessType(env: Env, regno: number, off: number, size: number, access: number): void {
   const map = env.reg(regno).map!;
-  const where = `value_size=${map.valueSize} off=${off} size=${size}`;
+  const where = () => `value_size=${map.valueSize} off=${off} size=${size}`;
   if (access === BPF_WRITE && map.flags & BPF_F_RDONLY_PROG) {
-    reject(env, 'EACCES', `write into map forbidden, ${where}`);
+    reject(env, 'EACCES', `write into map forbidden, ${where()}`);
   }
   if (access === BPF_READ && map.flags & BPF_F_WRONLY_PROG) {
-    reject(env, 'EACCES', `read from map forbidden, ${where}`);
+    reject(env, 'EACCES', `read from map forbidden, ${where()}`);
   }
 }
 

@@ -159,11 +159,14 @@ function linkByConstant(insn: Insn, dst: RegState, src: RegState, wasNarrow: boo
   dst.off = 0;
 }
 
+/** The operand that an instruction has in itself. */
+const constant = Object.assign(new RegState(), { type: T.SCALAR_VALUE });
+
 function binary(env: Env, insn: Insn): void {
   const op = insn.code & 0xf0;
   const dst = env.reg(insn.dst);
   const dstIsPtr = dst.type !== T.SCALAR_VALUE;
-  let src = new RegState();
+  let src = constant;
   if (insn.code & 8) {
     src = env.reg(insn.src);
     if (src.type !== T.SCALAR_VALUE) {
@@ -185,7 +188,6 @@ function binary(env: Env, insn: Insn): void {
     }
     if (dst.precise) markChainPrecision(env, insn.src);
   } else {
-    src.type = T.SCALAR_VALUE;
     D.setConst(src, insn.imm, insn.imm >> 31);
     if (dstIsPtr) {
       pointerAlu(env, insn, dst, src, false);
