@@ -108,7 +108,7 @@ const bt = new Backtrack();
 
 /** Marks R`regno` and all that it was computed from as precise (`mark_chain_precision`). */
 export function markChainPrecision(env: Env, regno: number): void {
-  if (env.func().peek(regno).type !== T.SCALAR_VALUE) return;
+  if (env.peek(regno).type !== T.SCALAR_VALUE) return;
   bt.begin(env.cur.curframe);
   bt.setReg(regno);
   backtrack(env as VerifierEnv, env.cur);

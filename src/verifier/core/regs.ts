@@ -80,7 +80,7 @@ function isReg64(insn: Insn, regno: number, reg: RegView, src: boolean): boolean
 export function checkRegArg(env: Env, regno: number, kind: 'src' | 'dst' | 'dst_no_mark'): void {
   if (regno >= T.MAX_BPF_REG) reject(env, 'EINVAL', `R${regno} is invalid`);
   markRegScratched(env, regno);
-  const old = env.func().peek(regno);
+  const old = env.peek(regno);
   const wide = isReg64(env.insns[env.insnIdx]!, regno, old, kind === 'src');
   if (kind === 'src') {
     if (old.type === T.NOT_INIT) reject(env, 'EACCES', `R${regno} !read_ok`);
