@@ -131,13 +131,15 @@ export class FuncState {
   inExceptionCallbackFn = false;
   callbackDepth = 0;
   private token = ++tokens;
-  private registers: RegState[];
-  private slots: StackSlot[] = [];
+  private readonly registers: RegState[];
+  private readonly slots: StackSlot[];
   /** All of {@link slots} are this frame's own. */
-  private ownsStack = true;
+  private ownsStack: boolean;
 
-  constructor(registers?: RegState[]) {
+  constructor(registers?: RegState[], slots: StackSlot[] = []) {
     this.registers = registers ?? new Array<RegState>(MAX_BPF_REG).fill(PRISTINE);
+    this.slots = slots;
+    this.ownsStack = slots.length === 0;
   }
 
   /** R`regno`, to be changed. */
@@ -194,11 +196,9 @@ export class FuncState {
 
   /** Makes the stack at least `slots` deep. */
   grow(slots: number): void {
-    while (this.slots.length < slots) {
-      const slot = new StackSlot();
-      slot.owner = this.token;
-      this.slots.push(slot);
-    }
+    if (this.slots.length >= slots) return;
+    while (this.slots.length < slots) this.slots.push(EMPTY_SLOT);
+    this.ownsStack = false;
   }
 
   /** All slots, to be changed: `stack[i]` covers fp-8(i+1) … fp-8i-1. */
@@ -213,9 +213,7 @@ export class FuncState {
    * at once. Else nothing is, and both own nothing until they ask.
    */
   copy(held: boolean): FuncState {
-    const dst = new FuncState(this.registers.slice());
-    dst.slots = this.slots.slice();
-    dst.ownsStack = this.slots.length === 0;
+    const dst = new FuncState(this.registers.slice(), this.slots.slice());
     dst.callsite = this.callsite;
     dst.frameno = this.frameno;
     dst.subprogno = this.subprogno;
@@ -259,11 +257,14 @@ export interface LinkedReg {
   at: number;
 }
 
+const copyRefs = (refs: readonly Reference[]): Reference[] =>
+  refs.length === 0 ? [] : refs.map((ref) => ({ ...ref }));
+
 /** `struct bpf_verifier_state`. */
 export class VerifierState {
-  frame: FuncState[] = [];
+  frame: FuncState[];
   parent: VerifierState | null = null;
-  refs: Reference[] = [];
+  refs: Reference[];
   branches = 0;
   insnIdx = 0;
   curframe = 0;
@@ -278,7 +279,7 @@ export class VerifierState {
   cleaned = false;
   firstInsnIdx = 0;
   lastInsnIdx = 0;
-  jmpHistory: JmpHistoryEntry[] = [];
+  jmpHistory: JmpHistoryEntry[];
   dfsDepth = 0;
   callbackUnrollDepth = 0;
   mayGotoDepth = 0;
@@ -294,12 +295,18 @@ export class VerifierState {
   /** The observer's own: how this state was reached. Copied with the state, never looked at. */
   trail: unknown = undefined;
 
+  constructor(frame: FuncState[] = [], refs: Reference[] = [], jmpHistory: JmpHistoryEntry[] = []) {
+    this.frame = frame;
+    this.refs = refs;
+    this.jmpHistory = jmpHistory;
+  }
+
   /** A copy; the jump history's entries are shared (`copy_verifier_state`). `held` as {@link FuncState.copy}. */
   copy(held: boolean): VerifierState {
-    const dst = new VerifierState();
-    for (let f = 0; f <= this.curframe; f++) dst.frame.push(this.frame[f]!.copy(held));
+    const frame = this.frame.slice(0, this.curframe + 1);
+    for (let f = 0; f < frame.length; f++) frame[f] = frame[f]!.copy(held);
+    const dst = new VerifierState(frame, copyRefs(this.refs), this.jmpHistory.slice());
     dst.parent = this.parent;
-    dst.refs = this.refs.length === 0 ? [] : this.refs.map((ref) => ({ ...ref }));
     dst.branches = this.branches;
     dst.insnIdx = this.insnIdx;
     dst.curframe = this.curframe;
@@ -314,7 +321,6 @@ export class VerifierState {
     dst.cleaned = this.cleaned;
     dst.firstInsnIdx = this.firstInsnIdx;
     dst.lastInsnIdx = this.lastInsnIdx;
-    dst.jmpHistory = this.jmpHistory.slice();
     dst.dfsDepth = this.dfsDepth;
     dst.callbackUnrollDepth = this.callbackUnrollDepth;
     dst.mayGotoDepth = this.mayGotoDepth;

@@ -18,8 +18,25 @@ export class ScalarRange {
   umaxHi = -1;
   s32min = -0x80000000;
   s32max = 0x7fffffff;
-  u32min = 0;
-  u32max = 0xffffffff;
+  /** u32min and u32max read as signed: numbers from 2^31 on would each lie in an object of their own. */
+  u32minBits = 0;
+  u32maxBits = -1;
+
+  get u32min(): number {
+    return this.u32minBits >>> 0;
+  }
+
+  set u32min(value: number) {
+    this.u32minBits = value | 0;
+  }
+
+  get u32max(): number {
+    return this.u32maxBits >>> 0;
+  }
+
+  set u32max(value: number) {
+    this.u32maxBits = value | 0;
+  }
 }
 
 /** Bounds that say nothing, in 64 bits. */
@@ -38,8 +55,8 @@ export function unbound64(r: ScalarRange): void {
 export function unbound32(r: ScalarRange): void {
   r.s32min = -0x80000000;
   r.s32max = 0x7fffffff;
-  r.u32min = 0;
-  r.u32max = 0xffffffff;
+  r.u32minBits = 0;
+  r.u32maxBits = -1;
 }
 
 /** Any value at all (`__mark_reg_unknown_imprecise`, the scalar part). */
@@ -58,7 +75,7 @@ export function setConst(r: ScalarRange, lo: number, hi: number): void {
   r.varHi = r.sminHi = r.smaxHi = r.uminHi = r.umaxHi = hi | 0;
   r.maskLo = r.maskHi = 0;
   r.s32min = r.s32max = lo | 0;
-  r.u32min = r.u32max = lo >>> 0;
+  r.u32minBits = r.u32maxBits = lo | 0;
 }
 
 /** Whether both say the same of a scalar. */
@@ -78,8 +95,8 @@ export function sameRange(a: ScalarRange, b: ScalarRange): boolean {
     a.smaxHi === b.smaxHi &&
     a.s32min === b.s32min &&
     a.s32max === b.s32max &&
-    a.u32min === b.u32min &&
-    a.u32max === b.u32max
+    a.u32minBits === b.u32minBits &&
+    a.u32maxBits === b.u32maxBits
   );
 }
 
@@ -99,8 +116,8 @@ export function copyRange(d: ScalarRange, s: ScalarRange): void {
   d.umaxHi = s.umaxHi;
   d.s32min = s.s32min;
   d.s32max = s.s32max;
-  d.u32min = s.u32min;
-  d.u32max = s.u32max;
+  d.u32minBits = s.u32minBits;
+  d.u32maxBits = s.u32maxBits;
 }
 
 /** Whether every bit is known; `sub` asks for the low 32 only (`is_reg_const`). */
