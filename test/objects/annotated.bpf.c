@@ -72,3 +72,43 @@ SEC("socket") int helping(void *ctx)
 {
 	return *(volatile unsigned long *)(ctx + 4096);
 }
+
+/* What the verifier and the loader make of references to maps. */
+struct {
+	int (*type)[33]; /* BPF_MAP_TYPE_ARENA */
+	int (*map_flags)[1 << 10];
+	int (*max_entries)[1];
+} arena SEC(".maps");
+
+int in_arena SEC(".addr_space.1") = 7;
+
+TAG("expect_success") TAG("log_level=2") TAG("expect_msg=0=R0=scalar()")
+SEC("socket") int arena_variable(void *ctx)
+{
+	long address;
+	asm volatile("%0 = %1 ll" : "=r"(address) : "i"(&in_arena));
+	return address & 1;
+}
+
+/* r1 = the map with file descriptor 0 */
+TAG("expect_failure") TAG("expect_msg=0=fd 0 is not pointing to valid bpf_map")
+SEC("socket") int map_by_number(void *ctx)
+{
+	asm volatile(".byte 0x18, 0x11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0" ::: "r1");
+	return 0;
+}
+
+long shared[2];
+
+TAG("expect_failure") TAG("prog_flags=BPF_F_STRICT_ALIGNMENT")
+TAG("expect_msg=0=misaligned value access off 0+0+1 size 4")
+SEC("socket") int strictly_aligned(void *ctx)
+{
+	return *(volatile int *)((char *)shared + 1);
+}
+
+TAG("expect_success")
+SEC("socket") int loosely_aligned(void *ctx)
+{
+	return *(volatile int *)((char *)shared + 1);
+}

@@ -28,6 +28,11 @@ describe('annotated programs', () => {
     expect(outcome('unwanted_words')).toMatchObject({ status: 'failed', want: 'no message: exit' });
   });
 
+  it('maps are referred to in every way that the kernel knows', () => {
+    for (const name of ['arena_variable', 'map_by_number', 'strictly_aligned', 'loosely_aligned'])
+      expect(outcome(name), name).toMatchObject({ status: 'passed' });
+  });
+
   it('rewritten instructions are compared line by line', () => {
     expect(outcome('rewritten')).toMatchObject({ status: 'passed' });
     expect(outcome('rewritten_otherwise')).toMatchObject({ status: 'failed', want: 'rewritten: 1: r0 = 8' });

@@ -13,6 +13,8 @@ import { Tso } from './tso.ts';
 const HEADERS = 54;
 const TIMESTAMPS = 12;
 const PACING_NEEDED = 1;
+/** TCP_CONG_NEEDS_ECN. */
+const NEEDS_ECN = 2;
 /** `undo_retrans` before the first retransmission of an episode (−1). */
 const NO_RETRANS = 0xffffffff;
 
@@ -275,7 +277,8 @@ export class Output {
       fin: segment.fin,
       push: segment.push,
       size: bytes + this.#headers,
-      ecnCapable: this.#options.ecn && !again && bytes > 0,
+      // tcp_ecn_send: what is sent again is ECT only for controls that need ECN.
+      ecnCapable: this.#options.ecn && ((!again && bytes > 0) || (this.#ops.flags & NEEDS_ECN) !== 0),
       ce: false,
       cwr,
       sentAt: now,

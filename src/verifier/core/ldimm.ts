@@ -2,7 +2,7 @@ import type { Insn } from '../../bpf/index.ts';
 import { findSubprog } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
 import * as T from './reg_types.table.ts';
-import { checkRegArg, markRegKnown, markRegKnownZero } from './regs.ts';
+import { checkRegArg, markRegKnown, markRegKnownZero, markRegUnknown } from './regs.ts';
 import { type MapInfo, reject } from './types.ts';
 
 const MAP_ARRAY = 2;
@@ -111,8 +111,8 @@ export function checkLdImm(env: VerifierEnv, insn: Insn): void {
   const map = env.input.maps[aux.mapIndex]!;
   dst.map = map;
   if (insn.src === 2 || insn.src === 6) {
-    if (map.type === 33) {
-      dst.type = T.SCALAR_VALUE;
+    if (map.type === MAP_ARENA) {
+      markRegUnknown(env, dst);
       return;
     }
     dst.type = T.PTR_TO_MAP_VALUE;
