@@ -1,4 +1,4 @@
-// Simulated packets a second with a BPF CUBIC called through the machine: npm run build && node bench/tcp.mjs [SECONDS]
+// Simulated packets and guest instructions a second with a BPF CUBIC called through the machine: npm run build && node bench/tcp.mjs [SECONDS]
 import { readFileSync } from 'node:fs';
 import { readBtf } from '../dist/btf/index.js';
 import { bootKernel, loadObject, StructOpsMap } from '../dist/kernel/index.js';
@@ -24,4 +24,5 @@ const { flow } = runFlow(kernel, {
 const took = (performance.now() - start) / 1000;
 const packets = flow.segments + flow.retransmits;
 console.log(`${packets} packets in ${took.toFixed(1)} s: ${Math.round(packets / took)} a second`);
+console.log(`${(kernel.machine.instructions / took / 1e6).toFixed(1)} million guest instructions a second`);
 console.log(`memory ${Math.round(process.memoryUsage().rss / 2 ** 20)} MiB for ${seconds} simulated seconds`);

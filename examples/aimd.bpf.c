@@ -7,7 +7,7 @@
  *
  * Both tell of each window reduction twice: in a ring buffer, which user space reads, and in the kernel's trace.
  *
- *   trampet run aimd.bpf.o --events
+ *   trampet run aimd.bpf.o --events --record-type reduction
  *   trampet run scenarios/live-update.yaml
  */
 #include "kernel.h"
@@ -31,6 +31,14 @@ struct {
 	__uint(max_entries, 65536);
 } reductions SEC(".maps");
 
+/* Not inlined, so that its argument's type stays in the object's BTF. */
+static NOINLINE void describe(struct reduction *record, u32 from, u32 to)
+{
+	record->ns = bpf_ktime_get_ns();
+	record->from = from;
+	record->to = to;
+}
+
 INLINE u32 reduce(struct sock *sk, u32 eighths)
 {
 	static const char format[] = "window %d -> %d";
@@ -39,9 +47,7 @@ INLINE u32 reduce(struct sock *sk, u32 eighths)
 	struct reduction *record = bpf_ringbuf_reserve(&reductions, sizeof(*record), 0);
 
 	if (record) {
-		record->ns = bpf_ktime_get_ns();
-		record->from = from;
-		record->to = to;
+		describe(record, from, to);
 		bpf_ringbuf_submit(record, 0);
 	}
 	bpf_trace_printk(format, sizeof(format), from, to);

@@ -1,6 +1,6 @@
 import type { LinkSpec } from '../net/index.ts';
 import type { ResolvedObject } from '../object/index.ts';
-import type { FlowSource } from '../subsystems/index.ts';
+import type { FlowSource, Hosts } from '../subsystems/index.ts';
 
 /** Flows that are alike. */
 export interface FlowPlan {
@@ -15,6 +15,7 @@ export interface FlowPlan {
   startNs: number;
   stopNs?: number;
   crosses?: 'first' | 'second' | 'both';
+  hosts?: Hosts;
 }
 
 /** What the host does while flows run. */

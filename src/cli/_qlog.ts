@@ -1,7 +1,7 @@
 import type { SenderEvent } from '../subsystems/index.ts';
 import type { TextFile } from './_files.ts';
 
-/** Payload of a segment, and of an acknowledgment on the wire. */
+/** Bytes that a segment counts for in windows, and of an acknowledgment on the wire. */
 const MSS = 1448;
 const ACK_BYTES = 66;
 /** qlog's events of packets are QUIC's; of its packet types this is the one for data. */
@@ -68,8 +68,8 @@ function told(event: SenderEvent, flow: FlowState): [name: string, data: object 
         'transport:packet_sent',
         {
           header: { packet_type: PACKET_TYPE, packet_number: flow.send(event.seq) },
-          raw: { length: event.bytes, payload_length: MSS },
-          frames: [{ frame_type: 'stream', stream_id: 0, offset: event.seq * MSS, length: MSS }],
+          raw: { length: event.bytes, payload_length: event.data },
+          frames: [{ frame_type: 'stream', stream_id: 0, offset: event.from, length: event.data }],
         },
       ];
     case 'acked':

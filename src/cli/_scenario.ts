@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import { type LinkSpec, parseLink } from '../net/index.ts';
-import type { FlowSource } from '../subsystems/index.ts';
+import type { FlowSource, Hosts } from '../subsystems/index.ts';
 import { type Assertion, parseAssertion } from './_asserts.ts';
 import type { EventPlan, FlowPlan } from './_plan.ts';
 import { YamlFile, type YamlValue } from './_yaml.ts';
@@ -24,7 +24,8 @@ export interface ScenarioFile {
 export const isScenario = (path: string): boolean => /\.ya?ml$/i.test(path);
 
 const PARTS = ['name', 'link', 'second', 'for', 'seed', 'load', 'flows', 'events', 'assert'] as const;
-const FLOW = ['object', 'table', 'name', 'count', 'start', 'stop', 'source', 'crosses'] as const;
+const FLOW = ['object', 'table', 'name', 'count', 'start', 'stop', 'source', 'crosses', 'hosts'] as const;
+const HOSTS = ['gso_max_segs', 'rmem', 'rmem_max', 'timestamps'] as const;
 const EVENT = ['at', 'update', 'table', 'flow', 'setsockopt', 'unregister'] as const;
 const MOST_FLOWS = 10_000;
 
@@ -56,7 +57,7 @@ export async function readScenario(path: string): Promise<ScenarioFile> {
 const nanoseconds = (text: string) => Math.round(duration(text) * 1e9);
 
 function readFlow(value: YamlValue, file: (value: YamlValue) => string): FlowPlan {
-  const { object, table, name, count, start, stop, source, crosses } = value.mapping('a flow', FLOW);
+  const { object, table, name, count, start, stop, source, crosses, hosts } = value.mapping('a flow', FLOW);
   if (object === undefined) throw value.bad("a flow has no 'object'");
   return {
     object: file(object),
@@ -67,6 +68,21 @@ function readFlow(value: YamlValue, file: (value: YamlValue) => string): FlowPla
     ...(stop === undefined ? {} : { stopNs: stop.as(nanoseconds) }),
     source: source === undefined ? { kind: 'bulk' } : readSource(source),
     ...(crosses === undefined ? {} : { crosses: crosses.oneOf(['first', 'second', 'both']) }),
+    ...(hosts === undefined ? {} : { hosts: readHosts(hosts) }),
+  };
+}
+
+/** `{gso_max_segs: 44, rmem: 128KB, rmem_max: 6MB, timestamps: false}`. */
+function readHosts(value: YamlValue): Hosts {
+  const { gso_max_segs, rmem, rmem_max, timestamps } = value.mapping('hosts', HOSTS);
+  if (rmem_max !== undefined && rmem === undefined) throw rmem_max.bad('needs an rmem to grow from');
+  const initial = rmem?.as(byteCount);
+  return {
+    ...(gso_max_segs === undefined
+      ? {}
+      : { gsoMaxSegs: gso_max_segs.as((text) => number('gso_max_segs', text, 1, 65535)) }),
+    ...(initial === undefined ? {} : { receiveMemory: { initial, most: rmem_max?.as(byteCount) ?? initial } }),
+    ...(timestamps === undefined ? {} : { noTimestamps: !timestamps.flag() }),
   };
 }
 

@@ -85,7 +85,7 @@ export class Stage {
 
   /** Flows with names of their own: where several would have the same one they are numbered. */
   #flowSpecs(plans: readonly FlowPlan[]): FlowSpec[] {
-    const specs = plans.flatMap(({ object, table, name, count, source, startNs, stopNs, crosses }) => {
+    const specs = plans.flatMap(({ object, table, name, count, source, startNs, stopNs, crosses, hosts }) => {
       const own = this.#staged.filter(({ path, table: { map } }) => path === object && map.type === TCP);
       const wanted = own.map(({ table: { map, congestion } }) => ({ name: map.name, congestion }));
       const { congestion } = pickTable(wanted, table);
@@ -96,6 +96,7 @@ export class Stage {
         startNs,
         ...(stopNs === undefined ? {} : { stopNs }),
         ...(crosses === undefined ? {} : { crosses }),
+        ...(hosts === undefined ? {} : { hosts }),
       };
       return Array.from({ length: count }, () => ({ ...spec }));
     });

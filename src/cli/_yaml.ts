@@ -58,6 +58,12 @@ export class YamlValue {
     return `${this.#value}`;
   }
 
+  /** @throws CliError unless it is true or false */
+  flag(): boolean {
+    if (typeof this.#value !== 'boolean') throw this.bad('is neither true nor false');
+    return this.#value;
+  }
+
   /** @throws CliError unless it is one of the words */
   oneOf<const W extends string>(words: readonly W[]): W {
     const found = words.find((word) => word === this.#value);

@@ -6,7 +6,7 @@ import { html } from './_html.ts';
 import { live } from './_live.ts';
 import { bulkFlows, pathsOf, type RunPlan } from './_plan.ts';
 import { QlogFile } from './_qlog.ts';
-import { recordJson, recordLine } from './_records.ts';
+import { Records } from './_records.ts';
 import { callLine, csv, junit } from './_reports.ts';
 import { printRuns } from './_run_print.ts';
 import { isScenario, readScenario, type ScenarioFile } from './_scenario.ts';
@@ -42,6 +42,7 @@ Options go before what it says.
                     all flows: goodput rtt rtt95 loss retransmits rtos dropped lost marked segments fairness
                     calls calls.MEMBER instructions faults; one flow: goodput[NAME] > 5mbit
   --events          what programs print and put into ring buffers, as the run goes on
+  --record-type T   the struct of the object that records of ring buffers are, to show their members
   --junit FILE      the verdicts as JUnit XML
   --svg FILE        picture of window, round-trip time, in flight, goodput and queue on one time axis
   --html FILE       the same as a page with tables, in one file that needs no network
@@ -71,6 +72,7 @@ export async function run(args: string[]): Promise<number> {
     jsonl: { type: 'string' },
     qlog: { type: 'string' },
     events: { type: 'boolean', default: false },
+    'record-type': { type: 'string' },
   });
   if (values.help) {
     out(`${RUN_USAGE}\n${kernelHelp(KERNEL)}`);
@@ -84,6 +86,7 @@ export async function run(args: string[]): Promise<number> {
   const plan = planFor(path, scenario, values);
   const assertions = [...(scenario?.assert ?? []), ...values.assert.map(parseAssertion)];
   const objects = new Map(pathsOf(plan).map((name) => [name, openFor(name, choice)]));
+  const told = new Records(objects, values['record-type']);
   const calls = values.jsonl === undefined ? undefined : new TextFile(values.jsonl);
   const object = plan.name ?? namesOf(plan, objects);
   const qlog = values.qlog === undefined ? undefined : new QlogFile(new TextFile(values.qlog), object);
@@ -92,7 +95,7 @@ export async function run(args: string[]): Promise<number> {
     const shown = live({ ...plan, object, cfi }, !values.json);
     const records: object[] = [];
     const tell = (record: ProgramRecord) =>
-      values.json ? void records.push(recordJson(record)) : shown.print([recordLine(record)]);
+      values.json ? void records.push(told.json(record)) : shown.print([told.line(record)]);
     try {
       const document = simulate(plan, objects, choice, {
         cfi,

@@ -201,7 +201,7 @@ function applyCfi(text: KernelText, base: GuestPtr, target: Target): void {
 }
 
 /** Functions without a patch site at their start (`notrace`). */
-const NOTRACE = /^__bpf_(prog|tramp)_(enter|exit)/;
+const NOTRACE = /^__bpf_(prog|tramp)_(enter|exit)|^arch_bpf_timed_may_goto/;
 
 /** What the JIT needs to know of this kernel. */
 function jitContext(target: Target, symbols: Symbols): JitContext {

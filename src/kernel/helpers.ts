@@ -6,6 +6,7 @@ import { memoryGates } from './helpers_memory.ts';
 import { ringGates } from './helpers_ring.ts';
 import type { Kernel } from './kernel.ts';
 import { MAP_TYPE } from './maps.ts';
+import { TIMED_MAY_GOTO, timedMayGoto } from './may_goto.ts';
 import type { GateCall, GateDef } from './types.ts';
 
 const EINVAL = -22;
@@ -30,6 +31,7 @@ export function helperGates(kernel: () => Kernel): GateDef[] {
     call.retPtr(found === undefined || key === undefined ? 0 : (found.element?.(key) ?? 0));
   });
 
+  gate(TIMED_MAY_GOTO, timedMayGoto);
   const time = (k: Kernel, call: GateCall) => call.retNumber(k.now());
   for (const name of ['bpf_ktime_get_ns', 'bpf_ktime_get_boot_ns', 'bpf_ktime_get_coarse_ns', 'bpf_ktime_get_tai_ns'])
     gate(name, time);

@@ -1,25 +1,24 @@
 import { toHex } from '../base/index.ts';
 import { writeInsns } from '../bpf/index.ts';
 import { contextOf, readGolden, releaseOf } from './_golden.ts';
-import { verifyAll } from './_verify.ts';
 import { compareImage } from './check_images.ts';
-import { rewritten } from './check_rewritten.ts';
+import { acceptedPrograms, rewritten } from './check_rewritten.ts';
 import type { Checker } from './types.ts';
 
 /** From the object to machine code: our own final instructions, compiled, against the image in the kernel's memory. */
 export const checkObjectImages: Checker = {
   kind: 'object images',
   *check(directory, mode, object) {
-    const results = verifyAll(directory, mode, object).filter(({ program }) => program.accepted);
+    const results = acceptedPrograms(directory, mode, object);
     const golden = results.length === 0 ? undefined : readGolden(directory, mode, object);
     const release = golden === undefined ? undefined : releaseOf(golden);
     if (golden === undefined || release === undefined) return;
     const context = contextOf(golden, release, directory);
-    for (const result of results) {
+    for (const { result, target } of results) {
       const { name } = result.program;
       const known = golden.programs?.find((program) => program.name === name && program.subprogs.length > 0);
       if (known === undefined) continue;
-      const own = rewritten(directory, result);
+      const own = rewritten(result, target);
       if ('why' in own) {
         yield { name, status: 'unsupported', why: own.why };
         continue;

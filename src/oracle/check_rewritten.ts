@@ -2,6 +2,8 @@ import { fromHex, TrampetError, toHex } from '../base/index.ts';
 import { CALL, disassemble, type Insn, LD_IMM64, PSEUDO, PSEUDO_CALL, readInsns, writeInsns } from '../bpf/index.ts';
 import { type RewriteTarget, type Rewritten, type RewrittenFunction, rewriteAccepted } from '../verifier/index.ts';
 import { compareSlots } from './_compare.ts';
+import { CPU_NUMBER, JIFFIES, operand } from './_operands.ts';
+import { recordedPrograms } from './_recorded.ts';
 import { kernelAddress, targetOf } from './_target.ts';
 import { type Verified, type VerifiedProgram, verifyAll } from './_verify.ts';
 import type { Checker, OracleDirectory, Outcome } from './types.ts';
@@ -12,15 +14,25 @@ type Judged = Extract<Verified, { verdict: unknown }>;
 export const functionsOf = ({ kprogs }: VerifiedProgram) =>
   (kprogs ?? []).filter(({ label }, _, all) => label !== 'main' || all.length === 1);
 
+/** Every accepted program of a golden, and the kernel to rewrite it for. */
+export function acceptedPrograms(
+  directory: OracleDirectory,
+  mode: string,
+  object: string,
+): { result: Verified; target: RewriteTarget }[] {
+  const judged = verifyAll(directory, mode, object).filter(({ program }) => program.accepted);
+  if (judged.length === 0) return recordedPrograms(directory, mode, object);
+  return judged.map((result) => ({ result, target: rewriteTarget(directory, result.program) }));
+}
+
 /** Our final instructions of an accepted program, calls between its functions at the golden's addresses; or why not. */
-export function rewritten(directory: OracleDirectory, result: Verified): Rewritten | { why: string } {
+export function rewritten(result: Verified, target: RewriteTarget): Rewritten | { why: string } {
   if ('why' in result) return { why: result.why };
-  if (!result.verdict.ok) return { why: `refused with ${result.verdict.errno}` };
+  if (!result.verdict.ok) return { why: `6.18 refuses with ${result.verdict.errno}` };
   try {
-    const target = rewriteTarget(directory, result.program);
     if (result.program.attached) takeMapAddresses(result, target);
     const done = rewriteAccepted(result.verdict, result.input, target);
-    settleCalls(done.functions, result.program, kernelAddress(directory, '__bpf_call_base') ?? 0n);
+    settleCalls(done.functions, result.program, target.symbol('__bpf_call_base') ?? 0n);
     return done;
   } catch (error) {
     if (error instanceof TrampetError && error.kind === 'unsupported') return { why: error.message };
@@ -72,44 +84,30 @@ const wide = (insns: readonly Insn[], at: number): bigint =>
   BigInt.asUintN(64, (BigInt(insns[at + 1]!.imm) << 32n) | BigInt(insns[at]!.imm >>> 0));
 
 /** The goldens' kernel, as far as rewrites ask for it. */
-export function rewriteTarget(directory: OracleDirectory, program: VerifiedProgram): RewriteTarget {
+function rewriteTarget(directory: OracleDirectory, program: VerifiedProgram): RewriteTarget {
   const { btf, kconfig } = targetOf(directory, undefined);
   const cpus = kconfig?.get('CONFIG_NR_CPUS');
   const aux = program.kprogs?.[0]?.aux_addr;
+  const insns = (program.kprogs ?? []).map(({ insnsiHex }) => insnsiHex);
   return {
     vmlinux: btf,
-    symbol: (name) => kernelAddress(directory, name) ?? (name === 'jiffies' ? operand(program, JIFFIES) : undefined),
-    cpuNumber: { offset: operand(program, CPU_NUMBER), wide: true },
+    symbol: (name) => kernelAddress(directory, name) ?? (name === 'jiffies' ? operand(insns, JIFFIES) : undefined),
+    cpuNumber: { offset: operand(insns, CPU_NUMBER), wide: true },
     timedMayGoto: true,
     ...(cpus === undefined ? {} : { maxCpus: Number(cpus) }),
     ...(aux === undefined ? {} : { progAux: BigInt(aux) }),
   };
 }
 
-/** `r0 = VARIABLE; r0 = this CPU's r0`, and `r0 = VARIABLE; r0 = *(u64 *)(r0 + 0)`: symbols do not name these variables. */
-const CPU_NUMBER = /b7000000([0-9a-f]{8})bf00ffff00000000/;
-const JIFFIES = /18000000([0-9a-f]{8})00000000([0-9a-f]{8})7900000000000000/;
-
-/** The address that a recorded instruction holds. */
-function operand({ kprogs }: VerifiedProgram, pattern: RegExp): bigint | undefined {
-  for (const { insnsiHex } of kprogs ?? []) {
-    const match = pattern.exec(insnsiHex);
-    if (match === null) continue;
-    const bytes = match.slice(1).join('').match(/../g)!;
-    return BigInt(`0x${bytes.reverse().join('')}`);
-  }
-  return undefined;
-}
-
 /** Final instructions of every function against those that the kernel's JIT got. */
 export const checkRewritten: Checker = {
   kind: 'rewritten insns',
   *check(directory, mode, object) {
-    for (const result of verifyAll(directory, mode, object)) {
+    for (const { result, target } of acceptedPrograms(directory, mode, object)) {
       const { program } = result;
       const wanted = functionsOf(program);
-      if (!program.accepted || wanted.length === 0) continue;
-      const got = rewritten(directory, result);
+      if (wanted.length === 0) continue;
+      const got = rewritten(result, target);
       if ('why' in got) yield { name: program.name, status: 'unsupported', why: got.why };
       else {
         const own = got.functions.filter(({ hidden }) => !hidden);

@@ -4,6 +4,8 @@ import type { TcpScenario } from './tcp_trace.ts';
 
 /** Bytes of the link layer, which the emulator's IP link has not. */
 const ETHERNET = 14;
+/** Sequence number of the stream's first byte. */
+const FIRST_BYTE = 1;
 
 /** Random numbers of the emulator, 0 to 1: xorshift of 64 bits. */
 function emulatorRandom(seed: number): () => number {
@@ -28,8 +30,10 @@ function lossRule(simulator: Simulator, scenario: TcpScenario, random: () => num
   const drops = new Set((scenario.drop ?? '').split(',').filter(Boolean).map(Number));
   const again = new Map<string, number>();
   const [blackFrom, blackUs] = pair(scenario.blackout);
-  let [tailFrom, tailLeft] = pair(scenario.tail);
-  tailFrom += 1;
+  const tails = [scenario.tail ?? []].flat().map((tail) => {
+    const [from, left] = pair(tail);
+    return { from: from + FIRST_BYTE, left };
+  });
   let blackUntil = -1;
   return (packet: DataPacket, ordinal: number): boolean => {
     // The numbers are drawn for each packet, whether they decide or not.
@@ -44,8 +48,9 @@ function lossRule(simulator: Simulator, scenario: TcpScenario, random: () => num
       again.set(name, left - 1);
       return true;
     }
-    if (tailLeft > 0 && packet.endByte - packet.bytes >= tailFrom) {
-      tailLeft--;
+    const tail = tails.find(({ from, left }) => left > 0 && packet.endByte - packet.bytes >= from);
+    if (tail !== undefined) {
+      tail.left--;
       return true;
     }
     if (blackFrom > 0 && ordinal >= blackFrom) {

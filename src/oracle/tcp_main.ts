@@ -11,6 +11,8 @@ import { notReplayed, openTcpGoldens, type TcpGoldens, type TcpScenario } from '
 const USAGE = `usage: npm run oracle:tcp -- DIR [--only SCENARIO[-CC]] [--misses]
   DIR       a directory with scenario.json, summary.json, obj/tr.bpf.o and traces
   --misses  only the figures that miss`;
+/** The receiving end, which is traced where the control runs there too: what it sees are the marks, one by one. */
+const RECEIVER = 'r0';
 /** Repeats of a run that a directory may have. */
 const REPEATS = [1, 2, 3, 4, 5];
 
@@ -44,10 +46,19 @@ function replayOne(
   totals.compared += compared.length;
   console.log(`${label}: ${within}/${compared.length} figures within`);
   for (const { line, near } of compared) if (!near || !misses) console.log(`  ${near ? ' ' : '!'} ${line}`);
-  if (!isSingle(scenario)) return;
   for (const [flow, ours] of Object.entries(calls)) {
+    if (!isSingle(scenario) && flow !== RECEIVER) continue;
     const runs = REPEATS.map((run) => goldens.calls(label, run, flow)).filter((run) => run !== undefined);
     if (runs.length === 0) continue;
+    if (flow === RECEIVER) {
+      // Its release is not in the traces.
+      const { line } = compareStory(
+        ours.filter(({ op }) => op !== 'release'),
+        runs,
+      );
+      console.log(`    receiving end's ${line}`);
+      continue;
+    }
     const story = compareStory(ours, runs);
     const steps = compareSteps(ours, runs);
     totals.stories[story.same ? 0 : 1]++;

@@ -8,9 +8,13 @@ import {
   CongestionOps,
   findCongestionControl,
   forgetSocket,
+  Jiffies,
   Receiver,
+  type ReceiverOptions,
+  ReceivingSocket,
   registerSocket,
   Sender,
+  type TcpSock,
   tcpSubsystem,
 } from '../subsystems/index.ts';
 import { makeTarget } from '../target/index.ts';
@@ -49,7 +53,7 @@ const RATE_SAMPLE = [
 ];
 
 export interface TcpReplay {
-  /** Of each flow, by name (`s0`, `s1`). */
+  /** Of each sender by name (`s0`, `s1`), and of a receiving end where the control runs (`r0`). */
   calls: Record<string, TcpCall[]>;
   /** As summary.json calls them; with several flows each one's under its name. */
   figures: Record<string, number>;
@@ -111,6 +115,9 @@ class ReplayedFlow {
   readonly name: string;
   readonly cc: string;
   readonly calls: TcpCall[] = [];
+  /** Of the receiving end, where the control runs too if it needs ECN. */
+  readonly receiverCalls: TcpCall[] = [];
+  readonly #socket: ReceivingSocket | undefined;
   readonly receiver: Receiver;
   readonly sender: Sender;
   readonly #kernel: Kernel;
@@ -129,15 +136,21 @@ class ReplayedFlow {
     index: number,
     link: ReturnType<typeof emulator>,
   ) {
-    const noTimestamps = scenario.mss === MSS_PLAIN;
+    const noTimestamps = scenario.mss === MSS_PLAIN || scenario.timestamps === 0;
     this.name = `s${index}`;
     this.cc = cc;
     this.#kernel = kernel;
     this.#simulator = simulator;
     this.#ops = new CongestionOps(kernel, findCongestionControl(kernel, `tr_${cc}`)!);
-    this.receiver = new Receiver(simulator, cc === 'dctcp', (ack) => link.sendBack(() => this.sender.onAck(ack)), {
-      timestamps: !noTimestamps,
-    });
+    const host: ReceiverOptions = { timestamps: !noTimestamps };
+    if (cc === 'dctcp') {
+      const ops = new CongestionOps(kernel, this.#ops.kdata);
+      const socket = new ReceivingSocket(kernel, ops, new Jiffies(kernel, simulator));
+      ops.onCall = (op, args) => this.#note(this.receiverCalls, socket.sock, op, args, 0);
+      host.socket = socket;
+      this.#socket = socket;
+    }
+    this.receiver = new Receiver(simulator, false, (ack) => link.sendBack(() => this.sender.onAck(ack)), host);
     this.sender = new Sender(kernel, simulator, this.#ops, {
       ecn: scenario.ecn === 1 || cc === 'dctcp',
       handshakeRtt: () => simulator.now - index * STAGGER,
@@ -150,13 +163,16 @@ class ReplayedFlow {
     });
     const { sock } = this.sender;
     registerSocket(kernel, sock);
-    this.#ops.onCall = (op, args) => {
-      const at = simulator.now / 1000 - (index * STAGGER) / 1000;
-      this.calls.push({ op, args: plainArgs(kernel, op, args), state: sock.get('icsk_ca_state'), at });
-    };
+    this.#ops.onCall = (op, args) => this.#note(this.calls, sock, op, args, index * STAGGER);
     simulator.after(index * STAGGER, () => {
       link.send(control(SYN), () => link.sendBack(() => this.#start(scenario, link)));
     });
+  }
+
+  /** Times are told from the flow's SYN. */
+  #note(calls: TcpCall[], sock: TcpSock, op: CcMember, args: readonly Argument[], since: number): void {
+    const at = (this.#simulator.now - since) / 1000;
+    calls.push({ op, args: plainArgs(this.#kernel, op, args), state: sock.get('icsk_ca_state'), at });
   }
 
   /** The SYN-ACK is here. */
@@ -193,6 +209,7 @@ class ReplayedFlow {
   }
 
   stop(): void {
+    this.#socket?.stop();
     this.sender.stop();
     forgetSocket(this.#kernel, this.sender.sock);
     this.#ops.release();
@@ -218,5 +235,7 @@ export function replayTcp(kernel: Kernel, scenario: TcpScenario, cc: string): Tc
     const prefix = flows.length === 1 ? '' : `${flow.name}.`;
     for (const [name, value] of Object.entries(flow.figures())) figures[prefix + name] = value;
   }
-  return { calls: Object.fromEntries(flows.map(({ name, calls }) => [name, calls])), figures };
+  const calls = Object.fromEntries(flows.map((flow) => [flow.name, flow.calls]));
+  for (const { receiverCalls } of flows) if (receiverCalls.length > 0) calls.r0 = receiverCalls;
+  return { calls, figures };
 }

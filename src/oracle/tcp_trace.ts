@@ -30,8 +30,10 @@ export interface TcpScenario {
   drop_rtx?: number;
   /** `FROM:US`: everything is lost from that packet on. */
   blackout?: string;
-  /** `BYTE:COUNT`: the first arrivals from that byte of the stream on are lost. */
-  tail?: string;
+  /** `BYTE:COUNT`, one or several: the first arrivals from that byte of the stream on are lost. */
+  tail?: string | string[];
+  /** 0: without TCP timestamps. */
+  timestamps?: number;
   /** `EVERY:US`: each so manieth data packet is late, and overtaken. */
   reorder?: string;
   /** Each data packet is late by up to this much. */
@@ -45,7 +47,7 @@ export interface TcpScenario {
 /** What a scenario may say; anything else would be left out silently. */
 const KNOWN = new Set(
   (
-    'rate_Bps fwd_us back_us buf_pkts ccs work mss drop drop_rtx blackout tail reorder jitter_us loss_ppm seed mark ecn ' +
+    'rate_Bps fwd_us back_us buf_pkts ccs work mss timestamps drop drop_rtx blackout tail reorder jitter_us loss_ppm seed mark ecn ' +
     'set note bdp_pkts'
   ).split(' '),
 );

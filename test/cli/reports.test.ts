@@ -62,13 +62,15 @@ interface Data {
 }
 
 describe('run writes', () => {
-  it('--csv and --jsonl, the same bytes each time', () => {
+  it('--csv, --jsonl and --json, the same bytes each time; --jsonl has every call', () => {
     const make = (n: number) => {
-      expect(trampet(...RENO, '--csv', at(`${n}.csv`), '--jsonl', at(`${n}.jsonl`)).status).toBe(0);
-      return [readFileSync(at(`${n}.csv`), 'utf8'), readFileSync(at(`${n}.jsonl`), 'utf8')];
+      const { status, stdout } = trampet(...RENO, '--csv', at(`${n}.csv`), '--jsonl', at(`${n}.jsonl`), '--json');
+      expect(status).toBe(0);
+      return [readFileSync(at(`${n}.csv`), 'utf8'), readFileSync(at(`${n}.jsonl`), 'utf8'), stdout];
     };
-    const [csv, jsonl] = make(1) as [string, string];
-    expect(make(2)).toEqual([csv, jsonl]);
+    const [csv, jsonl, json] = make(1) as [string, string, string];
+    expect(make(2)).toEqual([csv, jsonl, json]);
+    expect(JSON.parse(json).calls).toBe(jsonl.trimEnd().split('\n').length);
     const rows = csv.trimEnd().split('\n');
     expect(rows[0]).toBe('cfi,flow,t,cwnd,ssthresh,srtt_ms,in_flight,rate_bps,queue_packets');
     expect(rows).toHaveLength(201);

@@ -70,6 +70,8 @@ describe('run SCENARIO.yaml', () => {
     ['flows:\n  - object: reno.bpf.o\n    start: soon', /:3: flows\[0\]\.start: 'soon' is no duration/],
     ['flows: [{object: reno.bpf.o, source: {request: 0, think: 1s}}]', /source\.request: '0' is no number of bytes/],
     ['flows: [{object: reno.bpf.o, source: {rate: 2mbit, think: 1s}}]', /source: a source is 'bulk'/],
+    ['flows: [{object: reno.bpf.o, hosts: {rmem_max: 1MB}}]', /hosts\.rmem_max: needs an rmem/],
+    ['flows: [{object: reno.bpf.o, hosts: {timestamps: 0}}]', /hosts\.timestamps: is neither true nor false/],
     ['flows: [{object: reno.bpf.o, count: 0}]', /flows\[0\]\.count: /],
     ['flows: [{object: reno.bpf.o, count: 9999}, {object: reno.bpf.o, count: 2}]', /more than 10000 flows/],
     ['flows: [{object: reno.bpf.o, crosses: all}]', /crosses: is not one of first, second, both/],
@@ -193,5 +195,9 @@ describe('run SCENARIO.yaml', () => {
       data: expect.stringMatching(/^[0-9a-f]{32}$/),
     });
     expect(lines[1]).toContain(`  bpf_trace_printk  ${records[1].text}`);
+    const typed = JSON.parse(trampet(...run, '--json', '--record-type', 'reduction').stdout).records[0];
+    const [from, to] = /(\d+) -> (\d+)/.exec(records[1].text)!.slice(1).map(Number);
+    expect(typed).toEqual({ ...records[0], value: { ns: records[0].ns, from, to } });
+    expect(trampet(...run, '--record-type', 'nosuch')).toMatchObject({ status: 2, stdout: '' });
   });
 });

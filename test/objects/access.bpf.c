@@ -50,6 +50,8 @@ static long (*const bpf_timer_set_callback)(struct bpf_timer *timer, void *callb
 static long (*const bpf_loop)(u32 n, void *callback, void *ctx, u64 flags) = (void *)181;
 static long (*const bpf_strncmp)(const char *s1, u32 size, const char *s2) = (void *)182;
 static int (*const bpf_set_retval)(int value) = (void *)187;
+static void *(*const bpf_task_storage_get)(void *map, void *task, void *value, u64 flags) = (void *)156;
+static void *(*const bpf_get_current_task_btf)(void) = (void *)158;
 static void *(*const bpf_kptr_xchg)(void *field, void *ptr) = (void *)194;
 static long (*const bpf_dynptr_from_mem)(void *data, u32 size, u64 flags, struct bpf_dynptr *ptr) = (void *)197;
 static long (*const bpf_dynptr_read)(void *dst, u32 len, const struct bpf_dynptr *src, u32 offset, u64 flags) = (void *)201;
@@ -81,6 +83,8 @@ struct timed { u64 count; struct bpf_timer timer; struct bpf_wq work; };
 struct node { u64 key; struct bpf_list_node list; };
 struct leaf { u64 key; struct bpf_rb_node tree; };
 struct owner { struct task_struct KPTR *task; };
+struct page_of_user { int asked, answered; } *page_type;
+struct shared { struct page_of_user __attribute__((btf_type_tag("uptr"))) *page; };
 struct locked { struct bpf_spin_lock lock; u32 value; };
 
 struct { __uint(type, 2); __uint(max_entries, 1); __type(key, u32); __type(value, struct timed); } timers SEC(".maps");
@@ -88,6 +92,7 @@ struct { __uint(type, 1); __uint(max_entries, 4); __type(key, u32); __type(value
 struct { __uint(type, 1); __uint(max_entries, 4); __type(key, u32); __type(value, struct owner); } owners SEC(".maps");
 struct { __uint(type, 1); __uint(max_entries, 4); __type(key, u32); __type(value, struct locked); } locks SEC(".maps");
 struct { __uint(type, 1); __uint(max_entries, 4); __type(key, u32); __type(value, u64); } numbers SEC(".maps");
+struct { __uint(type, 29); __uint(map_flags, 1); __type(key, int); __type(value, struct shared); } of_tasks SEC(".maps");
 struct { __uint(type, 27); __uint(max_entries, 4096); } ring SEC(".maps");
 struct inner { __uint(type, 1); __uint(max_entries, 4); __type(key, u32); __type(value, struct timed); } first SEC(".maps"),
 	second SEC(".maps");
@@ -735,4 +740,38 @@ SEC("tc") int task_or_context(struct __sk_buff *skb)
 	word = *(volatile u32 *)one;
 	bpf_task_release(t);
 	return word;
+}
+
+/* Memory of a process. */
+
+ACCEPTED TAG("log_level=2") TAG("expect_msg=0=R{{[0-9]}}=mem_or_null(id={{[0-9]+}},sz=8)")
+SEC("syscall") int page_of_process(void *ctx)
+{
+	struct shared *s = bpf_task_storage_get(&of_tasks, bpf_get_current_task_btf(), NULL, 1);
+	struct page_of_user *page = s ? s->page : NULL;
+	if (page) page->answered = page->asked;
+	return 0;
+}
+
+REFUSED("invalid access to memory, mem_size=8 off=8 size=4")
+SEC("syscall") int beyond_page_of_process(void *ctx)
+{
+	struct shared *s = bpf_task_storage_get(&of_tasks, bpf_get_current_task_btf(), NULL, 1);
+	struct page_of_user *page = s ? s->page : NULL;
+	return page ? page[1].asked : 0;
+}
+
+REFUSED("store to uptr disallowed")
+SEC("syscall") int replaces_page_of_process(void *ctx)
+{
+	struct shared *s = bpf_task_storage_get(&of_tasks, bpf_get_current_task_btf(), NULL, 1);
+	if (s) *(void *volatile *)&s->page = NULL;
+	return 0;
+}
+
+REFUSED("R1 has no valid kptr")
+SEC("syscall") int takes_page_of_process(void *ctx)
+{
+	struct shared *s = bpf_task_storage_get(&of_tasks, bpf_get_current_task_btf(), NULL, 1);
+	return s ? bpf_kptr_xchg(&s->page, NULL) != NULL : 0;
 }

@@ -42,11 +42,15 @@ describe('goldens of real kernels', () => {
     expect(count(findings)).toEqual({ 'relocated insns': { passed: 11 } });
   });
 
-  it('Linux 6.18: verdicts and level-2 logs of its verifier', () => {
+  it('Linux 6.18: verdicts, level-2 logs and rewritten instructions of its verifier', () => {
     const directory = goldens(join(root, 'test/golden/linux-6.18-verifier'), 'data/btf/vmlinux-6.18.btf');
-    const findings = [...runOracle(directory, { only: ['verdict', 'log'] })];
+    const findings = [...runOracle(directory, { only: ['verdict', 'log', 'rewritten insns'] })];
     expect(findings.filter(({ status }) => status !== 'passed')).toEqual([]);
-    expect(count(findings)).toEqual({ verdict: { passed: 59 }, log: { passed: 59 } });
+    expect(count(findings)).toEqual({
+      verdict: { passed: 59 },
+      log: { passed: 59 },
+      'rewritten insns': { passed: 15 },
+    });
   });
 
   it('Linux 6.18 with CFI: seven modes, as shipped and with the hash repaired', () => {

@@ -17,10 +17,11 @@ import {
   tcpSubsystem,
 } from '../../src/subsystems/index.ts';
 import { GuestStruct } from '../../src/subsystems/tcp/guest_struct.ts';
-import { JIFFY, Jiffies } from '../../src/subsystems/tcp/jiffies.ts';
+import { JIFFY, Jiffies, usToJiffies } from '../../src/subsystems/tcp/jiffies.ts';
 import { updatePacingRate } from '../../src/subsystems/tcp/pacing.ts';
 import { emptyTally, type RateTally, writeRateSample } from '../../src/subsystems/tcp/rate.ts';
 import { Recovery } from '../../src/subsystems/tcp/recovery.ts';
+import { baseRto, MinRtt, updateRtt } from '../../src/subsystems/tcp/rtt.ts';
 import { Scoreboard } from '../../src/subsystems/tcp/scoreboard.ts';
 import { example, file, session } from '../support.ts';
 
@@ -152,6 +153,67 @@ describe('formulas', () => {
         expect(BigInt(sock.get('sk_pacing_rate'))).toBe(rate < BigInt(c.most) ? rate : BigInt(c.most));
       }),
       RUNS,
+    );
+  });
+
+  it('the smoothed round trip, its deviation, and the timeout in jiffies', () => {
+    const reset = () => {
+      for (const name of ['srtt_us', 'mdev_us', 'mdev_max_us', 'rttvar_us', 'snd_una', 'rtt_seq', 'snd_nxt'] as const)
+        sock.set(name, 0);
+    };
+    const rto = () => usToJiffies(baseRto(sock));
+    reset();
+    updateRtt(sock, 40159);
+    expect([sock.get('srtt_us'), sock.get('mdev_us'), sock.get('rttvar_us'), rto()]).toEqual([
+      321272, 80318, 200000, 61,
+    ]);
+    fc.assert(
+      fc.property(fc.array(range(1, 2_000_000), { minLength: 1, maxLength: 60 }), (samples) => {
+        reset();
+        let srtt = 0;
+        let mdev = 0;
+        let least = 0;
+        samples.forEach((us, i) => {
+          updateRtt(sock, us);
+          if (i === 0) {
+            srtt = 8 * us;
+            mdev = 2 * us;
+          } else {
+            const error = us - Math.floor(srtt / 8);
+            const excess = Math.abs(error) - Math.floor(mdev / 4);
+            srtt += error;
+            // A round trip that falls changes the deviation eight times more slowly.
+            mdev += error < 0 && excess > 0 ? Math.floor(excess / 8) : excess;
+          }
+          least = Math.max(least, mdev, 200_000);
+          expect([sock.get('srtt_us'), sock.get('mdev_us')]).toEqual([Math.max(1, srtt), mdev]);
+          // Within one window the variance only rises.
+          expect(sock.get('rttvar_us')).toBe(least);
+          expect(rto()).toBe(Math.ceil((Math.floor(srtt / 8) + least) / 4000));
+        });
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('the least round trip of five minutes', () => {
+    fc.assert(
+      fc.property(fc.array(fc.record({ us: range(1, 1e6), after: range(0, 60) }), { maxLength: 100 }), (samples) => {
+        const least = new MinRtt(sock);
+        const seen: { us: number; at: number }[] = [];
+        let at = 0;
+        for (const { us, after } of samples) {
+          at += after;
+          seen.push({ us, at });
+          least.update(us, at);
+          // Never above what the window's newest sample says, never below the least of all.
+          expect(least.us).toBeLessThanOrEqual(us);
+          expect(least.us).toBeGreaterThanOrEqual(Math.min(...seen.map((sample) => sample.us)));
+          const recent = seen.filter((sample) => at - sample.at <= 75);
+          expect(least.us).toBeLessThanOrEqual(Math.min(...recent.map((sample) => sample.us)));
+          expect(sock.minRtt()).toBe(least.us);
+        }
+      }),
     );
   });
 

@@ -3,10 +3,12 @@ import { type Kernel, KernelError } from '../../kernel/index.ts';
 import type { Simulator } from '../../net/index.ts';
 import { findCongestionControl } from './controls.ts';
 import type { FlowReport, FlowSample } from './flows.ts';
+import { Jiffies } from './jiffies.ts';
 import { type CcMember, CongestionOps } from './ops.ts';
-import type { AckPacket, DataPacket } from './packets.types.ts';
+import type { AckPacket, DataPacket, ReceiverOptions } from './packets.types.ts';
 import { Quantiles } from './quantiles.ts';
 import { Receiver } from './receiver.ts';
+import { ReceivingSocket } from './receiving_socket.ts';
 import type { FlowSource, FlowSpec, OpCall, SenderEvent } from './scenario.types.ts';
 import { Sender } from './sender.ts';
 import { CA, type CaState, TCP_INFINITE_SSTHRESH } from './sock.ts';
@@ -44,6 +46,8 @@ export class Connection {
   readonly #kernel: Kernel;
   readonly #simulator: Simulator;
   readonly #ops: CongestionOps;
+  /** Of the receiving end, if the congestion control runs there too. */
+  readonly #socket: ReceivingSocket | undefined;
   readonly #endNs: number;
   readonly #queued: () => number;
   #on = true;
@@ -81,8 +85,12 @@ export class Connection {
       this.#calls[member] = (this.#calls[member] ?? 0) + 1;
     };
     // Acknowledgments see the delay, but neither queue nor loss.
-    const { gsoMaxSegs = 1, receiveMemory, noTimestamps = false } = spec.hosts ?? {};
-    const host = { timestamps: !noTimestamps, ...(receiveMemory === undefined ? {} : { memory: receiveMemory }) };
+    const { gsoMaxSegs = 1, receiveMemory, noTimestamps = false, bothEnds = false } = spec.hosts ?? {};
+    if (bothEnds)
+      this.#socket = new ReceivingSocket(kernel, new CongestionOps(kernel, kdata), new Jiffies(kernel, simulator));
+    const host: ReceiverOptions = { timestamps: !noTimestamps };
+    if (receiveMemory !== undefined) host.memory = receiveMemory;
+    if (this.#socket !== undefined) host.socket = this.#socket;
     const back = (ack: AckPacket) => void simulator.after(options.rttNs / 2, () => this.#onAck(ack));
     this.receiver = new Receiver(simulator, (this.#ops.flags & NEEDS_ECN) !== 0, back, host);
     const source = burstsOf(spec.source);
@@ -93,7 +101,10 @@ export class Connection {
       noTimestamps,
       window: Receiver.initialWindow(host),
       send: (packet) => {
-        if (this.#watcher !== undefined) this.#tell({ kind: 'sent', seq: packet.seq, bytes: packet.size });
+        if (this.#watcher !== undefined) {
+          const { seq, size, bytes, endByte } = packet;
+          this.#tell({ kind: 'sent', seq, bytes: size, from: endByte - bytes - 1, data: bytes });
+        }
         options.send(packet);
       },
       onLost: (seq) => this.#tell({ kind: 'lost', seq }),
@@ -146,6 +157,7 @@ export class Connection {
     if (!this.#on) return;
     this.#on = false;
     this.#enter(this.#state);
+    this.#socket?.stop();
     this.sender.stop();
     forgetSocket(this.#kernel, this.sender.sock);
     this.#ops.release();
@@ -169,7 +181,7 @@ export class Connection {
 
   #onAck(ack: AckPacket): void {
     if (!this.#on) return;
-    this.#tell({ kind: 'acked', ack: ack.ack, sacks: ack.sacks });
+    if (this.#watcher !== undefined) this.#tell({ kind: 'acked', ack: ack.ack, sacks: ack.sacks });
     this.sender.onAck(ack);
     this.#noteRtt();
     this.#tellMetrics();
@@ -205,7 +217,7 @@ export class Connection {
       inFlight: sock.inFlight(),
       rateBps:
         now > this.#sampledAt
-          ? ((segments - this.#sampledSegments) * this.sender.mss * 8e9) / (now - this.#sampledAt)
+          ? ((segments - this.#sampledSegments) * this.#meanSegment() * 8e9) / (now - this.#sampledAt)
           : 0,
       queuePackets: this.#queued(),
     };
@@ -215,13 +227,20 @@ export class Connection {
     return sample;
   }
 
+  /** Bytes of data in a segment, on average: an application that writes little fills few of them. */
+  #meanSegment(): number {
+    const { sock, mss } = this.sender;
+    const count = sock.get('data_segs_out');
+    return count === 0 ? mss : sock.get('bytes_sent') / count;
+  }
+
   report(): FlowReport {
     const { rttCount, rttSum, retransmits, rtos } = this.sender;
     const segments = this.receiver.delivered;
     return {
       name: this.spec.name,
       congestion: this.spec.congestion,
-      goodputBps: (segments * this.sender.mss * 8e9) / (this.#endNs - this.spec.startNs),
+      goodputBps: (this.receiver.deliveredBytes * 8e9) / (this.#endNs - this.spec.startNs),
       rttMsMean: rttCount === 0 ? 0 : rttSum / rttCount / 1000,
       rttMsP95: this.#rtts.at(0.95) / 1000,
       retransmits,

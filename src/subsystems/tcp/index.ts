@@ -15,9 +15,11 @@ export {
   jainIndex,
   runFlows,
 } from './flows.ts';
+export { Jiffies } from './jiffies.ts';
 export { CC_MEMBERS, type CcMember, CongestionOps } from './ops.ts';
-export type { AckPacket, DataPacket } from './packets.types.ts';
+export type { AckPacket, DataPacket, ReceiverOptions } from './packets.types.ts';
 export { Receiver } from './receiver.ts';
+export { ReceivingSocket } from './receiving_socket.ts';
 export type { CongestionEvent, FlowSource, FlowSpec, Hosts, OpCall, Scenario, SenderEvent } from './scenario.types.ts';
 export { Sender } from './sender.ts';
 export type { SenderOptions } from './sender.types.ts';

@@ -1,6 +1,7 @@
 import type { WirePacket } from '../../net/index.ts';
 import type { SackBlock } from './out_of_order.ts';
 import type { ReceiveMemory } from './receive_window.ts';
+import type { ReceivingSocket } from './receiving_socket.ts';
 
 /** A data segment. */
 export interface DataPacket extends WirePacket {
@@ -40,4 +41,6 @@ export interface ReceiverOptions {
   memory?: ReceiveMemory;
   /** TCP timestamps; without them four SACK blocks fit instead of three. */
   timestamps?: boolean;
+  /** The congestion control that runs at this end too. */
+  socket?: ReceivingSocket;
 }

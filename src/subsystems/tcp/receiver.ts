@@ -1,11 +1,11 @@
 import type { Simulator, Timer } from '../../net/index.ts';
-import { JIFFY, jiffiesAt, usToJiffies, wheelExpiry } from './jiffies.ts';
+import { jiffiesAt, usToJiffies } from './jiffies.ts';
 import { OutOfOrder } from './out_of_order.ts';
 import type { AckPacket, DataPacket, ReceiverOptions } from './packets.types.ts';
-import { type ReceiveMemory, ReceiveWindow, segmentMemory } from './receive_window.ts';
+import { RECEIVE_MEMORY, ReceiveWindow, segmentMemory } from './receive_window.ts';
+import type { ReceivingSocket } from './receiving_socket.ts';
+import { WheelTimer } from './timers.ts';
 
-/** Bytes that the receive buffer starts with, and most that it grows to. */
-const MEMORY: ReceiveMemory = { initial: 4 << 20, most: 32 << 20 };
 /** Acknowledge each segment at the start (TCP_MAX_QUICKACKS), or for a while after a mark. */
 const QUICK_ACKS = 16;
 const QUICK_ACKS_ECN = 2;
@@ -38,6 +38,7 @@ export class Receiver {
   readonly #most: number;
   readonly #window: ReceiveWindow;
   readonly #outOfOrder: OutOfOrder;
+  readonly #socket: ReceivingSocket | undefined;
   #next = 0;
   /** Bytes that arrived in order, and how many of them were read (rcv_nxt, copied_seq). */
   #nextByte = 0;
@@ -48,9 +49,9 @@ export class Receiver {
   #owed = false;
   #now = false;
   #pushed = false;
-  /** The timer of a delayed acknowledgment: when it is due in jiffies, 0 if none is, and the event that looks. */
+  /** The timer of a delayed acknowledgment, and the jiffy that it is set for. */
+  readonly #timer: WheelTimer;
   #due = 0;
-  #timer: Timer | undefined;
   /** icsk_ack.quick, ato and lrcvtime; ato and times in jiffies. */
   #quick = 0;
   #ato = 0;
@@ -77,12 +78,14 @@ export class Receiver {
   /** Segments that arrived in all, and first-time ones. */
   received = 0;
   distinct = 0;
+  /** Bytes of data that the application has got, in order. */
+  deliveredBytes = 0;
 
   constructor(
     simulator: Simulator,
     exactEcn: boolean,
     send: (ack: AckPacket) => void,
-    { memory = MEMORY, timestamps = true }: ReceiverOptions = {},
+    { memory = RECEIVE_MEMORY, timestamps = true, socket }: ReceiverOptions = {},
   ) {
     this.#simulator = simulator;
     this.#exactEcn = exactEcn;
@@ -90,6 +93,9 @@ export class Receiver {
     this.#most = timestamps ? 3 : 4;
     this.#window = new ReceiveWindow(memory, simulator.now / 1000);
     this.#outOfOrder = new OutOfOrder();
+    this.#timer = new WheelTimer(simulator, () => this.#onDelay());
+    this.#socket = socket;
+    socket?.onSendAck((next) => this.#onSendAck(next));
   }
 
   /** Segments that the application has got, in order. */
@@ -98,7 +104,7 @@ export class Receiver {
   }
 
   /** Window that the peer was told of when the connection began, bytes. */
-  static initialWindow({ memory = MEMORY }: ReceiverOptions = {}): number {
+  static initialWindow({ memory = RECEIVE_MEMORY }: ReceiverOptions = {}): number {
     return Math.min(65535, new ReceiveWindow(memory, 0).advertised);
   }
 
@@ -121,6 +127,7 @@ export class Receiver {
       if (packet.bytes >= this.#window.mss) this.#window.sampleEcho(ms, this.#readByte !== this.#nextByte);
     }
     this.#dsack = undefined;
+    this.#socket?.arrive(packet.seq, Math.floor(this.#simulator.now / 1000));
     if (packet.seq === this.#next) this.#inOrder(packet);
     else if (packet.seq + 1 < this.#ackedNext) {
       // tcp_send_dupack
@@ -165,6 +172,7 @@ export class Receiver {
   /** A segment joins what the application may read; `held`: memory that it holds already. */
   #take(bytes: number, fin: boolean, memory: number, held = memory): void {
     this.#next++;
+    this.deliveredBytes += bytes;
     this.#nextByte += bytes + (fin ? 1 : 0);
     if (fin) this.#readByte += 1;
     this.#window.hold(memory);
@@ -219,20 +227,46 @@ export class Receiver {
       if (this.#sawEcn) this.#enterQuickAck(QUICK_ACKS_ECN);
       return;
     }
-    this.#sawEcn = true;
-    if (this.#exactEcn) {
+    if (this.#socket !== undefined) this.#showMark(this.#socket, packet.ce);
+    else if (this.#exactEcn) {
       if (packet.ce !== this.#mark) {
         // A change must not hide behind a delayed acknowledgment: what was owed goes out with the old mark.
-        if (this.#due > 0) this.#put(this.#markNext, this.#mark);
+        if (this.#timer.isSet) this.#put(this.#markNext, this.#mark);
         this.#now = true;
       }
       this.#markNext = this.#next;
       this.#mark = packet.ce;
       this.#ece = packet.ce;
-    } else if (packet.ce && !this.#ece) {
+    }
+    if (packet.ce && !this.#ece) {
       this.#enterQuickAck(QUICK_ACKS_ECN);
       this.#ece = true;
     }
+    this.#sawEcn = true;
+  }
+
+  /** The congestion control of this end sees a mark. */
+  #showMark(socket: ReceivingSocket, ce: boolean): void {
+    const state = {
+      owed: this.#owed,
+      timer: this.#timer.isSet,
+      pushed: this.#pushed,
+      now: this.#now,
+      ece: this.#ece,
+      sawEcn: this.#sawEcn,
+    };
+    socket.mark(ce, 1 + this.#nextByte, state);
+    this.#now = state.now;
+    this.#ece = state.ece;
+    this.#markNext = this.#next;
+  }
+
+  /** bpf_tcp_send_ack: up to what had arrived before the last mark, or up to all. */
+  #onSendAck(next: number): void {
+    const all = next === (1 + this.#nextByte) >>> 0;
+    const ece = this.#socket!.demandsCwr;
+    if (all) this.#acknowledge(ece);
+    else this.#put(this.#markNext, ece);
   }
 
   /** tcp_incr_quickack. */
@@ -289,32 +323,16 @@ export class Receiver {
   #delay(): void {
     const jiffies = jiffiesAt(this.#simulator.now);
     const ato = Math.min(this.#ato, Math.max(this.#rtt, ATO_MIN), DELACK_MAX);
-    if (this.#due > 0 && this.#due <= jiffies + (ato >> 2)) {
+    if (this.#timer.isSet && this.#due <= jiffies + (ato >> 2)) {
       this.#acknowledge();
       return;
     }
-    this.#due = this.#due > 0 ? Math.min(jiffies + ato, this.#due) : jiffies + ato;
-    this.#await(wheelExpiry(jiffies, this.#due) * JIFFY);
-  }
-
-  /** Looks at the timer at `at`; an event that is set for earlier looks again. */
-  #await(at: number): void {
-    if (this.#timer !== undefined) {
-      if (this.#timer.at <= at) return;
-      this.#timer.cancelled = true;
-    }
-    this.#timer = this.#simulator.after(at - this.#simulator.now, () => {
-      this.#timer = undefined;
-      if (this.#due === 0) return;
-      const jiffies = jiffiesAt(this.#simulator.now);
-      if (this.#due >= jiffies) this.#await(wheelExpiry(jiffies, this.#due) * JIFFY);
-      else this.#onDelay();
-    });
+    this.#due = this.#timer.isSet ? Math.min(jiffies + ato, this.#due) : jiffies + ato;
+    this.#timer.setFor(this.#due);
   }
 
   /** tcp_delack_timer_handler: the acknowledgment was missed, and the next one waits longer. */
   #onDelay(): void {
-    this.#due = 0;
     if (!this.#owed) return;
     this.#ato = Math.min(this.#ato << 1, this.#rto, DELACK_MAX);
     this.#acknowledge();
@@ -350,14 +368,14 @@ export class Receiver {
   }
 
   /** tcp_send_ack. */
-  #acknowledge(): void {
+  #acknowledge(ece = this.#ece): void {
     if (this.#quick > 0 && this.#owed) {
       this.#quick--;
       if (this.#quick === 0) this.#ato = ATO_MIN;
     }
-    this.#due = 0;
+    this.#timer.clear();
     this.#owed = this.#now = this.#pushed = false;
-    this.#put(this.#next, this.#ece);
+    this.#put(this.#next, ece);
   }
 
   /** __tcp_transmit_skb of an acknowledgment. */

@@ -35,6 +35,11 @@ export interface Hosts {
   receiveMemory?: ReceiveMemory;
   /** Without TCP timestamps (tcp_timestamps 0). */
   noTimestamps?: boolean;
+  /**
+   * The congestion control runs at the receiving end too, and sees the marks that arrive. Without it that end echoes each
+   * mark for controls that need ECN, as the kernel's DCTCP does, and as RFC 3168 wants for others.
+   */
+  bothEnds?: boolean;
 }
 
 /** `setsockopt(TCP_CONGESTION)` on the socket of a flow that runs. */
@@ -80,10 +85,12 @@ export interface OpCall {
 
 /** What happens at a flow's sender, at `ns` simulated nanoseconds. Segments are told by their numbers, from 0. */
 export type SenderEvent = { flow: string; ns: number } & (
-  | /** A segment leaves; `bytes` on the wire, headers included. */ {
+  | /** A segment leaves: `bytes` on the wire, headers included; `data` bytes of the stream `from` that one on. */ {
       kind: 'sent';
       seq: number;
       bytes: number;
+      from: number;
+      data: number;
     } /** An acknowledgment arrives: all below `ack`, and the ranges `sacks` above, ends exclusive. */
   | { kind: 'acked'; ack: number; sacks: readonly { start: number; end: number }[] }
   | /** The sender takes a segment, or its retransmission, for lost. */ { kind: 'lost'; seq: number }

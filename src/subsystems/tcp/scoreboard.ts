@@ -1,3 +1,4 @@
+import type { SackBlock } from './out_of_order.ts';
 import type { AckPacket } from './packets.types.ts';
 import { type RateTally, tallyDelivered } from './rate.ts';
 import { MinRtt } from './rtt.ts';
@@ -67,6 +68,8 @@ export class Scoreboard {
   #lostFrom = 0;
   /** Highest number that was acknowledged selectively. */
   #highest = -1;
+  /** SACK blocks of the last acknowledgment that had any. */
+  #known: readonly SackBlock[] = [];
 
   /** `onLost` hears of each segment, or retransmission, that is taken for lost. */
   constructor(sock: TcpSock, onLost?: (seq: number) => void) {
@@ -111,6 +114,9 @@ export class Scoreboard {
     if (packet.dsack !== undefined) delivered += this.#duplicate(packet.dsack, acked, tally);
     for (const { start, end } of [...packet.sacks].sort((a, b) => a.start - b.start)) {
       for (let seq = Math.max(start, this.una); seq < end; seq++) {
+        // What the last acknowledgment told of is known (recv_sack_cache).
+        seq = this.#afterKnown(seq);
+        if (seq >= end) break;
         const segment = this.queue.at(seq);
         if (segment === undefined || segment.sacked) continue;
         if (!segment.everRetransmitted) {
@@ -138,11 +144,19 @@ export class Scoreboard {
       }
     }
     this.una = acked;
+    this.#known = packet.sacks;
     if (delivered > 0) {
       sock.add('delivered', delivered);
       this.#deliveredAt = now;
     }
     if (reordered < this.next && (state !== CA.Loss || sock.get('undo_marker') !== 0)) this.reordered(reordered);
+  }
+
+  /** The first number from `seq` on that the last acknowledgment's blocks did not tell of. */
+  #afterKnown(seq: number): number {
+    let next = seq;
+    for (const { start, end } of this.#known) if (next >= start && next < end) next = end;
+    return next;
   }
 
   /** tcp_shift_skb_data: SACKed neighbours share one buffer. How many buffers that frees. */

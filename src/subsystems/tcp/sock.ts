@@ -61,6 +61,7 @@ const FIELDS = {
   bytes_acked: 'tcp_sock',
   bytes_sent: 'tcp_sock',
   snd_wnd: 'tcp_sock',
+  rcv_nxt: 'tcp_sock',
   write_seq: 'tcp_sock',
   tlp_high_seq: 'tcp_sock',
   snd_cwnd_used: 'tcp_sock',

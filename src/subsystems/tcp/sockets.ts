@@ -18,6 +18,8 @@ export interface Socket {
   ops?: CongestionOps;
   /** A program's bpf_setsockopt(TCP_CONGESTION) is under way (bpf_chg_cc_inprogress). */
   changing: boolean;
+  /** Sends an acknowledgment up to a sequence number; absent for sockets that receive no data. */
+  sendAck?: (next: number) => void;
 }
 
 const sockets = new WeakMap<Kernel, Map<GuestPtr, Socket>>();

@@ -4,6 +4,7 @@ import type { GuestPtr } from '../../machine/index.ts';
 import { findCongestionControl, registered } from './controls.ts';
 import { moduleGates } from './modules/modules.ts';
 import { CC_NAME_MAX, type CcMember, nameOf, TYPE } from './ops.ts';
+import { findSocket } from './sockets.ts';
 import { sockoptGates } from './sockopt.ts';
 
 /** TCP_CONG_NON_RESTRICTED | TCP_CONG_NEEDS_ECN. */
@@ -99,12 +100,18 @@ const congestionOps: StructOpsDef = {
   },
 };
 
-/** bpf_tcp_send_ack: what is sent has no data to acknowledge, and nobody looks at it. */
-const sendAck: GateDef = { name: 'bpf_tcp_send_ack', handler: (call) => call.ret(0) };
+/** bpf_tcp_send_ack: on a socket that receives no data, nobody looks at what is sent. */
+const sendAck = (kernel: () => Kernel): GateDef => ({
+  name: 'bpf_tcp_send_ack',
+  handler: (call) => {
+    findSocket(kernel(), call.ptr(0))?.sendAck?.(call.lo(1) >>> 0);
+    call.ret(0);
+  },
+});
 
 /** TCP as an owner of ops tables. */
 export const tcpSubsystem: Subsystem = {
   name: 'tcp',
   structOps: [congestionOps],
-  gates: (kernel) => [...moduleGates(kernel), ...sockoptGates(kernel), sendAck],
+  gates: (kernel) => [...moduleGates(kernel), ...sockoptGates(kernel), sendAck(kernel)],
 };

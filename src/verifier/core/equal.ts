@@ -176,12 +176,15 @@ export function sameCallsites(a: VerifierState, b: VerifierState): boolean {
   return true;
 }
 
-/** Registers are alike as far as a loop without end would have it (`states_maybe_looping`). */
+/** Registers are the same, ids and all, as a loop without end would have them (`states_maybe_looping`). */
 export function statesMaybeLooping(old: VerifierState, cur: VerifierState): boolean {
   if (old.curframe !== cur.curframe) return false;
   const a = old.frame[old.curframe]!;
   const b = cur.frame[cur.curframe]!;
-  for (let i = 0; i < T.MAX_BPF_REG; i++) if (!sameFields(a.peek(i), b.peek(i))) return false;
+  for (let i = 0; i < T.MAX_BPF_REG; i++) {
+    const [before, now] = [a.peek(i), b.peek(i)];
+    if (!sameFields(before, now) || before.id !== now.id || before.refObjId !== now.refObjId) return false;
+  }
   return true;
 }
 

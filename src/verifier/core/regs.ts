@@ -69,11 +69,7 @@ function isReg64(insn: Insn, regno: number, reg: RegView, src: boolean): boolean
   if (cls === 4 && op === 0xd0 && insn.imm === 64) return true;
   if (cls === 4 || cls === 6) return false;
   if (cls === 1) return src || (code & 0x18) === 0x18 || (code & 0xe0) === 0x80;
-  if (cls === 3) {
-    if (src && regno === insn.src && (code & 0xe0) !== 0xc0)
-      return reg.type !== T.SCALAR_VALUE || (code & 0x18) === 0x18;
-    return regno === insn.src ? (code & 0x18) === 0x18 : true;
-  }
+  if (cls === 3) return (src && reg.type !== T.SCALAR_VALUE) || (code & 0x18) === 0x18;
   if (cls === 0) {
     if ((code & 0xe0) === 0) return true;
     if (regno !== 6) return false;

@@ -1,5 +1,6 @@
 import type { Kernel } from '../../../kernel/index.ts';
 import { after, CA, CA_EVENT, type TcpSock } from '../sock.ts';
+import { findSocket } from '../sockets.ts';
 import { Private, readMember } from './private.ts';
 
 const MAX_ALPHA = 1024;
@@ -9,6 +10,7 @@ const SHIFT_G = 4;
 const ECN_OK = 0x11;
 const DEMAND_CWR = 4;
 const ACK_NOW = 0x10;
+const ACK_TIMER = 2;
 
 type Field =
   | 'old_delivered'
@@ -90,16 +92,26 @@ export class Dctcp {
       this.#echo(sock, event === CA_EVENT.ECN_IS_CE ? 1 : 0);
   }
 
-  /** The receiver's half: a change of marks is told at once. The sockets here receive no data, so no ACK of theirs waits. */
+  /** The receiver's half (dctcp_ece_ack_update): a change of marks is told at once, after what waits with the old one. */
   #echo(sock: TcpSock, marked: number): void {
     const ca = this.#ca.of(sock);
     const { memory } = this.#kernel;
     const pending = sock.pointer + this.#kernel.field('inet_connection_sock', 'icsk_ack.pending').offset;
-    if (ca.get('ce_state') !== marked) memory.setU8(pending, memory.u8(pending) | ACK_NOW);
+    if (ca.get('ce_state') !== marked) {
+      if ((memory.u8(pending) & ACK_TIMER) !== 0) {
+        this.#demand(sock, ca.get('ce_state') === 1);
+        findSocket(this.#kernel, sock.pointer)?.sendAck?.(ca.get('prior_rcv_nxt'));
+      }
+      memory.setU8(pending, memory.u8(pending) | ACK_NOW);
+    }
     ca.set('prior_rcv_nxt', readMember(this.#kernel, sock.pointer, 'tcp_sock', 'rcv_nxt'));
     ca.set('ce_state', marked);
+    this.#demand(sock, marked === 1);
+  }
+
+  #demand(sock: TcpSock, on: boolean): void {
     const flags = sock.get('ecn_flags');
-    sock.set('ecn_flags', marked === 1 ? flags | DEMAND_CWR : flags & ~DEMAND_CWR);
+    sock.set('ecn_flags', on ? flags | DEMAND_CWR : flags & ~DEMAND_CWR);
   }
 
   undoCwnd(sock: TcpSock): number {
