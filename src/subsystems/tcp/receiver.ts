@@ -2,7 +2,7 @@ import type { Simulator, Timer } from '../../net/index.ts';
 import { jiffiesAt, usToJiffies } from './jiffies.ts';
 import { OutOfOrder } from './out_of_order.ts';
 import type { AckPacket, DataPacket, ReceiverOptions } from './packets.types.ts';
-import { type ReceiveMemory, ReceiveWindow, segmentMemory } from './receive_window.ts';
+import { type ReceiveMemory, ReceiveWindow } from './receive_window.ts';
 import type { ReceivingSocket } from './receiving_socket.ts';
 import { WheelTimer } from './timers.ts';
 
@@ -75,8 +75,6 @@ export class Receiver {
   #holdTimer: Timer | undefined;
   #holdNext = -1;
   #dupAcks = 0;
-  #size = -1;
-  #memory = 0;
   /** Segments that arrived in all, and first-time ones. */
   received = 0;
   distinct = 0;
@@ -147,7 +145,7 @@ export class Receiver {
 
   /** tcp_data_queue for what comes next. */
   #inOrder(packet: DataPacket): void {
-    const memory = this.#memoryOf(packet.bytes);
+    const memory = this.#window.memoryOf(packet.bytes);
     this.distinct++;
     this.#take(packet.bytes, packet.fin, memory);
     if (packet.bytes > 0) this.#eventData(packet, memory);
@@ -160,15 +158,6 @@ export class Receiver {
     // RFC 5681, 4.2: a hole that is filled is told at once.
     if (this.#outOfOrder.empty) this.#now = true;
     this.#outOfOrder.forgetBelow(this.#next);
-  }
-
-  /** Segments are mostly of one size. */
-  #memoryOf(bytes: number): number {
-    if (bytes !== this.#size) {
-      this.#size = bytes;
-      this.#memory = segmentMemory(bytes);
-    }
-    return this.#memory;
   }
 
   /** A segment joins what the application may read; `held`: memory that it holds already. */
@@ -203,7 +192,7 @@ export class Receiver {
 
   /** tcp_data_queue_ofo. */
   #beyond(packet: DataPacket): void {
-    const memory = this.#memoryOf(packet.bytes);
+    const memory = this.#window.memoryOf(packet.bytes);
     const range = { start: packet.seq, end: packet.seq + 1 };
     this.#checkEcn(packet);
     if (this.#window.measure(packet.bytes, memory, packet.push)) this.#pushed = true;
