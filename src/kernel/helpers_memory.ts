@@ -41,6 +41,13 @@ export function memoryGates(gate: (name: string, handler: HelperHandler) => void
   };
   gate('bpf_probe_read_kernel', read);
   gate('bpf_probe_read', read);
+  // Nobody's memory is there to be read when a packet comes.
+  const readUser: HelperHandler = (k, call) => {
+    k.memory.bytes(call.ptr(0), call.lo(1)).fill(0);
+    call.retNumber(-ERRNO.EFAULT);
+  };
+  gate('bpf_probe_read_user', readUser);
+  gate('bpf_probe_read_user_str', readUser);
   const readText: HelperHandler = (k, call) => {
     const size = call.lo(1);
     const target = k.memory.bytes(call.ptr(0), size);

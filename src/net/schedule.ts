@@ -84,13 +84,17 @@ export function paceOf(spec: LinkSpec): Pace {
 class Steps implements Pace {
   readonly #steps: readonly { atNs: number; rateBps: number }[];
   readonly #period: number;
+  /** What a whole period lets out, bits times 10⁹. */
+  readonly #perPeriod: number;
   /** The step in force, and when its period began. */
   #index = 0;
   #base = 0;
 
-  constructor({ steps, periodNs }: Extract<RateSchedule, { kind: 'steps' }>) {
+  constructor(schedule: Extract<RateSchedule, { kind: 'steps' }>) {
+    const { steps, periodNs } = schedule;
     this.#steps = steps;
     this.#period = periodNs ?? Number.POSITIVE_INFINITY;
+    this.#perPeriod = periodNs === undefined ? Number.POSITIVE_INFINITY : meanRate(schedule) * periodNs;
   }
 
   until(now: number, bytes: number): number {
@@ -105,6 +109,12 @@ class Steps implements Pace {
       bits -= (end - at) * rateBps;
       at = end;
       this.#next();
+      if (this.#index > 0 || bits <= this.#perPeriod) continue;
+      // Whole periods at once.
+      const periods = Math.ceil(bits / this.#perPeriod) - 1;
+      bits -= periods * this.#perPeriod;
+      this.#base += periods * this.#period;
+      at = this.#base;
     }
   }
 

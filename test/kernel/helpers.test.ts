@@ -168,12 +168,11 @@ describe('bpf_setsockopt(TCP_CONGESTION)', () => {
 });
 
 describe('what is not modelled is refused at load', () => {
+  const kernel = boot('off', 0, {}, '6.18');
   it.each([7, 19, 21, 28, 29, 31, 32, 33])('maps of type %i', (type) => {
     const resolved = resolve(bytes(), 'object', '6.18');
     Object.assign(resolved.maps.find(({ name }) => name === 'hash')!, { type });
-    expect(() => loadObject(boot('off', 0, {}, '6.18'), resolved)).toThrow(
-      /^map 'hash': map type '\w+' is not modelled$/,
-    );
+    expect(() => loadObject(kernel, resolved)).toThrow(/^map 'hash': map type '\w+' is not modelled$/);
   });
 
   it.each([
@@ -191,7 +190,7 @@ describe('what is not modelled is refused at load', () => {
     Object.assign(resolved.maps.find((map) => map.name === name)!, more);
     let code = '';
     try {
-      loadObject(boot('off', 0, {}, '6.18'), resolved);
+      loadObject(kernel, resolved);
     } catch (error) {
       code = (error as { code: string }).code;
     }
@@ -203,8 +202,8 @@ describe('what is not modelled is refused at load', () => {
     const program = resolved.programs.find(({ name }) => name === 'helpers_release')!;
     const call = program.insns.find(({ code, src }) => code === 0x85 && src === 0)!;
     call.imm = 80;
-    expect(() => loadObject(boot('off', 0, {}, '6.18'), resolved)).toThrow('is not modelled');
+    expect(() => loadObject(kernel, resolved)).toThrow('is not modelled');
     call.imm = 9999;
-    expect(() => loadObject(boot('off', 0, {}, '6.18'), resolved)).toThrow('invalid func unknown#9999');
+    expect(() => loadObject(kernel, resolved)).toThrow('invalid func unknown#9999');
   });
 });

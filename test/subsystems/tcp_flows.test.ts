@@ -133,6 +133,10 @@ describe('flows that share a link', () => {
       expect(wrong({ seconds })).toThrow(/^[^\n]*-EINVAL$/);
     for (const samples of [0, 1.5, Number.NaN, 1e9]) expect(wrong({ samples })).toThrow('-EINVAL');
     expect(wrong({ seed: Number.NaN })).toThrow('-EINVAL');
+    const actions = [{ atNs: Number.NaN, run: () => {} }];
+    expect(() => runFlows(kernel, { link, flows: [bulk('a', congestion)], seconds: 1, seed: 1 }, { actions })).toThrow(
+      '-EINVAL',
+    );
     expect(wrong({ link: { ...link, rateBps: -1 } })).toThrow(/^link: [^\n]*out of bounds/);
     expect(wrong({ second: { ...link, loss: Number.NaN } })).toThrow(/^second link: [^\n]*out of bounds/);
     expect(wrong({ events: [{ atNs: 0, flow: 'b', congestion }] })).toThrow('-EINVAL');

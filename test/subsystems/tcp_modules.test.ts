@@ -13,7 +13,8 @@ const flow = (congestion: string, more: Partial<FlowSpec> = {}): FlowSpec => ({
   ...more,
 });
 
-function run(congestion: string, link: string, seconds = 10, kernel = boot('kcfi')): FlowReport {
+const shared = boot('kcfi');
+function run(congestion: string, link: string, seconds: number, kernel = shared): FlowReport {
   return runFlows(kernel, { link: parseLink(link), flows: [flow(congestion)], seconds, seed: 1 }).flows[0]!;
 }
 
@@ -22,11 +23,11 @@ describe("the kernel's own congestion controls", () => {
     const results = MODES.filter((_, i) => i % 2 === 0).map(([cfi, seed]) => {
       const kernel = boot(cfi, seed);
       return ['reno', 'cubic', 'dctcp', 'bbr'].map((name) =>
-        run(name, name === 'dctcp' ? '50mbit,4ms,100p,ecn=20p' : '20mbit,40ms,100p', 1, kernel),
+        run(name, name === 'dctcp' ? '50mbit,4ms,100p,ecn=20p' : '20mbit,40ms,100p', 0.5, kernel),
       );
     });
     for (const other of results.slice(1)) expect(other).toEqual(results[0]);
-    for (const { goodputBps } of results[0]!) expect(goodputBps).toBeGreaterThan(12e6);
+    for (const { goodputBps } of results[0]!) expect(goodputBps).toBeGreaterThan(8e6);
   });
 
   it('CUBIC leaves slow start by HyStart before the buffer is full, and fills a long path after losses', () => {
@@ -38,8 +39,8 @@ describe("the kernel's own congestion controls", () => {
   });
 
   it('BBR finds the rate, keeps the queue short, and looks at the bare path after ten seconds', () => {
-    const { samples, goodputBps, dropped } = run('bbr', '10mbit,40ms,100p', 12);
-    expect(goodputBps).toBeGreaterThan(8.5e6);
+    const { samples, goodputBps, dropped } = run('bbr', '5mbit,40ms,60p', 12);
+    expect(goodputBps).toBeGreaterThan(4.2e6);
     expect(dropped).toBeLessThan(100);
     const late = samples.filter(({ t }) => t > 3);
     const queue = late.reduce((sum, { queuePackets }) => sum + queuePackets, 0) / late.length;
@@ -49,12 +50,12 @@ describe("the kernel's own congestion controls", () => {
   });
 
   it('BBR keeps its rate where losses are random', () => {
-    expect(run('bbr', '10mbit,40ms,100p,loss=2%', 5).goodputBps).toBeGreaterThan(7e6);
-    expect(run('cubic', '10mbit,40ms,100p,loss=2%', 5).goodputBps).toBeLessThan(5e6);
+    expect(run('bbr', '5mbit,40ms,100p,loss=2%', 4).goodputBps).toBeGreaterThan(3.5e6);
+    expect(run('cubic', '5mbit,80ms,100p,loss=3%', 4).goodputBps).toBeLessThan(2.5e6);
   });
 
   it('DCTCP keeps the queue at the threshold, and is Reno where nothing is marked', () => {
-    const marked = run('dctcp', '100mbit,2ms,300p,ecn=20p', 1);
+    const marked = run('dctcp', '100mbit,2ms,300p,ecn=20p', 0.5);
     expect(marked.dropped).toBe(0);
     expect(Math.max(...marked.samples.slice(40).map(({ queuePackets }) => queuePackets))).toBeLessThan(60);
     const [plain, reno] = ['dctcp', 'reno'].map((name) => run(name, '20mbit,40ms,100p', 2));
@@ -66,7 +67,7 @@ describe("the kernel's own congestion controls", () => {
     const scenario = (name: string) => ({
       link: parseLink('20mbit,40ms,60p,stall=2s:700ms'),
       flows: [flow(name)],
-      seconds: 4,
+      seconds: 3,
       seed: 1,
     });
     expect(runFlows(kernel, scenario('all_kfuncs')).flows[0]!.segments).toBeGreaterThan(100);

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { LogBuffer, MAX_LOG } from '../../src/verifier/core/log_buffer.ts';
 import { mapInfos, verifierInput, verifyProgram } from '../../src/verifier/index.ts';
 import { file, resolve, root } from '../support.ts';
+import { arrayMap, program } from './programs.ts';
 
 function verify(path: string, name: string) {
   const resolved = resolve(file(path), path, '6.18');
@@ -22,6 +23,36 @@ describe('limits', () => {
     const { ok, stats } = verify('test/objects/crc.bpf.o', 'short_text');
     expect(ok).toBe(true);
     expect(stats.insnProcessed).toBeGreaterThan(100);
+  });
+
+  const counted = (again: string) => `
+    mov32 %r1, 0
+    stxw [%r10-4], %r1
+    again:
+    ${again}
+    ldxw %r1, [%r10-4]
+    add32 %r1, 1
+    stxw [%r10-4], %r1
+    jge32 %r1, 3, out
+    ja again
+    out:
+    mov %r0, 0
+    exit`;
+
+  it('a loop whose counter nobody knows is one without end', () => {
+    const { errno, log } = verifyProgram({ ...program(counted('mov %r0, 0')), logLevel: 1 });
+    expect(errno).toBe('EINVAL');
+    expect(log).toContain('infinite loop detected at insn');
+  });
+
+  it('one that finds another value each time is too long instead', () => {
+    const lookUp = `mov %r2, %r10
+    add %r2, -4
+    map %r1, 0
+    call 1`;
+    const { errno, log } = verifyProgram({ ...program(counted(lookUp), { maps: [arrayMap()] }), logLevel: 1 });
+    expect(errno).toBe('E2BIG');
+    expect(log).toMatch(/^The sequence of 8193 jumps is too complex\.$/m);
   });
 
   it('the bundled examples are accepted', () => {

@@ -181,7 +181,7 @@ export class Connection {
 
   #onAck(ack: AckPacket): void {
     if (!this.#on) return;
-    this.#tell({ kind: 'acked', ack: ack.ack, sacks: ack.sacks });
+    if (this.#watcher !== undefined) this.#tell({ kind: 'acked', ack: ack.ack, sacks: ack.sacks });
     this.sender.onAck(ack);
     this.#noteRtt();
     this.#tellMetrics();

@@ -145,9 +145,12 @@ export function runFlows(kernel: Kernel, scenario: Scenario, hooks: FlowsHooks =
       const index = flows.findIndex(({ name }) => name === flow);
       simulator.after(atNs, () => connections[index]!.setCongestion(congestion));
     }
-    for (const { atNs, run } of hooks.actions ?? []) simulator.after(atNs, run);
+    for (const { atNs, run } of hooks.actions ?? []) {
+      if (!(atNs >= 0)) throw invalid(`an action at ${atNs} ns`);
+      simulator.after(atNs, run);
+    }
     for (let i = 1; i <= count; i++) {
-      simulator.runUntil((seconds * 1e9 * i) / count);
+      simulator.runUntil(Math.floor((seconds * 1e9 * i) / count));
       connections.forEach((connection) => {
         const sample = connection.sample();
         if (sample !== undefined) hooks.onSample?.(connection.spec.name, sample, i / count);

@@ -4,7 +4,7 @@ import type { CongestionOps } from './ops.ts';
 import { currentSsthresh, INITIAL_CWND } from './pacing.ts';
 import type { DataPacket } from './packets.types.ts';
 import type { Recovery } from './recovery.ts';
-import type { Scoreboard } from './scoreboard.ts';
+import { MSS, type Scoreboard } from './scoreboard.ts';
 import { Segment } from './segments.ts';
 import { after, CA, CA_EVENT, type TcpSock } from './sock.ts';
 import { Tso } from './tso.ts';
@@ -55,6 +55,8 @@ export class Output {
   readonly #clock: Jiffies;
   readonly #options: OutputOptions;
   readonly #headers: number;
+  /** Bytes of a full segment. */
+  readonly mss: number;
   readonly #tso: Tso;
   /** Written and not sent (the write queue). */
   readonly #unsent: Unsent[] = [];
@@ -91,6 +93,7 @@ export class Output {
     this.#clock = clock;
     this.#options = options;
     this.#tso = new Tso(sock, simulator, options.gsoMaxSegs ?? 1);
+    this.mss = MSS + (options.noTimestamps === true ? TIMESTAMPS : 0);
     this.#headers = HEADERS + (options.noTimestamps === true ? 0 : TIMESTAMPS);
   }
 
@@ -111,7 +114,7 @@ export class Output {
   /** The last segment that waits and is not full, to be filled up. */
   get open(): Unsent | undefined {
     const last = this.#tail;
-    return last !== undefined && last.bytes < this.#sock.get('mss_cache') && !last.fin ? last : undefined;
+    return last !== undefined && last.bytes < this.mss && !last.fin ? last : undefined;
   }
 
   get #tail(): Unsent | undefined {
@@ -164,7 +167,7 @@ export class Output {
   /** Nagle's algorithm as Minshall changed it: at most one small segment is under way. */
   #heldBack({ bytes, fin }: Unsent): boolean {
     const sock = this.#sock;
-    if (fin || bytes >= sock.get('mss_cache') || this.unsent > 1) return false;
+    if (fin || bytes >= this.mss || this.unsent > 1) return false;
     return this.#lastSmall !== 0 && after(this.#lastSmall, sock.get('snd_una'));
   }
 
@@ -201,7 +204,7 @@ export class Output {
   /** tcp_xmit_retransmit_queue. Whether the first segment of the queue was among them. */
   writeLost(): boolean {
     const sock = this.#sock;
-    if (sock.get('packets_out') === 0) return false;
+    if (this.#board.queue.length === 0) return false;
     this.#ops.call('min_tso_segs', { ptr: sock.pointer });
     let head = false;
     while (!this.#tooEarly() && sock.inFlight() < sock.get('snd_cwnd')) {
@@ -242,10 +245,10 @@ export class Output {
     const start = sock.get('snd_nxt');
     const end = (start + bytes + (fin ? 1 : 0)) >>> 0;
     const segment = new Segment(this.#board.next++, start, end, push, fin);
-    const wasEmpty = sock.get('packets_out') === 0;
+    const wasEmpty = this.#board.queue.length === 0;
     this.#board.queue.push(segment);
     this.#put(segment, false);
-    if (bytes < sock.get('mss_cache') && bytes > 0) this.#lastSmall = segment.end;
+    if (bytes < this.mss && bytes > 0) this.#lastSmall = segment.end;
     sock.set('snd_nxt', segment.end);
     sock.set('packets_out', this.#board.queue.length);
     sock.set('bytes_sent', sock.get('bytes_sent') + bytes);
@@ -302,7 +305,7 @@ export class Output {
   /** tcp_cwnd_validate: whether the window, and not the application, holds the flow back. */
   #validateCwnd(limited: boolean): void {
     const sock = this.#sock;
-    const out = sock.get('packets_out');
+    const out = this.#board.queue.length;
     if (
       !after(sock.get('cwnd_usage_seq'), sock.get('snd_una')) ||
       limited ||

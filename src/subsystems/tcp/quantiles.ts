@@ -2,7 +2,7 @@
 const EXACT = 2048;
 const EXACT_BITS = 11;
 
-/** Counts whole numbers, so that quantiles can be told later: exact below 2048, to one in a thousand above, in constant memory. */
+/** Counts whole numbers below 2³², so that quantiles can be told later: exact below 2048, to one in a thousand above, in constant memory. */
 export class Quantiles {
   #counts = new Uint32Array(EXACT);
   #total = 0;
@@ -31,8 +31,8 @@ export class Quantiles {
 
 function placeOf(value: number): number {
   if (value < EXACT) return value;
-  const shift = Math.floor(Math.log2(value)) - EXACT_BITS + 1;
-  return (shift * EXACT) / 2 + Math.floor(value / 2 ** shift);
+  const shift = 32 - Math.clz32(value) - EXACT_BITS;
+  return shift * (EXACT / 2) + (value >>> shift);
 }
 
 function stepAt(place: number): number {

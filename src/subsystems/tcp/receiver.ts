@@ -2,12 +2,10 @@ import type { Simulator, Timer } from '../../net/index.ts';
 import { jiffiesAt, usToJiffies } from './jiffies.ts';
 import { OutOfOrder } from './out_of_order.ts';
 import type { AckPacket, DataPacket, ReceiverOptions } from './packets.types.ts';
-import { type ReceiveMemory, ReceiveWindow, segmentMemory } from './receive_window.ts';
+import { RECEIVE_MEMORY, ReceiveWindow } from './receive_window.ts';
 import type { ReceivingSocket } from './receiving_socket.ts';
 import { WheelTimer } from './timers.ts';
 
-/** Bytes that the receive buffer starts with, and most that it grows to. */
-const MEMORY: ReceiveMemory = { initial: 4 << 20, most: 32 << 20 };
 /** Acknowledge each segment at the start (TCP_MAX_QUICKACKS), or for a while after a mark. */
 const QUICK_ACKS = 16;
 const QUICK_ACKS_ECN = 2;
@@ -75,8 +73,6 @@ export class Receiver {
   #holdTimer: Timer | undefined;
   #holdNext = -1;
   #dupAcks = 0;
-  #size = -1;
-  #memory = 0;
   /** Segments that arrived in all, and first-time ones. */
   received = 0;
   distinct = 0;
@@ -87,7 +83,7 @@ export class Receiver {
     simulator: Simulator,
     exactEcn: boolean,
     send: (ack: AckPacket) => void,
-    { memory = MEMORY, timestamps = true, socket }: ReceiverOptions = {},
+    { memory = RECEIVE_MEMORY, timestamps = true, socket }: ReceiverOptions = {},
   ) {
     this.#simulator = simulator;
     this.#exactEcn = exactEcn;
@@ -106,7 +102,7 @@ export class Receiver {
   }
 
   /** Window that the peer was told of when the connection began, bytes. */
-  static initialWindow({ memory = MEMORY }: ReceiverOptions = {}): number {
+  static initialWindow({ memory = RECEIVE_MEMORY }: ReceiverOptions = {}): number {
     return Math.min(65535, new ReceiveWindow(memory, 0).advertised);
   }
 
@@ -147,7 +143,7 @@ export class Receiver {
 
   /** tcp_data_queue for what comes next. */
   #inOrder(packet: DataPacket): void {
-    const memory = this.#memoryOf(packet.bytes);
+    const memory = this.#window.memoryOf(packet.bytes);
     this.distinct++;
     this.#take(packet.bytes, packet.fin, memory);
     if (packet.bytes > 0) this.#eventData(packet, memory);
@@ -160,15 +156,6 @@ export class Receiver {
     // RFC 5681, 4.2: a hole that is filled is told at once.
     if (this.#outOfOrder.empty) this.#now = true;
     this.#outOfOrder.forgetBelow(this.#next);
-  }
-
-  /** Segments are mostly of one size. */
-  #memoryOf(bytes: number): number {
-    if (bytes !== this.#size) {
-      this.#size = bytes;
-      this.#memory = segmentMemory(bytes);
-    }
-    return this.#memory;
   }
 
   /** A segment joins what the application may read; `held`: memory that it holds already. */
@@ -203,7 +190,7 @@ export class Receiver {
 
   /** tcp_data_queue_ofo. */
   #beyond(packet: DataPacket): void {
-    const memory = this.#memoryOf(packet.bytes);
+    const memory = this.#window.memoryOf(packet.bytes);
     const range = { start: packet.seq, end: packet.seq + 1 };
     this.#checkEcn(packet);
     if (this.#window.measure(packet.bytes, memory, packet.push)) this.#pushed = true;

@@ -10,7 +10,7 @@ import type { AckPacket } from './packets.types.ts';
 import { emptyTally, type RateTally, writeRateSample } from './rate.ts';
 import { type AlertFacts, Recovery, type Resend } from './recovery.ts';
 import { baseRto, updateRtt } from './rtt.ts';
-import { type AckTally, DUP_THRESH, MSS, Scoreboard } from './scoreboard.ts';
+import { type AckTally, DUP_THRESH, Scoreboard } from './scoreboard.ts';
 import type { Sample, SenderOptions } from './sender.types.ts';
 import { after, CA, CA_ACK, TCP_INFINITE_SSTHRESH, TcpSock } from './sock.ts';
 import { Timeouts } from './timeouts.ts';
@@ -19,8 +19,6 @@ import { Writer } from './writer.ts';
 
 /** tcp_wmem[1]. */
 const SNDBUF_START = 16384;
-/** Bytes of TCP timestamps, which a segment may carry instead. */
-const WITHOUT_TIMESTAMPS = 12;
 
 /**
  * The sending half of a TCP connection. It calls the congestion control where Linux does; all state that programs may look
@@ -79,7 +77,7 @@ export class Sender {
 
   /** Bytes of a full segment. */
   get mss(): number {
-    return MSS + (this.#options.noTimestamps === true ? WITHOUT_TIMESTAMPS : 0);
+    return this.#output.mss;
   }
 
   get rtos(): number {
@@ -153,7 +151,7 @@ export class Sender {
     const now = us * 1000;
     const prior = {
       inFlight: sock.inFlight(),
-      packets: sock.get('packets_out'),
+      packets: board.queue.length,
       delivered: sock.get('delivered'),
       lost: sock.get('lost'),
       una: sock.get('snd_una'),
@@ -194,7 +192,7 @@ export class Sender {
       rttUs = this.#sampleRtt(tally, packet, flag, now);
       if (tally.acked > 0 || this.#sackedAfterHead(tally, rttUs)) flag |= FLAG.SET_XMIT_TIMER;
       const since = sock.get('delivered') - (tally.rate.any ? tally.rate.priorDelivered : 0);
-      this.#callPktsAcked(tally.acked, rttUs, sock.get('mss_cache') * since);
+      this.#callPktsAcked(tally.acked, rttUs, this.mss * since);
       board.updateReorderingWindow(tally.rate.any ? tally.rate.priorDelivered : 0);
     }
     this.#ops.call(
@@ -258,7 +256,7 @@ export class Sender {
     this.#resend(resend);
     if (this.#output.hasUnsent) this.#output.write();
     this.#writer.checkSpace();
-    if (sock.get('packets_out') === 0 && after(sock.get('snd_una'), sock.get('write_seq'))) this.closed = true;
+    if (this.#board.queue.length === 0 && after(sock.get('snd_una'), sock.get('write_seq'))) this.closed = true;
   }
 
   /** An acknowledgment that others have overtaken may still tell of segments. */

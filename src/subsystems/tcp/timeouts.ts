@@ -90,7 +90,7 @@ export class Timeouts {
   scheduleProbe(advancing: boolean): boolean {
     const sock = this.#sock;
     const { state } = this.#recovery;
-    const out = sock.get('packets_out');
+    const out = this.#board.queue.length;
     if (out === 0 || (state !== CA.Open && state !== CA.CWR)) return false;
     let timeout = usToJiffies((sock.get('srtt_us') >>> 2) + (out === 1 ? RTO_MIN_US : TIMEOUT_MIN_US));
     const rto = advancing ? sock.get('icsk_rto') * US_PER_JIFFY : this.#untilRto();

@@ -145,7 +145,7 @@ export class Writer {
 
   #fill(open: { bytes: number; push: boolean } | undefined): void {
     const sock = this.#sock;
-    const bytes = Math.min(sock.get('mss_cache') - (open?.bytes ?? 0), this.#leftOfWrite);
+    const bytes = Math.min(this.#output.mss - (open?.bytes ?? 0), this.#leftOfWrite);
     if (open === undefined) {
       this.restartAfterIdle();
       this.#output.queue(bytes, false);
@@ -183,7 +183,7 @@ export class Writer {
     const inFlight = sock.inFlight();
     const unsent = (sock.get('write_seq') - sock.get('snd_nxt')) >>> 0;
     if (
-      unsent >= sock.get('mss_cache') ||
+      unsent >= this.#output.mss ||
       inFlight >= sock.get('snd_cwnd') ||
       sock.get('lost_out') > sock.get('retrans_out')
     )
