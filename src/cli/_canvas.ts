@@ -8,24 +8,20 @@ const DOTS = [
 export class Canvas {
   readonly width: number;
   readonly height: number;
-  readonly #bits: Uint8Array;
-  /** Who drew in a character first: one more than the pen's number. */
-  readonly #pens: Uint8Array;
+  /** By pen: which dots it drew, a byte a character. */
+  readonly #pens: Uint8Array[] = [];
 
   /** Sizes in characters. */
   constructor(width: number, height: number) {
     this.width = width;
     this.height = height;
-    this.#bits = new Uint8Array(width * height);
-    this.#pens = new Uint8Array(width * height);
   }
 
   dot(x: number, y: number, pen: number): void {
     if (x < 0 || y < 0 || x >= 2 * this.width || y >= 4 * this.height) return;
+    this.#pens[pen] ??= new Uint8Array(this.width * this.height);
     const row = this.height - 1 - (y >> 2);
-    const at = row * this.width + (x >> 1);
-    this.#bits[at]! |= DOTS[x & 1]![3 - (y & 3)]!;
-    if (this.#pens[at] === 0) this.#pens[at] = pen + 1;
+    this.#pens[pen][row * this.width + (x >> 1)]! |= DOTS[x & 1]![3 - (y & 3)]!;
   }
 
   /** A line between two dots, both ends included; `every` second (third, …) column of it only. */
@@ -43,17 +39,17 @@ export class Canvas {
     for (let row = 0; row < this.height; row++) {
       let line = '';
       let run = '';
-      let pen = 0;
+      let pen = -1;
       const flush = () => {
-        line += pen === 0 ? run : paint(run, pen - 1);
+        line += pen < 0 ? run : paint(run, pen);
         run = '';
       };
       for (let column = 0; column < this.width; column++) {
         const at = row * this.width + column;
-        const bits = this.#bits[at]!;
-        const own = bits === 0 ? 0 : this.#pens[at]!;
+        const own = this.#owner(at, column);
         if (own !== pen) flush();
         pen = own;
+        const bits = this.#pens.reduce((all, dots) => all | dots[at]!, 0);
         run += bits === 0 ? ' ' : String.fromCharCode(0x2800 + bits);
       }
       flush();
@@ -61,4 +57,24 @@ export class Canvas {
     }
     return lines;
   }
+
+  /** A character has one colour: that of the pen with most dots; of several that are alike, each in every so many columns. */
+  #owner(at: number, column: number): number {
+    let most = 0;
+    let owners: number[] = [];
+    this.#pens.forEach((dots, pen) => {
+      const count = ones(dots[at]!);
+      if (count > most) {
+        most = count;
+        owners = [pen];
+      } else if (count === most && count > 0) owners.push(pen);
+    });
+    return owners.length === 0 ? -1 : owners[column % owners.length]!;
+  }
+}
+
+function ones(bits: number): number {
+  let count = 0;
+  for (let rest = bits; rest !== 0; rest &= rest - 1) count++;
+  return count;
 }

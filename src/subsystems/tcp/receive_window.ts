@@ -5,6 +5,9 @@ export interface ReceiveMemory {
   most: number;
 }
 
+/** Bytes that the receive buffer starts with, and most that it grows to, unless told otherwise. */
+export const RECEIVE_MEMORY: ReceiveMemory = { initial: 4 << 20, most: 32 << 20 };
+
 /** Bits of the scaling ratio (TCP_RMEM_TO_WIN_SCALE), and its value before anything arrived. */
 const RATIO_SHIFT = 8;
 const RATIO_START = 128;

@@ -2,12 +2,10 @@ import type { Simulator, Timer } from '../../net/index.ts';
 import { jiffiesAt, usToJiffies } from './jiffies.ts';
 import { OutOfOrder } from './out_of_order.ts';
 import type { AckPacket, DataPacket, ReceiverOptions } from './packets.types.ts';
-import { type ReceiveMemory, ReceiveWindow } from './receive_window.ts';
+import { RECEIVE_MEMORY, ReceiveWindow } from './receive_window.ts';
 import type { ReceivingSocket } from './receiving_socket.ts';
 import { WheelTimer } from './timers.ts';
 
-/** Bytes that the receive buffer starts with, and most that it grows to. */
-const MEMORY: ReceiveMemory = { initial: 4 << 20, most: 32 << 20 };
 /** Acknowledge each segment at the start (TCP_MAX_QUICKACKS), or for a while after a mark. */
 const QUICK_ACKS = 16;
 const QUICK_ACKS_ECN = 2;
@@ -85,7 +83,7 @@ export class Receiver {
     simulator: Simulator,
     exactEcn: boolean,
     send: (ack: AckPacket) => void,
-    { memory = MEMORY, timestamps = true, socket }: ReceiverOptions = {},
+    { memory = RECEIVE_MEMORY, timestamps = true, socket }: ReceiverOptions = {},
   ) {
     this.#simulator = simulator;
     this.#exactEcn = exactEcn;
@@ -104,7 +102,7 @@ export class Receiver {
   }
 
   /** Window that the peer was told of when the connection began, bytes. */
-  static initialWindow({ memory = MEMORY }: ReceiverOptions = {}): number {
+  static initialWindow({ memory = RECEIVE_MEMORY }: ReceiverOptions = {}): number {
     return Math.min(65535, new ReceiveWindow(memory, 0).advertised);
   }
 
