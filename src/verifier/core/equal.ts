@@ -108,14 +108,14 @@ function stackSafe(old: FuncState, cur: FuncState, ids: IdMap, exact: number): b
   for (let i = 0; i < old.depth; i++) {
     const a = old.peekSlot(i)!;
     const b = cur.peekSlot(i);
+    const wanted = scalarIn(a);
+    const given = wanted && b ? scalarIn(b) : null;
     for (let j = 0; j < 8; j++) {
       const kind = a.slotType[j]!;
       const now = b ? b.slotType[j]! : T.STACK_INVALID;
       if (exact !== NOT_EXACT && (!b || kind !== now)) return false;
       if (kind === T.STACK_INVALID || kind === T.STACK_MISC) continue;
       if (!b) return false;
-      const wanted = scalarIn(a);
-      const given = wanted && scalarIn(b);
       if (wanted && given) {
         if (!regSafe(wanted, given, ids, exact)) return false;
         break;
@@ -130,7 +130,8 @@ function stackSafe(old: FuncState, cur: FuncState, ids: IdMap, exact: number): b
 /** What a load of all eight bytes gives: the scalar spilled there, or any number from bytes of no meaning. */
 function scalarIn({ slotType, spilled }: SlotView): RegView | null {
   if (slotType[0] === T.STACK_SPILL && spilled.type === T.SCALAR_VALUE) return spilled;
-  return slotType.every((kind) => kind === T.STACK_MISC || kind === T.STACK_INVALID) ? ANY_NUMBER : null;
+  for (let i = 0; i < 8; i++) if (slotType[i] !== T.STACK_MISC && slotType[i] !== T.STACK_INVALID) return null;
+  return ANY_NUMBER;
 }
 
 const ANY_NUMBER = Object.assign(new RegState(), { type: T.SCALAR_VALUE });
