@@ -31,7 +31,7 @@ const FIXED_OFFSET: ReadonlySet<number> = new Set([
 
 /** Whether R`regno` as an argument may have the offset it has (`check_func_arg_reg_off`); `released`: it is given back. */
 export function checkArgOffset(env: Env, regno: number, released: boolean, dynptr: boolean): void {
-  const { type, off } = env.reg(regno);
+  const { type, off } = env.peek(regno);
   if (released) {
     if (dynptr && type === T.PTR_TO_STACK) return;
     if (off) {

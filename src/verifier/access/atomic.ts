@@ -29,7 +29,7 @@ const REFUSED: readonly number[] = [
 
 /** `atomic_ptr_type_ok`. */
 function checkPointerType(env: Env, insn: Insn, regno: number, what: string): void {
-  const { type } = env.func().peek(regno);
+  const { type } = env.peek(regno);
   if (type === T.PTR_TO_ARENA ? ARENA_OPERATIONS.has(insn.imm) : !REFUSED.includes(type)) return;
   reject(env, 'EACCES', `BPF_ATOMIC ${what} R${regno} ${typeStr(type)} is not allowed`);
 }
@@ -47,14 +47,14 @@ function checkReadModifyWrite(env: Env, insn: Insn): void {
   if (load >= 0) checkRegArg(env, load, 'dst');
   env.ops.checkMemAccess(env, insnIdx, insn.dst, insn.off, size, BPF_READ, -1, true, false);
   if (load >= 0) env.ops.checkMemAccess(env, insnIdx, insn.dst, insn.off, size, BPF_READ, load, true, false);
-  env.ops.saveAuxPtrType(env, env.func().peek(insn.dst).type, false);
+  env.ops.saveAuxPtrType(env, env.peek(insn.dst).type, false);
   env.ops.checkMemAccess(env, insnIdx, insn.dst, insn.off, size, BPF_WRITE, -1, true, false);
 }
 
 function checkLoad(env: Env, insn: Insn): void {
   checkRegArg(env, insn.src, 'src');
   checkRegArg(env, insn.dst, 'dst_no_mark');
-  const { type } = env.func().peek(insn.src);
+  const { type } = env.peek(insn.src);
   env.ops.checkMemAccess(env, env.insnIdx, insn.src, insn.off, insn.code & DW, BPF_READ, insn.dst, true, false);
   env.ops.saveAuxPtrType(env, type, false);
   checkBounds(env, env.reg(insn.dst), 'atomic_load');
@@ -64,7 +64,7 @@ function checkLoad(env: Env, insn: Insn): void {
 function checkStore(env: Env, insn: Insn): void {
   checkRegArg(env, insn.src, 'src');
   checkRegArg(env, insn.dst, 'src');
-  const { type } = env.func().peek(insn.dst);
+  const { type } = env.peek(insn.dst);
   env.ops.checkMemAccess(env, env.insnIdx, insn.dst, insn.off, insn.code & DW, BPF_WRITE, insn.src, true, false);
   env.ops.saveAuxPtrType(env, type, false);
   checkPointerType(env, insn, insn.dst, 'stores into');

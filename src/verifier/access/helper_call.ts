@@ -159,7 +159,7 @@ export function checkHelperCall(env: Env, insn: Insn, insnIdx: number): void {
   }
   release(env, meta);
   SPECIAL[name]?.(env, insn, insnIdx, meta);
-  clearCallerSaved(env, env.func().regs);
+  clearCallerSaved(env, env.func());
   setHelperReturn(env, insnIdx, meta);
   checkMap(env, meta);
   checkFuncIp(env, meta);

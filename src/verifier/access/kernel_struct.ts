@@ -1,7 +1,7 @@
 import type { Btf } from '../../btf/index.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegKnownZero, markRegUnknown } from '../core/regs.ts';
-import { type Env, type RegState, Reject, reject } from '../core/types.ts';
+import { type Env, type RegView, Reject, reject } from '../core/types.ts';
 import { isConst, tnumText } from '../domain/index.ts';
 import * as P from '../tables/contexts.table.ts';
 import * as M from '../tables/map_helpers.table.ts';
@@ -72,7 +72,7 @@ function storeToStruct(at: Access): void {
 }
 
 /** Trust of a pointer loaded from a struct: as much as its parent and the RCU section give (`check_ptr_to_btf_access`). */
-function loadedFlag(env: Env, reg: RegState, found: FieldAccess): number {
+function loadedFlag(env: Env, reg: RegView, found: FieldAccess): number {
   if (reg.type & T.PTR_UNTRUSTED) return T.PTR_UNTRUSTED;
   const plain = found.flag & ~(T.MEM_ALLOC | T.PTR_TRUSTED | T.NON_OWN_REF | T.MEM_RCU);
   if (!isTrusted(reg) && !(reg.type & T.MEM_RCU)) return plain;
@@ -146,7 +146,7 @@ function setFromStruct({ env, valueRegno }: Access, btf: Btf, found: FieldAccess
 
 /** Bytes of a kernel struct that a helper or function reads. */
 export function readKernelStruct(env: Env, regno: number, off: number, size: number): void {
-  const reg = env.reg(regno);
+  const reg = env.peek(regno);
   const at = { env, insnIdx: env.insnIdx, regno, reg, off, size, access: BPF_READ, valueRegno: -1, isLdsx: false };
   kernelStruct(at);
 }

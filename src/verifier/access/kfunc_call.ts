@@ -131,7 +131,7 @@ export function checkKfuncCall(env: Env, insn: Insn, insnIdx: number): void {
     if (!env.exceptionCallbackSubprog) checkReturnCode(env, 1, 'R1');
   }
   markArgumentsRead(env, meta);
-  clearCallerSaved(env, env.func().regs);
+  clearCallerSaved(env, env.func());
   setKfuncReturn(env, meta, args, insnIdx);
   if (meta.name === K.PULL_DATA) clearAllPktPointers(env);
   if (meta.flags & K.KF_ITER_NEXT) branchOnNext(env, insnIdx, args.iterator!);

@@ -30,11 +30,11 @@ export function checkLdAbs(env: Env, insn: Insn): void {
     reject(env, 'EINVAL', 'BPF_LD_[ABS|IND] uses reserved fields');
   checkRegArg(env, CTX, 'src');
   checkResourceLeak(env, false, true, 'BPF_LD_[ABS|IND]');
-  const { type } = env.func().peek(CTX);
+  const { type } = env.peek(CTX);
   if (type !== T.PTR_TO_CTX) reject(env, 'EINVAL', 'at the time of BPF_LD_ABS|IND R6 != pointer to skb');
   if (indirect) checkRegArg(env, insn.src, 'src');
   checkPtrOff(env, CTX, typeStr(type), false);
-  clearCallerSaved(env, env.func().regs);
+  clearCallerSaved(env, env.func());
   markRegUnknown(env, env.reg(0));
   env.reg(0).subregDef = env.insnIdx + 1;
   if (cur.curframe === 0) return;

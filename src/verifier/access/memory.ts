@@ -55,7 +55,7 @@ function checkAlignment(at: Access, strictOnce: boolean): void {
 
 /** Memory that a helper takes as one number. */
 export function requireAligned(env: Env, regno: number, size: number): void {
-  const reg = env.reg(regno);
+  const reg = env.peek(regno);
   const off = reg.off;
   const at = { env, insnIdx: env.insnIdx, regno, reg, off, size, access: BPF_READ, valueRegno: -1, isLdsx: false };
   checkAlignment(at, true);
@@ -172,7 +172,7 @@ function buffer(at: Access): void {
 
 /** Bytes of a buffer whose length is checked at attach. */
 export function accessBuffer(env: Env, regno: number, off: number, size: number): void {
-  const isReadOnly = (env.reg(regno).type & T.MEM_RDONLY) !== 0;
+  const isReadOnly = (env.peek(regno).type & T.MEM_RDONLY) !== 0;
   R.checkBufferAccess(env, isReadOnly ? 'rdonly' : 'rdwr', regno, off, size);
   if (isReadOnly) env.maxRdonlyAccess = Math.max(env.maxRdonlyAccess, off + size);
   else env.maxRdwrAccess = Math.max(env.maxRdwrAccess, off + size);
@@ -245,7 +245,7 @@ export function checkMemAccess(
   strictAlignmentOnce: boolean,
   isLdsx: boolean,
 ): void {
-  const reg = env.reg(regno);
+  const reg = env.peek(regno);
   const size = BYTES[bpfSize]!;
   const at: Access = { env, insnIdx, regno, reg, off: off + reg.off, size, access, valueRegno, isLdsx };
   checkAlignment(at, strictAlignmentOnce);

@@ -1,5 +1,5 @@
 import * as T from '../core/reg_types.table.ts';
-import { type Env, type RecordField, type RegState, reject } from '../core/types.ts';
+import { type Env, type RecordField, type RegView, reject } from '../core/types.ts';
 import { isConst, tnumText } from '../domain/index.ts';
 import { BPF_KPTR, BPF_KPTR_PERCPU, BPF_UPTR, SPECIAL_STRUCTS } from '../tables/special_fields.table.ts';
 import { constOff, decimal, MAX_VAR_OFF, overflowsInt, smax, smin, umax } from './numbers.ts';
@@ -22,7 +22,7 @@ export function fieldName(type: number): string {
 function fits(env: Env, regno: number, off: number, size: number, memSize: number, zeroSizeAllowed: boolean): boolean {
   const sizeOk = size > 0 || (size === 0 && zeroSizeAllowed);
   if (off >= 0 && sizeOk && off + size <= memSize) return true;
-  const reg = env.reg(regno);
+  const reg = env.peek(regno);
   const at = off | 0;
   switch (reg.type) {
     case T.PTR_TO_MAP_KEY:
@@ -51,7 +51,7 @@ export function checkMemRegion(
   memSize: number,
   zeroSizeAllowed: boolean,
 ): void {
-  const reg = env.reg(regno);
+  const reg = env.peek(regno);
   const low = smin(reg);
   if (low < 0 && (overflowsInt(off + low) || low + off < 0)) {
     reject(env, 'EACCES', `R${regno} min value is negative, either use unsigned index or do a if (index >=0) check.`);
@@ -69,17 +69,17 @@ export function checkMemRegion(
 
 /** What the map's flags allow a program (`check_map_access_type`). */
 export function checkMapAccessType(env: Env, regno: number, off: number, size: number, access: number): void {
-  const map = env.reg(regno).map!;
-  const where = `value_size=${map.valueSize} off=${off} size=${size}`;
+  const map = env.peek(regno).map!;
+  const where = () => `value_size=${map.valueSize} off=${off} size=${size}`;
   if (access === BPF_WRITE && map.flags & BPF_F_RDONLY_PROG) {
-    reject(env, 'EACCES', `write into map forbidden, ${where}`);
+    reject(env, 'EACCES', `write into map forbidden, ${where()}`);
   }
   if (access === BPF_READ && map.flags & BPF_F_WRONLY_PROG) {
-    reject(env, 'EACCES', `read from map forbidden, ${where}`);
+    reject(env, 'EACCES', `read from map forbidden, ${where()}`);
   }
 }
 
-function checkField(env: Env, reg: RegState, off: number, size: number, field: RecordField, helper: boolean): void {
+function checkField(env: Env, reg: RegView, off: number, size: number, field: RecordField, helper: boolean): void {
   const from = smin(reg) + off;
   if (from >= field.offset + field.size || field.offset >= umax(reg) + off + size) return;
   const name = fieldName(field.type);
@@ -101,14 +101,14 @@ export function checkMapAccess(
   zeroSizeAllowed: boolean,
   helper: boolean,
 ): void {
-  const reg = env.reg(regno);
+  const reg = env.peek(regno);
   checkMemRegion(env, regno, off, size, reg.map!.valueSize, zeroSizeAllowed);
   for (const field of reg.map!.record?.fields ?? []) checkField(env, reg, off, size, field, helper);
 }
 
 /** An access to packet data against what comparisons with its end have shown (`check_packet_access`). */
 export function checkPacketAccess(env: Env, regno: number, off: number, size: number, zeroSizeAllowed: boolean): void {
-  const reg = env.reg(regno);
+  const reg = env.peek(regno);
   if (smin(reg) < 0) {
     reject(env, 'EACCES', `R${regno} min value is negative, either use unsigned index or do a if (index >=0) check.`);
   }
@@ -120,7 +120,7 @@ export function checkPacketAccess(env: Env, regno: number, off: number, size: nu
 
 /** A buffer of unknown length: a constant offset, checked at attach (`check_buffer_access`, `check_tp_buffer_access`). */
 export function checkBufferAccess(env: Env, kind: string, regno: number, off: number, size: number): void {
-  const reg = env.reg(regno);
+  const reg = env.peek(regno);
   if (off < 0) reject(env, 'EACCES', `R${regno} invalid ${kind} buffer access: off=${off}, size=${size}`);
   if (isConst(reg) && constOff(reg) === 0) return;
   reject(env, 'EACCES', `R${regno} invalid variable buffer offset: off=${off}, var_off=${tnumText(reg)}`);
@@ -128,7 +128,7 @@ export function checkBufferAccess(env: Env, kind: string, regno: number, off: nu
 
 /** A pointer that may carry neither a variable nor, unless `fixedOk`, a constant offset (`__check_ptr_off_reg`). */
 export function checkPtrOff(env: Env, regno: number, name: string, fixedOk: boolean): void {
-  const reg = env.reg(regno);
+  const reg = env.peek(regno);
   if (reg.off < 0) {
     reject(env, 'EACCES', `negative offset ${name} ptr R${regno} off=${reg.off} disallowed`);
   }
@@ -142,7 +142,7 @@ export function checkPtrOff(env: Env, regno: number, name: string, fixedOk: bool
 
 /** Bounds of a size argument, before the memory itself is looked at (`check_mem_size_reg`). */
 export function checkSizeBounds(env: Env, regno: number, zeroSizeAllowed: boolean): void {
-  const reg = env.reg(regno);
+  const reg = env.peek(regno);
   if (smin(reg) < 0) {
     reject(env, 'EACCES', `R${regno} min value is negative, either use unsigned or 'var &= const'`);
   }
@@ -156,4 +156,4 @@ export function checkSizeBounds(env: Env, regno: number, zeroSizeAllowed: boolea
 }
 
 /** Whether the variable part of a stack pointer is too wide to look at. */
-export const isUnboundedOffset = (reg: RegState): boolean => smax(reg) >= MAX_VAR_OFF || smin(reg) <= -MAX_VAR_OFF;
+export const isUnboundedOffset = (reg: RegView): boolean => smax(reg) >= MAX_VAR_OFF || smin(reg) <= -MAX_VAR_OFF;

@@ -74,7 +74,7 @@ export function checkReturnCode(env: Env, regno: number, regName: string): void 
   const ofCgroup = env.input.expectedAttachType === P.ATTACH_LSM_CGROUP;
   if (isProgram && returnsVoid(env) && !ofCgroup) return;
   const struct = isProgram && !frame.inExceptionCallbackFn ? returnedStruct(env) : 0;
-  const held = env.func().peek(regno);
+  const held = env.peek(regno);
   if (struct && held.btf === env.vmlinux && held.btfId === struct && held.refObjId) {
     checkPtrOff(env, regno, typeStr(held.type), false);
     return;

@@ -66,7 +66,7 @@ const RULES: Readonly<Record<number, (off: number, size: number) => Field>> = {
 
 /** A load from a socket that a helper or the context gave (`check_sock_access`, kernel/bpf/verifier.c, 6.18). */
 export function checkSockAccess(env: Env, insnIdx: number, regno: number, off: number, size: number): void {
-  const reg = env.reg(regno);
+  const reg = env.peek(regno);
   if (smin(reg) < 0) {
     reject(env, 'EACCES', `R${regno} min value is negative, either use unsigned index or do a if (index >=0) check.`);
   }

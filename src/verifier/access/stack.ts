@@ -1,5 +1,5 @@
 import type { Insn } from '../../bpf/index.ts';
-import { assignScalarId } from '../core/alu.ts';
+import { withScalarId } from '../core/alu.ts';
 import { markStackSlotScratched, type VerifierEnv } from '../core/env.ts';
 import { checkFastcallContract } from '../core/fastcall.ts';
 import { printLinfo } from '../core/log.ts';
@@ -35,7 +35,7 @@ const widthOf = (reg: RegView): number => bitLength(umax(reg));
 const bitLength = (n: number): number => (n < 1 ? 0 : Math.min(64, Math.floor(Math.log2(n)) + 1));
 
 /** The frame that R`regno` points into. */
-export function frameOf(env: Env, reg: RegState): FuncState {
+export function frameOf(env: Env, reg: RegView): FuncState {
   return env.cur.frame[reg.frameno]!;
 }
 
@@ -56,19 +56,19 @@ export function checkStackBounds(
   access: number,
   helper: boolean,
 ): void {
-  const reg = env.reg(regno);
-  const what = helper ? ' indirect access to' : access === BPF_READ ? ' read from' : ' write to';
+  const reg = env.peek(regno);
   const fixed = isConst(reg);
+  const what = () => (helper ? ' indirect access to' : access === BPF_READ ? ' read from' : ' write to');
   if (!fixed && isUnboundedOffset(reg)) {
-    reject(env, 'EACCES', `invalid unbounded variable-offset${what} stack R${regno}`);
+    reject(env, 'EACCES', `invalid unbounded variable-offset${what()} stack R${regno}`);
   }
   const from = (fixed ? constOff(reg) : smin(reg)) + off;
   const to = (fixed ? constOff(reg) : smax(reg)) + off + size;
   const errno = from < -T.MAX_BPF_STACK || from > -1 ? 'EACCES' : to > 0 ? 'EINVAL' : size < 0 ? 'EFAULT' : '';
   if (errno) {
     const place = `off=${off} size=${size}`;
-    if (fixed) reject(env, errno, `invalid${what} stack R${regno} ${place}`);
-    reject(env, errno, `invalid variable-offset${what} stack R${regno} var_off=${tnumText(reg)} ${place}`);
+    if (fixed) reject(env, errno, `invalid${what()} stack R${regno} ${place}`);
+    reject(env, errno, `invalid variable-offset${what()} stack R${regno} var_off=${tnumText(reg)} ${place}`);
   }
   grow(env, frameOf(env, reg), -from);
 }
@@ -83,7 +83,7 @@ function scrub({ slotType, spilled }: StackSlot): void {
 }
 
 /** Puts the register in the slot (`save_register_state`); bytes of the slot that are not written turn to MISC. */
-function saveRegister(slot: StackSlot, reg: RegState, size: number): void {
+function saveRegister(slot: StackSlot, reg: RegView, size: number): void {
   copyReg(slot.spilled, reg);
   for (let i = REG_SIZE; i > REG_SIZE - size; i--) slot.slotType[i - 1] = T.STACK_SPILL;
   for (let i = REG_SIZE - size; i > 0; i--) {
@@ -107,7 +107,7 @@ function writeFixed(env: Env, state: FuncState, off: number, size: number, value
   const insn = env.insns[insnIdx]!;
   const spi = spiOf(off);
   const slot = state.slot(spi);
-  const reg = valueRegno >= 0 ? env.reg(valueRegno) : null;
+  const reg = valueRegno >= 0 ? env.peek(valueRegno) : null;
   const aligned = off % REG_SIZE === 0;
   destroyDynptrAt(env, state, spi);
   checkFastcallContract(env, state, insnIdx, off);
@@ -115,8 +115,7 @@ function writeFixed(env: Env, state: FuncState, off: number, size: number, value
   if (size === REG_SIZE) (env as VerifierEnv).live.markWrite(state.frameno, spi);
   if (reg && aligned && reg.type === T.SCALAR_VALUE) {
     const wholeValue = widthOf(reg) <= 8 * size;
-    if (wholeValue) assignScalarId(env, reg);
-    saveRegister(slot, reg, size);
+    saveRegister(slot, wholeValue ? withScalarId(env, valueRegno) : reg, size);
     if (!wholeValue) slot.spilled.id = 0;
   } else if (!reg && aligned && (insn.code & 7) === BPF_ST) {
     const value = new RegState();
@@ -139,9 +138,9 @@ function writeFixed(env: Env, state: FuncState, off: number, size: number, value
   pushInsnHistory(env, insnStackAccessFlags(state.frameno, spi));
 }
 
-function writeVariable(env: Env, ptr: RegState, off: number, size: number, valueRegno: number, insnIdx: number): void {
+function writeVariable(env: Env, ptr: RegView, off: number, size: number, valueRegno: number, insnIdx: number): void {
   const state = frameOf(env, ptr);
-  const value = valueRegno >= 0 ? env.reg(valueRegno) : null;
+  const value = valueRegno >= 0 ? env.peek(valueRegno) : null;
   const zero = value ? registerIsNull(value) : isZeroStore(env.insns[insnIdx]!);
   const end = smax(ptr) + off + size;
   let zeroUsed = false;
@@ -251,7 +250,7 @@ export function accessStack(
   valueRegno: number,
   insnIdx: number,
 ): void {
-  const reg = env.reg(regno);
+  const reg = env.peek(regno);
   const state = frameOf(env, reg);
   if (access !== BPF_READ) {
     if (isConst(reg)) writeFixed(env, state, off + constOff(reg), size, valueRegno, insnIdx);

@@ -5,7 +5,7 @@ import { ALU_WORDS, pointerAlu } from './pointer.ts';
 import { markChainPrecision } from './precise.ts';
 import * as T from './reg_types.table.ts';
 import { checkBounds, checkRegArg, markRegKnown, markRegUnknown } from './regs.ts';
-import { copyReg, type Env, RegState, reject } from './types.ts';
+import { copyReg, type Env, RegState, type RegView, reject } from './types.ts';
 
 const MOV = 0xb0;
 const NEG = 0x80;
@@ -24,14 +24,18 @@ const OPS: Record<number, (d: RegState, s: RegState, is32: boolean) => void> = {
   192: (d, s, is32) => D.arsh(d, s.varLo, is32),
 };
 
-/** Gives scalars that are about to be copied an id, so that what is learned of one holds for the other. */
-export function assignScalarId(env: Env, reg: RegState): void {
-  if (reg.type !== T.SCALAR_VALUE || D.isConst(reg)) return;
-  if (reg.id & T.BPF_ADD_CONST) {
-    reg.id = 0;
-    reg.off = 0;
-  }
-  if (!reg.id) reg.id = ++env.idGen;
+/**
+ * R`regno`, about to be copied: a scalar that is not constant is given an id, so that what is learned of one holds for
+ * the other (`assign_scalar_id_before_mov`).
+ */
+export function withScalarId(env: Env, regno: number): RegView {
+  const func = env.func();
+  const old = func.peek(regno);
+  if (old.type !== T.SCALAR_VALUE || D.isConst(old) || (old.id && !(old.id & T.BPF_ADD_CONST))) return old;
+  const reg = func.reg(regno);
+  if (reg.id) reg.off = 0;
+  reg.id = ++env.idGen;
+  return reg;
 }
 
 function checkMov(env: Env, insn: Insn): void {
@@ -50,9 +54,9 @@ function checkMov(env: Env, insn: Insn): void {
     reject(env, 'EINVAL', 'BPF_MOV uses reserved fields');
   checkRegArg(env, insn.src, 'src');
   checkRegArg(env, insn.dst, 'dst_no_mark');
-  const src = env.reg(insn.src);
-  const dst = env.reg(insn.dst);
+  let src = env.peek(insn.src);
   if (wide) {
+    const dst = env.reg(insn.dst);
     if (arena) {
       markRegUnknown(env, dst);
       if (insn.imm === 1) dst.type = T.PTR_TO_ARENA;
@@ -64,7 +68,7 @@ function checkMov(env: Env, insn: Insn): void {
       return;
     }
     const fits = src.uminHi === 0 && src.umaxHi === 0 && src.umaxLo >>> 0 < 2 ** (off - 1);
-    if (off === 0 || fits) assignScalarId(env, src);
+    if (off === 0 || fits) src = withScalarId(env, insn.src);
     copyReg(dst, src);
     dst.subregDef = T.DEF_NOT_SUBREG;
     if (off === 0) return;
@@ -75,6 +79,7 @@ function checkMov(env: Env, insn: Insn): void {
     D.coerceToSizeSx(dst, off >> 3);
     return;
   }
+  const dst = env.reg(insn.dst);
   if (src.type !== T.SCALAR_VALUE) {
     markRegUnknown(env, dst);
     D.zext32(dst);
@@ -82,7 +87,7 @@ function checkMov(env: Env, insn: Insn): void {
   }
   const isU32 = src.umaxHi === 0;
   const fits = src.umaxHi === 0 && src.umaxLo >>> 0 < 2 ** (off - 1);
-  if (off === 0 ? isU32 : fits) assignScalarId(env, src);
+  if (off === 0 ? isU32 : fits) src = withScalarId(env, insn.src);
   copyReg(dst, src);
   if (off === 0 ? !isU32 : !fits) {
     dst.id = 0;
@@ -159,11 +164,14 @@ function linkByConstant(insn: Insn, dst: RegState, src: RegState, wasNarrow: boo
   dst.off = 0;
 }
 
+/** The operand that an instruction has in itself. */
+const constant = Object.assign(new RegState(), { type: T.SCALAR_VALUE });
+
 function binary(env: Env, insn: Insn): void {
   const op = insn.code & 0xf0;
   const dst = env.reg(insn.dst);
   const dstIsPtr = dst.type !== T.SCALAR_VALUE;
-  let src = new RegState();
+  let src = constant;
   if (insn.code & 8) {
     src = env.reg(insn.src);
     if (src.type !== T.SCALAR_VALUE) {
@@ -185,7 +193,6 @@ function binary(env: Env, insn: Insn): void {
     }
     if (dst.precise) markChainPrecision(env, insn.src);
   } else {
-    src.type = T.SCALAR_VALUE;
     D.setConst(src, insn.imm, insn.imm >> 31);
     if (dstIsPtr) {
       pointerAlu(env, insn, dst, src, false);

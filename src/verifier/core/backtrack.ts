@@ -3,7 +3,7 @@ import { isPseudoCall } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
 import { insnText } from './liveregs.ts';
 import * as T from './reg_types.table.ts';
-import type { JmpHistoryEntry } from './types.ts';
+import type { JmpHistoryEntry, LinkedReg } from './types.ts';
 
 const STACK_ACCESS = 1 << 9;
 /** Flags of a conditional jump's entry: an operand points to the stack, which is never to be precise. */
@@ -24,14 +24,17 @@ function loadedByAtomic({ code, dst, src, imm }: Insn): number {
 
 /** Registers and stack slots that must be precise, per frame (`struct backtrack_state`). */
 export class Backtrack {
-  frame: number;
+  frame = 0;
   /** Bit n = rn. */
   readonly regs = new Uint16Array(T.MAX_CALL_FRAMES);
   /** Two words of slots a frame: bit n of the first is slot n. */
   private readonly slots = new Int32Array(2 * T.MAX_CALL_FRAMES);
 
-  constructor(frame: number) {
+  /** Begins anew in `frame`: nothing must be precise. */
+  begin(frame: number): void {
     this.frame = frame;
+    this.regs.fill(0);
+    this.slots.fill(0);
   }
 
   setReg(reg: number, frame = this.frame): void {
@@ -81,12 +84,12 @@ export class Backtrack {
     return names.join(',');
   }
 
+  private readonly wants = ({ frameno, isReg, at }: LinkedReg): boolean =>
+    isReg ? (this.regs[frameno]! & (1 << at)) !== 0 : this.hasSlot(at, frameno);
+
   private syncLinked(entry: JmpHistoryEntry | undefined): void {
     if (!entry || entry.linkedRegs.length === 0) return;
-    const has = entry.linkedRegs.some(({ frameno, isReg, at }) =>
-      isReg ? (this.regs[frameno]! & (1 << at)) !== 0 : this.hasSlot(at, frameno),
-    );
-    if (!has) return;
+    if (!entry.linkedRegs.some(this.wants)) return;
     for (const { frameno, isReg, at } of entry.linkedRegs) {
       if (isReg) this.setReg(at, frameno);
       else this.setSlot(at, frameno);
@@ -134,7 +137,8 @@ export class Backtrack {
         }
         if (this.hasReg(dst)) return false;
         if (!(flags & STACK_ACCESS)) return true;
-        const [spi, frame] = [(flags >> 3) & 63, flags & 7];
+        const spi = (flags >> 3) & 63;
+        const frame = flags & 7;
         if (!this.hasSlot(spi, frame)) return true;
         this.clearSlot(spi, frame);
         if ((code & 7) === 3) this.setReg(src);

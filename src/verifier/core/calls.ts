@@ -6,7 +6,7 @@ import { scratchAll, type VerifierEnv } from './env.ts';
 import type { SetCalleeState } from './hooks.ts';
 import { printVerifierState } from './log.ts';
 import * as T from './reg_types.table.ts';
-import { clearCallerSaved, markRegNotInit, markRegUnknown } from './regs.ts';
+import { clearCallerSaved, markRegUnknown } from './regs.ts';
 import { copyReg, type Env, FuncState, reject, VerifierState } from './types.ts';
 import { findPrevEntry, widenImprecise } from './widen.ts';
 
@@ -31,13 +31,9 @@ function enterFrame(
   state.curframe++;
 }
 
-/** Every register unset but R10 = fp (`init_func_state`, `init_reg_state`). */
+/** R10 = fp of a new frame, whose other registers are unset (`init_func_state`, `init_reg_state`). */
 export function initFrameRegs(env: VerifierEnv, func: FuncState): void {
   scratchAll(env);
-  for (const reg of func.regs) {
-    markRegNotInit(env, reg);
-    reg.subregDef = T.DEF_NOT_SUBREG;
-  }
   const fp = func.reg(10);
   markRegUnknown(env, fp);
   fp.varLo = fp.varHi = fp.maskLo = fp.maskHi = 0;
@@ -78,14 +74,14 @@ export function checkFuncCall(env: VerifierEnv, insn: Insn): void {
     env.verbose(`Func#${subprog} ('${sub}') is global and assumed valid.\n`);
     if (info.changesPktData) env.ops.clearAllPktPointers(env);
     info.called = true;
-    clearCallerSaved(env, caller.regs);
+    clearCallerSaved(env, caller);
     markRegUnknown(env, caller.reg(0));
     caller.reg(0).subregDef = T.DEF_NOT_SUBREG;
     env.scratchedRegs |= 1;
     return;
   }
   enterFrame(env, state, subprog, at, copyArguments);
-  clearCallerSaved(env, caller.regs);
+  clearCallerSaved(env, caller);
   env.insnIdx = env.subprogs[subprog]!.start - 1;
   env.live.leave();
   if (env.input.logLevel) {

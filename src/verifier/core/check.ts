@@ -32,7 +32,7 @@ function checkStraight(env: VerifierEnv, insn: Insn): false {
       const mode = insn.code & 0xe0;
       checkRegArg(env, insn.src, 'src');
       checkRegArg(env, insn.dst, 'dst_no_mark');
-      const srcType = env.reg(insn.src).type;
+      const srcType = env.peek(insn.src).type;
       ops.checkMemAccess(env, insnIdx, insn.src, insn.off, size, READ, insn.dst, false, mode === 0x80);
       ops.saveAuxPtrType(env, srcType, true);
       checkBounds(env, env.reg(insn.dst), 'ldx');
@@ -46,7 +46,7 @@ function checkStraight(env: VerifierEnv, insn: Insn): false {
       if ((insn.code & 0xe0) !== 0x60 || insn.imm !== 0) reject(env, 'EINVAL', 'BPF_STX uses reserved fields');
       checkRegArg(env, insn.src, 'src');
       checkRegArg(env, insn.dst, 'src');
-      const dstType = env.reg(insn.dst).type;
+      const dstType = env.peek(insn.dst).type;
       ops.checkMemAccess(env, insnIdx, insn.dst, insn.off, size, WRITE, insn.src, false, false);
       ops.saveAuxPtrType(env, dstType, false);
       break;
@@ -54,7 +54,7 @@ function checkStraight(env: VerifierEnv, insn: Insn): false {
     case 2: {
       if ((insn.code & 0xe0) !== 0x60 || insn.src !== 0) reject(env, 'EINVAL', 'BPF_ST uses reserved fields');
       checkRegArg(env, insn.dst, 'src');
-      const dstType = env.reg(insn.dst).type;
+      const dstType = env.peek(insn.dst).type;
       ops.checkMemAccess(env, insnIdx, insn.dst, insn.off, size, WRITE, -1, false, false);
       ops.saveAuxPtrType(env, dstType, false);
       break;

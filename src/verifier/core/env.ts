@@ -9,6 +9,7 @@ import {
   type FuncState,
   InsnAux,
   type RegState,
+  type RegView,
   SubprogInfo,
   type VerifierInput,
   VerifierState,
@@ -128,6 +129,10 @@ export class VerifierEnv implements Env {
 
   reg(regno: number): RegState {
     return this.func().reg(regno);
+  }
+
+  peek(regno: number): RegView {
+    return this.func().peek(regno);
   }
 }
 

@@ -7,21 +7,30 @@ export const NOT_EXACT = 0;
 export const EXACT = 1;
 export const RANGE_WITHIN = 2;
 
+const FIRST_TEMPORARY = 0x20000000;
+
 /** Ids of the old state against those of the new one; each pairs with one other. There are few, so they are searched. */
 export class IdMap {
   private readonly old: number[] = [];
   private readonly cur: number[] = [];
-  private next = 0x20000000;
+  private count = 0;
+  private next = FIRST_TEMPORARY;
+
+  /** Forgets all pairs. */
+  reset(): void {
+    this.count = 0;
+    this.next = FIRST_TEMPORARY;
+  }
 
   same(old: number, cur: number): boolean {
     if ((old === 0) !== (cur === 0)) return false;
     if (old === 0) return true;
-    for (let i = 0; i < this.old.length; i++) {
+    for (let i = 0; i < this.count; i++) {
       if (this.old[i] === old) return this.cur[i] === cur;
       if (this.cur[i] === cur) return false;
     }
-    this.old.push(old);
-    this.cur.push(cur);
+    this.old[this.count] = old;
+    this.cur[this.count++] = cur;
     return true;
   }
 
@@ -63,16 +72,17 @@ function sameLinks(old: RegView, cur: RegView, ids: IdMap): boolean {
   return !(old.id & T.BPF_ADD_CONST) || ids.same(old.id & ~T.BPF_ADD_CONST, cur.id & ~T.BPF_ADD_CONST);
 }
 
+const within = (old: RegView, cur: RegView): boolean => rangeWithin(old, cur) && tnumIn(old, cur);
+
 /** Whether what held for `old` holds for `cur` (`regsafe`). */
 function regSafe(old: RegView, cur: RegView, ids: IdMap, exact: number): boolean {
   if (exact === EXACT) return regsExact(old, cur, ids);
   if (old.type === T.NOT_INIT && (exact === NOT_EXACT || cur.type === T.NOT_INIT)) return true;
   if (old.type !== cur.type) return false;
-  const within = () => rangeWithin(old, cur) && tnumIn(old, cur);
   switch (old.type & T.BASE_TYPE_MASK) {
     case T.SCALAR_VALUE:
       if (!old.precise && exact === NOT_EXACT) return true;
-      return within() && sameLinks(old, cur, ids);
+      return within(old, cur) && sameLinks(old, cur, ids);
     case T.PTR_TO_MAP_KEY:
     case T.PTR_TO_MAP_VALUE:
     case T.PTR_TO_MEM:
@@ -84,7 +94,7 @@ function regSafe(old: RegView, cur: RegView, ids: IdMap, exact: number): boolean
         old.mapUid === cur.mapUid &&
         old.memSize === cur.memSize &&
         old.dynptrId === cur.dynptrId &&
-        within() &&
+        within(old, cur) &&
         ids.same(old.id, cur.id) &&
         ids.same(old.refObjId, cur.refObjId)
       );
@@ -93,7 +103,7 @@ function regSafe(old: RegView, cur: RegView, ids: IdMap, exact: number): boolean
       if (old.pktRange < 0 || cur.pktRange < 0) {
         if (old.pktRange !== cur.pktRange) return false;
       } else if (old.pktRange > cur.pktRange) return false;
-      return old.off === cur.off && ids.same(old.id, cur.id) && within();
+      return old.off === cur.off && ids.same(old.id, cur.id) && within(old, cur);
     case T.PTR_TO_STACK:
       return regsExact(old, cur, ids) && old.frameno === cur.frameno;
     case T.PTR_TO_ARENA:
@@ -164,10 +174,12 @@ function refsSafe(old: VerifierState, cur: VerifierState, ids: IdMap): boolean {
   if (old.refs.length !== cur.refs.length || old.activePreemptLocks !== cur.activePreemptLocks) return false;
   if (old.activeRcuLock !== cur.activeRcuLock || old.activeLocks !== cur.activeLocks) return false;
   if (!ids.same(old.activeIrqId, cur.activeIrqId)) return false;
-  return old.refs.every((ref, i) => {
+  for (let i = 0; i < old.refs.length; i++) {
+    const ref = old.refs[i]!;
     const other = cur.refs[i]!;
-    return ref.type === other.type && ids.same(ref.id, other.id) && ref.ptr === other.ptr;
-  });
+    if (ref.type !== other.type || !ids.same(ref.id, other.id) || ref.ptr !== other.ptr) return false;
+  }
+  return true;
 }
 
 /** Whether both were reached through the same calls (`same_callsites`). */
@@ -183,17 +195,22 @@ export function statesMaybeLooping(old: VerifierState, cur: VerifierState): bool
   const a = old.frame[old.curframe]!;
   const b = cur.frame[cur.curframe]!;
   for (let i = 0; i < T.MAX_BPF_REG; i++) {
-    const [before, now] = [a.peek(i), b.peek(i)];
+    const before = a.peek(i);
+    const now = b.peek(i);
     if (!sameFields(before, now) || before.id !== now.id || before.refObjId !== now.refObjId) return false;
   }
   return true;
 }
 
+/** The one comparison's at a time. */
+const pairs = new IdMap();
+
 /** Whether what was proved from `old` covers `cur` (`states_equal`). */
 export function statesEqual(env: Env, old: VerifierState, cur: VerifierState, exact: number): boolean {
   if (old.curframe !== cur.curframe || old.speculative !== cur.speculative || old.inSleepable !== cur.inSleepable)
     return false;
-  const ids = new IdMap();
+  const ids = pairs;
+  ids.reset();
   if (!refsSafe(old, cur, ids)) return false;
   for (let f = 0; f <= old.curframe; f++) {
     const a = old.frame[f]!;

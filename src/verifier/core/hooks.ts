@@ -74,7 +74,7 @@ export type SetCalleeState = (env: Env, caller: FuncState, callee: FuncState, in
  * What src/verifier/core provides to src/verifier/access (import from the named files):
  *
  * regs.ts    markRegUnknown(env, reg), markRegKnownZero(reg), markRegNotInit(env, reg), markRegsKnown(reg, lo, hi),
- *            clearCallerSaved(env, regs), checkRegArg(env, regno, kind: 'src' | 'dst' | 'dst_no_mark'),
+ *            clearCallerSaved(env, func), checkRegArg(env, regno, kind: 'src' | 'dst' | 'dst_no_mark'),
  *            typeStr(env, type) = reg_type_str, registerIsNull(reg), isScalarConst(reg)
  * stack      reading and writing of stack slots (check_stack_read, check_stack_write, check_stack_range_initialized)
  *            belong to access; growStack(state, size), scrubSpilledSlot(...) too.

@@ -43,8 +43,11 @@ function regNotNull(reg: RegView): boolean {
 
 const isPointer = (reg: RegView) => reg.type !== T.SCALAR_VALUE && reg.type !== T.NOT_INIT;
 
-function immediate(imm: number): RegState {
-  const reg = new RegState();
+/** Constants that jumps compare with: for the branch walked now and for the other. */
+const constant = new RegState();
+const otherConstant = new RegState();
+
+function setImmediate(reg: RegState, imm: number): RegState {
   reg.type = T.SCALAR_VALUE;
   setConst(reg, imm, imm >> 31);
   return reg;
@@ -55,7 +58,8 @@ function branchTaken(a: RegView, b: RegView, op: number, jmp32: boolean): number
   if (isPointer(b) && isPointer(a) && !jmp32) return packetBranchTaken(a, b, op);
   if (isPointer(a) || isPointer(b)) {
     if (jmp32) return -1;
-    const [pointer, value] = isPointer(a) ? [a, b] : [b, a];
+    const pointer = isPointer(a) ? a : b;
+    const value = pointer === a ? b : a;
     if (isPointer(value) || (value.maskLo | value.maskHi | value.varLo | value.varHi) !== 0) return -1;
     if (!regNotNull(pointer)) return -1;
     if (op === JEQ) return 0;
@@ -140,7 +144,7 @@ export function checkCondJump(env: VerifierEnv, insn: Insn): void {
   } else if (insn.src !== 0) reject(env, 'EINVAL', 'BPF_JMP/JMP32 uses reserved fields');
   checkRegArg(env, insn.dst, 'src');
   const left = func.peek(insn.dst);
-  const right = bySrc ? func.peek(insn.src) : immediate(insn.imm);
+  const right = bySrc ? func.peek(insn.src) : setImmediate(constant, insn.imm);
   const onStack =
     (right.type === T.PTR_TO_STACK ? SRC_REG_STACK : 0) | (left.type === T.PTR_TO_STACK ? DST_REG_STACK : 0);
   if (onStack) pushInsnHistory(env, onStack);
@@ -157,9 +161,9 @@ export function checkCondJump(env: VerifierEnv, insn: Insn): void {
   const there = pushStack(env, at + insn.off + 1, at, false, false);
   const other = there.frame[there.curframe]!;
   const dst = func.reg(insn.dst);
-  const src = bySrc ? func.reg(insn.src) : immediate(insn.imm);
+  const src = bySrc ? func.reg(insn.src) : constant;
   const otherDst = other.reg(insn.dst);
-  const otherSrc = bySrc ? other.reg(insn.src) : immediate(insn.imm);
+  const otherSrc = bySrc ? other.reg(insn.src) : setImmediate(otherConstant, insn.imm);
   if (dst.type === T.SCALAR_VALUE && src.type === T.SCALAR_VALUE) {
     refineBranch(otherDst, otherSrc, dst, src, op, jmp32);
     checkBounds(env, otherDst, 'true_reg1');

@@ -1,4 +1,4 @@
-import { containingSubprog, successors } from './cfg.ts';
+import { successors } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
 import type { Env, VerifierState } from './types.ts';
 
@@ -20,6 +20,10 @@ interface Instance {
   updated: boolean;
   dropped: boolean;
   seen: Uint8Array;
+  /** The function that called this one in the chain. */
+  caller: Instance | null;
+  /** What this one calls, by {@link calleeKey}. */
+  callees: Map<number, Instance>;
   /** Per frame, made when first needed. */
   frames: (Int32Array | undefined)[];
 }
@@ -29,32 +33,29 @@ interface Instance {
  * are collected while paths are walked; {@link StackLiveness.update} spreads them through a function at its exits.
  */
 export class StackLiveness {
-  private readonly instances = new Map<string, Instance>();
+  /** The outermost of each chain, by function. */
+  private readonly roots = new Map<number, Instance>();
   private current: Instance | null = null;
   private writeAt = 0;
   private readonly writes = new Int32Array(16);
-  private queried: Instance[] = [];
+  private wrote = false;
+  private readonly queried: Instance[] = [];
   private queriedAt = 0;
 
-  private lookup(env: Env, chain: readonly number[]): Instance {
-    const key = chain.join(',');
-    let found = this.instances.get(key);
-    if (found === undefined) {
-      const start = chain[chain.length - 1]!;
-      const subprog = containingSubprog(env, start);
-      const count = env.subprogs[subprog + 1]!.start - start;
-      const seen = new Uint8Array(count);
-      found = { chain, subprog, start, count, updated: false, dropped: false, seen, frames: [] };
-      this.instances.set(key, found);
-    }
-    return found;
-  }
-
   private instanceOf(env: Env, state: VerifierState, frame: number): Instance {
-    const chain: number[] = [];
-    for (let i = 1; i <= frame; i++) chain.push(state.frame[i]!.callsite);
-    chain.push(env.subprogs[state.frame[frame]!.subprogno]!.start);
-    return this.lookup(env, chain);
+    let found: Instance | null = null;
+    for (let f = 0; f <= frame; f++) {
+      const { callsite, subprogno } = state.frame[f]!;
+      const siblings: Map<number, Instance> = found ? found.callees : this.roots;
+      const key = found ? calleeKey(callsite, subprogno) : subprogno;
+      let inner = siblings.get(key);
+      if (inner === undefined) {
+        inner = newInstance(env, found, callsite, subprogno);
+        siblings.set(key, inner);
+      }
+      found = inner;
+    }
+    return found!;
   }
 
   private ensure(env: Env): Instance {
@@ -94,12 +95,18 @@ export class StackLiveness {
   begin(env: Env, at: number): void {
     this.ensure(env);
     this.writeAt = at;
-    this.writes.fill(0);
+    this.forgetWrites();
+  }
+
+  private forgetWrites(): void {
+    if (this.wrote) this.writes.fill(0);
+    this.wrote = false;
   }
 
   /** The current instruction certainly writes all of slot `spi` of frame `frame` (`bpf_mark_stack_write`). */
   markWrite(frame: number, spi: number): void {
     this.writes[2 * frame + (spi >> 5)]! |= 1 << (spi & 31);
+    this.wrote = true;
   }
 
   /** After an instruction was checked (`bpf_commit_stack_write_marks`). */
@@ -164,7 +171,7 @@ export class StackLiveness {
     }
     if (env.input.logLevel & 2)
       env.verbose(`(${instance.chain.join(',')}) live stack update done in ${rounds} iterations\n`);
-    if (instance.chain.length > 1) this.handOut(env, instance);
+    if (instance.chain.length > 1) this.handOut(instance);
   }
 
   private step(env: VerifierEnv, instance: Instance, table: Int32Array, frame: number, at: number): boolean {
@@ -204,13 +211,13 @@ export class StackLiveness {
   }
 
   /** The function's marks on outer frames become marks of the call that reached it. */
-  private handOut(env: Env, instance: Instance): void {
+  private handOut(instance: Instance): void {
     const depth = instance.chain.length - 1;
     const callsite = instance.chain[depth - 1]!;
-    const outerStart = env.subprogs[containingSubprog(env, callsite)]!.start;
-    const outer = this.lookup(env, [...instance.chain.slice(0, depth - 1), outerStart]);
+    const outer = instance.caller!;
     this.writeAt = callsite;
-    this.writes.fill(0);
+    this.forgetWrites();
+    this.wrote = true;
     for (let frame = 0; frame < depth; frame++) {
       const table = instance.frames[frame];
       if (!table) continue;
@@ -223,7 +230,9 @@ export class StackLiveness {
 
   /** Prepares {@link alive} for `state` (`bpf_live_stack_query_init`). */
   query(env: Env, state: VerifierState): void {
-    this.queried = state.frame.slice(0, state.curframe + 1).map((_, frame) => this.instanceOf(env, state, frame));
+    let at: Instance | null = this.instanceOf(env, state, state.curframe);
+    this.queried.length = state.curframe + 1;
+    for (let f = state.curframe; at; f--, at = at.caller) this.queried[f] = at;
     this.queriedAt = state.insnIdx;
   }
 
@@ -239,6 +248,26 @@ export class StackLiveness {
     }
     return false;
   }
+}
+
+/** A callee by where it is called; there are at most 256 functions. */
+const calleeKey = (callsite: number, subprogno: number): number => callsite * 256 + subprogno;
+
+function newInstance(env: Env, caller: Instance | null, callsite: number, subprog: number): Instance {
+  const { start } = env.subprogs[subprog]!;
+  const count = env.subprogs[subprog + 1]!.start - start;
+  return {
+    chain: caller ? [...caller.chain.slice(0, -1), callsite, start] : [start],
+    subprog,
+    start,
+    count,
+    updated: false,
+    dropped: false,
+    seen: new Uint8Array(count),
+    caller,
+    callees: new Map(),
+    frames: [],
+  };
 }
 
 function isLive(instance: Instance, at: number, frame: number, spi: number): boolean {

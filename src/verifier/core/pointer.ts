@@ -31,19 +31,29 @@ function movable(base: number, op: number, scalar: RegState): boolean {
   return base === T.PTR_TO_FLOW_KEYS || (op === 0 && (scalar.varLo | scalar.varHi) === 0);
 }
 
-function checkSane(env: Env, reg: RegState, type: number): void {
-  const name = typeStr(type);
-  if (D.isConst(reg)) {
-    const big = reg.varHi !== reg.varLo >> 31 || Math.abs(reg.varLo) >= MAX_VAR_OFF;
-    if (big)
-      reject(env, 'EINVAL', `math between ${name} pointer and ${signedDecimal(reg.varLo, reg.varHi)} is not allowed`);
-  }
-  if (Math.abs(reg.off) >= MAX_VAR_OFF) reject(env, 'EINVAL', `${name} pointer offset ${reg.off} is not allowed`);
-  if (reg.sminLo === 0 && reg.sminHi === -0x80000000)
-    reject(env, 'EINVAL', `math between ${name} pointer and register with unbounded min value is not allowed`);
-  if (reg.sminHi !== reg.sminLo >> 31 || reg.sminLo >= MAX_VAR_OFF || reg.sminLo <= -MAX_VAR_OFF)
-    reject(env, 'EINVAL', `value ${signedDecimal(reg.sminLo, reg.sminHi)} makes ${name} pointer be out of bounds`);
+/** What makes `reg` too large to move a pointer, in words; null if it is not. */
+function insanity(reg: RegState): ((name: string, reg: RegState) => string) | null {
+  if (D.isConst(reg) && (reg.varHi !== reg.varLo >> 31 || Math.abs(reg.varLo) >= MAX_VAR_OFF)) return bigValue;
+  if (Math.abs(reg.off) >= MAX_VAR_OFF) return bigOffset;
+  if (reg.sminLo === 0 && reg.sminHi === -0x80000000) return unbounded;
+  if (reg.sminHi !== reg.sminLo >> 31 || reg.sminLo >= MAX_VAR_OFF || reg.sminLo <= -MAX_VAR_OFF) return bigMinimum;
+  return null;
 }
+const bigValue = (name: string, { varLo, varHi }: RegState): string =>
+  `math between ${name} pointer and ${signedDecimal(varLo, varHi)} is not allowed`;
+const bigOffset = (name: string, { off }: RegState): string => `${name} pointer offset ${off} is not allowed`;
+const unbounded = (name: string): string =>
+  `math between ${name} pointer and register with unbounded min value is not allowed`;
+const bigMinimum = (name: string, { sminLo, sminHi }: RegState): string =>
+  `value ${signedDecimal(sminLo, sminHi)} makes ${name} pointer be out of bounds`;
+
+function checkSane(env: Env, reg: RegState, type: number): void {
+  const insane = insanity(reg);
+  if (insane) reject(env, 'EINVAL', insane(typeStr(type), reg));
+}
+
+const delta = new RegState();
+const ptr = new RegState();
 
 /** Pointer ± scalar (`adjust_ptr_min_max_vals`): `dstReg` of the instruction becomes the moved pointer. */
 export function pointerAlu(env: Env, insn: Insn, pointer: RegState, scalar: RegState, commuted: boolean): void {
@@ -75,9 +85,7 @@ export function pointerAlu(env: Env, insn: Insn, pointer: RegState, scalar: RegS
   checkSane(env, scalar, type);
   checkSane(env, pointer, type);
   const known = D.isConst(scalar);
-  const delta = new RegState();
   copyReg(delta, scalar);
-  const ptr = new RegState();
   copyReg(ptr, pointer);
   const { subregDef } = dst;
   copyReg(dst, ptr);

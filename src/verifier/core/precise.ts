@@ -103,19 +103,22 @@ export function syncLinkedRegs(_env: Env, state: VerifierState, known: RegState,
   }
 }
 
+/** The one walk back at a time. */
+const bt = new Backtrack();
+
 /** Marks R`regno` and all that it was computed from as precise (`mark_chain_precision`). */
 export function markChainPrecision(env: Env, regno: number): void {
-  const bt = new Backtrack(env.cur.curframe);
-  if (env.reg(regno).type !== T.SCALAR_VALUE) return;
+  if (env.peek(regno).type !== T.SCALAR_VALUE) return;
+  bt.begin(env.cur.curframe);
   bt.setReg(regno);
-  backtrack(env as VerifierEnv, bt, env.cur);
+  backtrack(env as VerifierEnv, env.cur);
 }
 
 /** Marks the scalar spilled to slot `spi` of frame `frameno` as precise, like {@link markChainPrecision}. */
 export function markSlotPrecision(env: Env, frameno: number, spi: number): void {
-  const bt = new Backtrack(env.cur.curframe);
+  bt.begin(env.cur.curframe);
   bt.setSlot(spi, frameno);
-  backtrack(env as VerifierEnv, bt, env.cur);
+  backtrack(env as VerifierEnv, env.cur);
 }
 
 /**
@@ -123,32 +126,33 @@ export function markSlotPrecision(env: Env, frameno: number, spi: number): void 
  * Tells whether a mark is new.
  */
 export function propagatePrecision(env: VerifierEnv, old: VerifierState, cur: VerifierState): boolean {
-  const bt = new Backtrack(cur.curframe);
+  const loud = (env.input.logLevel & 2) !== 0;
+  bt.begin(cur.curframe);
   for (let f = old.curframe; f >= 0; f--) {
     const func = old.frame[f]!;
     const names: string[] = [];
     for (let i = 0; i < 10; i++) {
       const reg = func.peek(i);
       if (reg.type !== T.SCALAR_VALUE || !reg.precise) continue;
-      names.push(`r${i}`);
+      if (loud) names.push(`r${i}`);
       bt.setReg(i, f);
     }
     for (let i = 0; i < func.depth; i++) {
       const slot = func.peekSlot(i)!;
       if (!isSpilledScalar(slot) || !slot.spilled.precise) continue;
-      names.push(`fp${(-i - 1) * 8}`);
+      if (loud) names.push(`fp${(-i - 1) * 8}`);
       bt.setSlot(i, f);
     }
-    if (names.length > 0 && env.input.logLevel & 2) env.verbose(`frame ${f}: propagating ${names.join(',')}\n`);
+    if (names.length > 0) env.verbose(`frame ${f}: propagating ${names.join(',')}\n`);
   }
-  return backtrack(env, bt, cur);
+  return backtrack(env, cur);
 }
 
 const isSpilledScalar = (slot: SlotView): boolean =>
   slot.slotType[7] === T.STACK_SPILL && slot.spilled.type === T.SCALAR_VALUE;
 
 /** Marks what is asked for in one frame of an ancestor; what is marked already need not be followed further. */
-function markFrame(func: FuncState, bt: Backtrack, f: number): boolean {
+function markFrame(func: FuncState, f: number): boolean {
   let changed = false;
   for (let i = 0; i < 10; i++) {
     if (!(bt.regs[f]! & (1 << i))) continue;
@@ -166,7 +170,7 @@ function markFrame(func: FuncState, bt: Backtrack, f: number): boolean {
 }
 
 /** At the entry of a global function only its arguments may be asked for. */
-function markArguments(env: VerifierEnv, state: VerifierState, bt: Backtrack): boolean {
+function markArguments(env: VerifierEnv, state: VerifierState): boolean {
   const func = state.frame[0]!;
   const isEntry = state.curframe === 0 && func.subprogno > 0 && func.callsite === -1;
   if (!isEntry || bt.hasSlots(0) || bt.regs[0]! & ~ARGUMENTS)
@@ -180,7 +184,7 @@ function markArguments(env: VerifierEnv, state: VerifierState, bt: Backtrack): b
 }
 
 /** Walks back from `start` through its history and its ancestors (`__mark_chain_precision`); tells of new marks. */
-function backtrack(env: VerifierEnv, bt: Backtrack, start: VerifierState): boolean {
+function backtrack(env: VerifierEnv, start: VerifierState): boolean {
   if (bt.empty()) return false;
   const loud = (env.input.logLevel & 2) !== 0;
   let changed = false;
@@ -193,7 +197,7 @@ function backtrack(env: VerifierEnv, bt: Backtrack, start: VerifierState): boole
     let h = history.length;
     if (loud)
       env.verbose(`mark_precise: frame${bt.frame}: last_idx ${last} first_idx ${first} subseq_idx ${subseq} \n`);
-    if (last < 0) return markArguments(env, state, bt) || changed;
+    if (last < 0) return markArguments(env, state) || changed;
     for (let i = last; ; ) {
       if (skip) skip = false;
       else if (!bt.step(env, i, subseq, h > 0 && history[h - 1]!.idx === i ? history[h - 1] : undefined)) {
@@ -210,7 +214,7 @@ function backtrack(env: VerifierEnv, bt: Backtrack, start: VerifierState): boole
     state = state.parent;
     if (!state) break;
     for (let f = bt.frame; f >= 0; f--) {
-      if (markFrame(state.frame[f]!, bt, f)) changed = true;
+      if (markFrame(state.frame[f]!, f)) changed = true;
       if (!loud) continue;
       env.verbose(`mark_precise: frame${f}: parent state regs=${bt.regsText(f)} stack=${bt.slotsText(f)}: `);
       printVerifierState(env, state, f, true);

@@ -3,7 +3,7 @@ import { boundsText, boundsViolation, setConst, setUnknown, unbound32, unbound64
 import { markRegScratched } from './env.ts';
 import { typeStr } from './log.ts';
 import * as T from './reg_types.table.ts';
-import { copyReg, type Env, RegState, type RegView, Reject, reject } from './types.ts';
+import { copyReg, type Env, type FuncState, RegState, type RegView, Reject, reject } from './types.ts';
 
 export { typeStr };
 
@@ -48,10 +48,9 @@ export function isScalarConst(reg: RegView): boolean {
 }
 
 /** R0–R5 lose what they held at a call (`clear_caller_saved_regs`). */
-export function clearCallerSaved(env: Env, regs: RegState[]): void {
+export function clearCallerSaved(env: Env, func: FuncState): void {
   for (let i = 0; i <= 5; i++) {
-    markRegNotInit(env, regs[i]!);
-    regs[i]!.subregDef = T.DEF_NOT_SUBREG;
+    func.forget(i);
     markRegScratched(env, i);
   }
 }
@@ -81,7 +80,7 @@ function isReg64(insn: Insn, regno: number, reg: RegView, src: boolean): boolean
 export function checkRegArg(env: Env, regno: number, kind: 'src' | 'dst' | 'dst_no_mark'): void {
   if (regno >= T.MAX_BPF_REG) reject(env, 'EINVAL', `R${regno} is invalid`);
   markRegScratched(env, regno);
-  const old = env.func().peek(regno);
+  const old = env.peek(regno);
   const wide = isReg64(env.insns[env.insnIdx]!, regno, old, kind === 'src');
   if (kind === 'src') {
     if (old.type === T.NOT_INIT) reject(env, 'EACCES', `R${regno} !read_ok`);

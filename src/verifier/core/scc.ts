@@ -7,6 +7,8 @@ const MAX_ROUNDS = 64;
 
 /** One way into a strongly connected component (`struct bpf_scc_visit`): its call chain is the key. */
 export interface SccVisit {
+  /** As the log shows it. */
+  readonly chain: string;
   entry: VerifierState | null;
   /** States that were covered by one whose paths were not all known, newest first. */
   backedges: VerifierState[];
@@ -30,20 +32,20 @@ export function enterScc(env: VerifierEnv, state: VerifierState): void {
   if (!chain) return;
   let visit = env.sccVisits.get(chain);
   if (!visit) {
-    visit = { entry: null, backedges: [] };
+    visit = { chain, entry: null, backedges: [] };
     env.sccVisits.set(chain, visit);
   }
   if (visit.entry) return;
   visit.entry = state;
+  state.enters = visit;
   if (env.input.logLevel & 2) env.verbose(`SCC enter ${chain}\n`);
 }
 
 /** All paths from `state` were walked; if it is its component's entry, the backedges get their marks (`maybe_exit_scc`). */
 export function exitScc(env: VerifierEnv, state: VerifierState): void {
-  const chain = sccChain(env, state);
-  const visit = chain ? env.sccVisits.get(chain) : undefined;
-  if (!visit || visit.entry !== state) return;
-  if (env.input.logLevel & 2) env.verbose(`SCC exit ${chain}\n`);
+  const visit = state.enters;
+  if (visit?.entry !== state) return;
+  if (env.input.logLevel & 2) env.verbose(`SCC exit ${visit.chain}\n`);
   visit.entry = null;
   env.backedges -= visit.backedges.length;
   env.updatePeakStates();
@@ -81,6 +83,7 @@ export function addBackedge(env: VerifierEnv, old: VerifierState, at: number): v
 
 /** Whether marks of `state` may still grow, as its component has backedges to settle (`incomplete_read_marks`). */
 export function marksIncomplete(env: VerifierEnv, state: VerifierState): boolean {
+  if (env.backedges === 0) return false;
   const chain = sccChain(env, state);
   return chain !== '' && (env.sccVisits.get(chain)?.backedges.length ?? 0) > 0;
 }

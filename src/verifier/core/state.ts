@@ -1,6 +1,7 @@
 import type { Btf } from '../../btf/index.ts';
 import { copyRange, ScalarRange } from '../domain/index.ts';
 import { DEF_NOT_SUBREG, MAX_BPF_REG, NOT_INIT } from './reg_types.table.ts';
+import type { SccVisit } from './scc.ts';
 import type { MapInfo } from './types.ts';
 
 /** A register or a spilled one (`struct bpf_reg_state`); its value range is inherited. */
@@ -76,7 +77,7 @@ function cloneReg(src: RegState, owner: number): RegState {
 export class StackSlot {
   readonly spilled = new RegState();
   /** One STACK_* per byte; byte 0 is the lowest address... as the kernel's `slot_type`, index 7 = highest stack index. */
-  readonly slotType = new Uint8Array(8);
+  readonly slotType: number[] = [0, 0, 0, 0, 0, 0, 0, 0];
   /** As {@link RegState.owner}. */
   owner = 0;
 }
@@ -84,13 +85,13 @@ export class StackSlot {
 /** A slot to be read only: it may be shared by several states. */
 export interface SlotView {
   readonly spilled: RegView;
-  readonly slotType: ArrayLike<number> & Pick<Uint8Array, 'every' | 'includes' | 'indexOf'>;
+  readonly slotType: readonly number[];
 }
 
 function cloneSlot(src: StackSlot, owner: number): StackSlot {
   const slot = new StackSlot();
   copyReg(slot.spilled, src.spilled);
-  slot.slotType.set(src.slotType);
+  for (let i = 0; i < 8; i++) slot.slotType[i] = src.slotType[i]!;
   slot.owner = owner;
   return slot;
 }
@@ -110,6 +111,8 @@ export interface RetvalRange {
   maxval: number;
 }
 
+const NO_RANGE: RetvalRange = { minval: 0, maxval: 0 };
+
 let tokens = 0;
 
 /**
@@ -123,7 +126,7 @@ export class FuncState {
   subprogno = 0;
   asyncEntryCnt = 0;
   inCallbackFn = false;
-  callbackRetRange: RetvalRange = { minval: 0, maxval: 0 };
+  callbackRetRange: RetvalRange = NO_RANGE;
   inAsyncCallbackFn = false;
   inExceptionCallbackFn = false;
   callbackDepth = 0;
@@ -134,7 +137,7 @@ export class FuncState {
   private ownsStack = true;
 
   constructor(registers?: RegState[]) {
-    this.registers = registers ?? Array.from({ length: MAX_BPF_REG }, () => cloneReg(PRISTINE, this.token));
+    this.registers = registers ?? new Array<RegState>(MAX_BPF_REG).fill(PRISTINE);
   }
 
   /** R`regno`, to be changed. */
@@ -150,6 +153,11 @@ export class FuncState {
   /** R`regno`, to be read. */
   peek(regno: number): RegView {
     return this.registers[regno]!;
+  }
+
+  /** Nothing is known of R`regno` any more: it must not be read. What was taken by {@link reg} is no longer its own. */
+  forget(regno: number): void {
+    this.registers[regno] = PRISTINE;
   }
 
   /** All registers, to be changed. */
@@ -171,6 +179,12 @@ export class FuncState {
   /** Slot `spi`, to be read; undefined below the stack in use. */
   peekSlot(spi: number): SlotView | undefined {
     return this.slots[spi];
+  }
+
+  /** Slot `spi` holds nothing any more, as {@link forget}. */
+  forgetSlot(spi: number): void {
+    this.slots[spi] = EMPTY_SLOT;
+    this.ownsStack = false;
   }
 
   /** Slots in use: `allocated_stack` / 8. */
@@ -224,7 +238,9 @@ export class FuncState {
   }
 }
 
+/** Shared by all frames: as it belongs to none, each copies it before a change. */
 const PRISTINE = new RegState();
+const EMPTY_SLOT = new StackSlot();
 
 /** An entry of the jump history (`struct bpf_jmp_history_entry`). */
 export interface JmpHistoryEntry {
@@ -268,6 +284,8 @@ export class VerifierState {
   mayGotoDepth = 0;
   /** The state that equals this one (backedges). */
   equalState: VerifierState | null = null;
+  /** The way into a strongly connected component that begins here. */
+  enters: SccVisit | null = null;
   /** Times that the checkpoint covered another state, and that it did not. */
   hitCnt = 0;
   missCnt = 0;

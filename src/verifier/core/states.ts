@@ -4,7 +4,6 @@ import { EXACT, NOT_EXACT, RANGE_WITHIN, sameCallsites, statesEqual, statesMaybe
 import { printLinfo, printVerifierState } from './log.ts';
 import { propagatePrecision, pushInsnHistory } from './precise.ts';
 import * as T from './reg_types.table.ts';
-import { markRegNotInit } from './regs.ts';
 import { addBackedge, enterScc, exitScc, marksIncomplete } from './scc.ts';
 import { reject, type VerifierState } from './types.ts';
 
@@ -77,14 +76,8 @@ function cleanState(env: VerifierEnv, state: VerifierState): void {
     const func = state.frame[f]!;
     const at = f === state.curframe ? state.insnIdx : state.frame[f + 1]!.callsite;
     const live = env.aux[at]!.liveRegsBefore;
-    for (let i = 0; i < 10; i++)
-      if (!(live & (1 << i)) && func.peek(i).type !== T.NOT_INIT) markRegNotInit(env, func.reg(i));
-    for (let i = 0; i < func.depth; i++) {
-      if (env.live.alive(env, f, i)) continue;
-      const slot = func.slot(i);
-      markRegNotInit(env, slot.spilled);
-      slot.slotType.fill(T.STACK_INVALID);
-    }
+    for (let i = 0; i < 10; i++) if (!(live & (1 << i))) func.forget(i);
+    for (let i = 0; i < func.depth; i++) if (!env.live.alive(env, f, i)) func.forgetSlot(i);
   }
 }
 

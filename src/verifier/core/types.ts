@@ -1,7 +1,7 @@
 import type { Insn } from '../../bpf/index.ts';
 import type { Btf, FuncInfo, LineInfo } from '../../btf/index.ts';
 import type { VerifierOps } from './hooks.ts';
-import type { FuncState, RegState, VerifierState } from './state.ts';
+import type { FuncState, RegState, RegView, VerifierState } from './state.ts';
 
 export * from './state.ts';
 
@@ -262,8 +262,10 @@ export interface Env {
   attachFuncName: string;
   /** Adds to the log at any level (`verbose`). `text` carries its own newline. */
   verbose(text: string): void;
-  /** The register of the current frame. */
+  /** The register of the current frame, to be changed. */
   reg(regno: number): RegState;
+  /** The register of the current frame, to be read; what is changed later it may not show. */
+  peek(regno: number): RegView;
   /** The current frame (`cur_func`). */
   func(): FuncState;
 }

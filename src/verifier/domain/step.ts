@@ -4,26 +4,41 @@ import { type ScalarRange, setConst } from './range.ts';
 /** Bits above bit `d` of one half; `d` below 0 means all, 31 and more none. */
 const above = (d: number): number => (d < 0 ? -1 : d >= 31 ? 0 : -1 << (d + 1));
 
+/** Result of {@link nextMember}. */
+let nextLo = 0;
+let nextHi = 0;
+
 /**
  * The smallest number above lo:hi whose bits agree with what is known of `r`, or the largest of them if none is
- * (`tnum_step`). lo:hi is not below the smallest.
+ * (`tnum_step`). lo:hi is not below the smallest. Leaves it in nextHi:nextLo.
  */
-function nextMember(r: ScalarRange, lo: number, hi: number): [lo: number, hi: number] {
+function nextMember(r: ScalarRange, lo: number, hi: number): void {
   const { varLo, varHi, maskLo, maskHi } = r;
-  if (!ult(lo, hi, varLo | maskLo, varHi | maskHi)) return [varLo | maskLo, varHi | maskHi];
+  nextLo = varLo | maskLo;
+  nextHi = varHi | maskHi;
+  if (!ult(lo, hi, nextLo, nextHi)) return;
   const xLo = (lo + 1) | 0;
   const xHi = (hi + (xLo === 0 ? 1 : 0)) | 0;
   const wrongLo = (xLo ^ varLo) & ~maskLo;
   const wrongHi = (xHi ^ varHi) & ~maskHi;
-  if ((wrongLo | wrongHi) === 0) return [xLo, xHi];
+  if ((wrongLo | wrongHi) === 0) {
+    nextLo = xLo;
+    nextHi = xHi;
+    return;
+  }
   const d = wrongHi ? 63 - Math.clz32(wrongHi) : 31 - Math.clz32(wrongLo);
   const aboveLo = above(d);
   const aboveHi = above(d - 32);
   const mustBeSet = d < 32 ? varLo & (1 << d) : varHi & (1 << (d - 32));
-  if (mustBeSet) return [(xLo & aboveLo) | (varLo & ~aboveLo), (xHi & aboveHi) | (varHi & ~aboveHi)];
+  if (mustBeSet) {
+    nextLo = (xLo & aboveLo) | (varLo & ~aboveLo);
+    nextHi = (xHi & aboveHi) | (varHi & ~aboveHi);
+    return;
+  }
   const upLo = ((xLo | ~maskLo | ~aboveLo) + 1) | 0;
   const upHi = ((xHi | ~maskHi | ~aboveHi) + (upLo === 0 ? 1 : 0)) | 0;
-  return [(upLo & maskLo & aboveLo) | varLo, (upHi & maskHi & aboveHi) | varHi];
+  nextLo = (upLo & maskLo & aboveLo) | varLo;
+  nextHi = (upHi & maskHi & aboveHi) | varHi;
 }
 
 /**
@@ -36,7 +51,9 @@ export function settleSingle(r: ScalarRange): void {
     if (uminLo === umaxLo && uminHi === umaxHi && (uminLo & uminHi) !== -1) setConst(r, uminLo, uminHi);
     return;
   }
-  const [lo, hi] = nextMember(r, uminLo, uminHi);
+  nextMember(r, uminLo, uminHi);
+  const lo = nextLo;
+  const hi = nextHi;
   const isMember = (uminLo & ~maskLo) === varLo && (uminHi & ~maskHi) === varHi;
   if (isMember) {
     if (ult(umaxLo, umaxHi, lo, hi)) setConst(r, uminLo, uminHi);
@@ -47,6 +64,6 @@ export function settleSingle(r: ScalarRange): void {
     return;
   }
   if (ult(umaxLo, umaxHi, lo, hi)) return;
-  const [nextLo, nextHi] = nextMember(r, lo, hi);
+  nextMember(r, lo, hi);
   if (ult(umaxLo, umaxHi, nextLo, nextHi)) setConst(r, lo, hi);
 }

@@ -72,7 +72,7 @@ function keepSlot(slot: SlotView, before: SlotView | undefined): SlotView {
   if (same) return before;
   const copy = new StackSlot();
   copyReg(copy.spilled, slot.spilled);
-  copy.slotType.set(slot.slotType);
+  for (let i = 0; i < 8; i++) copy.slotType[i] = slot.slotType[i]!;
   return copy;
 }
 
