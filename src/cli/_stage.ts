@@ -66,7 +66,7 @@ export class Stage {
     const tables = session.resolved.structOps.filter(({ autocreate, name }) =>
       chosen ? named.includes(name) : autocreate || named.includes(name),
     );
-    if (!tables.some(({ type }) => type === TCP))
+    if (!session.resolved.structOps.some(({ type }) => type === TCP))
       throw new CliError(
         'the object has no tcp_congestion_ops table to run',
         'refused',
