@@ -15,6 +15,8 @@ const loaded = loadObject(kernel, resolveObject(openObject(file('examples/cubic.
 const programs = new Map(loaded.programs.map((program) => [program.name, program]));
 for (const table of loaded.resolved.structOps) new StructOpsMap(kernel, table).update(table, programs);
 const congestion = congestionControls(kernel)[0];
+/** Minutes that were told of. */
+const told = new Set();
 const heapMiB = () => {
   globalThis.gc?.();
   return (process.memoryUsage().heapUsed / 2 ** 20).toFixed(1);
@@ -34,7 +36,9 @@ runFlows(
   {
     onSample: (flow, _sample, share) => {
       const minute = Math.round(share * minutes);
-      if (flow === 'bulk' && [1, 10, 30, minutes].includes(minute)) console.log(`${minute} min: heap ${heapMiB()} MiB`);
+      if (flow !== 'bulk' || told.has(minute) || ![1, 10, 30, minutes].includes(minute)) return;
+      told.add(minute);
+      console.log(`${minute} min: heap ${heapMiB()} MiB`);
     },
   },
 );

@@ -60,10 +60,13 @@ export class Stage {
     return this.#loaded.flatMap(({ loaded }) => loaded.programs);
   }
 
-  /** Registers the tables that are to be created, and those that flows name. */
+  /** Registers the tables that flows name; those that are to be created, where a flow names none. */
   #register(path: string, session: Session, named: readonly (string | undefined)[]): void {
-    const tables = session.resolved.structOps.filter(({ autocreate, name }) => autocreate || named.includes(name));
-    if (!tables.some(({ type }) => type === TCP))
+    const chosen = named.length > 0 && !named.includes(undefined);
+    const tables = session.resolved.structOps.filter(({ autocreate, name }) =>
+      chosen ? named.includes(name) : autocreate || named.includes(name),
+    );
+    if (!session.resolved.structOps.some(({ type }) => type === TCP))
       throw new CliError(
         'the object has no tcp_congestion_ops table to run',
         'refused',

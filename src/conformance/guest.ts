@@ -102,7 +102,7 @@ function prepare(kernel: Kernel, insns: readonly Insn[]): RewrittenFunction[] {
       throw new ConformanceError(`invalid func unknown#${insn.imm}`, undefined, 'refused');
     accepted.aux[i]!.helperProto = helperSymbol(insn.imm);
   });
-  const input = { name: 'program', progType: 0, expectedAttachType: 0, sleepable: false, maps: [] };
+  const input = { name: 'program', progType: 0, expectedAttachType: 0, attachBtfId: 0, sleepable: false, maps: [] };
   return rewriteAccepted(accepted, input, {
     vmlinux: kernel.btf,
     symbol: (name) => kernel.memory.address(kernel.symbol(name)),

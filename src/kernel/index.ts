@@ -18,7 +18,7 @@ export {
 } from './cfi.ts';
 export { KernelError, KernelOops, type Report, UnsupportedError } from './error.ts';
 export { callSiteName, gateCall, Kernel } from './kernel.ts';
-export { type LoadedObject, type LoadedProgram, loadObject } from './load.ts';
+export { type LoadedObject, type LoadedProgram, loadDetached, loadObject } from './load.ts';
 export { type BpfMap, MAP_TYPE } from './maps.ts';
 export { ProgramArrayMap } from './maps_prog.ts';
 export { type LoadedFunction, placeFunctions } from './place.ts';

@@ -50,6 +50,7 @@ export function acceptProgram(
     name: program.name,
     progType: PROG_TYPES.indexOf(program.type),
     expectedAttachType: ATTACH_TYPES.indexOf(program.attach),
+    attachBtfId: kernel.btf.find(program.structOps?.type ?? '', 'struct') ?? 0,
     sleepable: program.sleepable,
     maps,
   };

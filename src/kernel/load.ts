@@ -40,6 +40,24 @@ export interface LoadedObject {
  * @throws KernelError, VerifierError (a refusal has the verifier's errno and last line), JitError, UnsupportedError
  */
 export function loadObject(kernel: Kernel, resolved: ResolvedObject, attachTo?: AttachTo): LoadedObject {
+  return load(kernel, resolved, attachTo, false);
+}
+
+/**
+ * Loads an object with programs of every type, of which those that nothing in this kernel calls can be called by hand, as
+ * BPF_PROG_TEST_RUN does.
+ * @throws as `loadObject`
+ */
+export function loadDetached(kernel: Kernel, resolved: ResolvedObject): LoadedObject {
+  return load(kernel, resolved, undefined, true);
+}
+
+function load(
+  kernel: Kernel,
+  resolved: ResolvedObject,
+  attachTo: AttachTo | undefined,
+  detached: boolean,
+): LoadedObject {
   const undo: (() => void)[] = [];
   const unload = () => {
     for (const step of undo.splice(0).reverse()) step();
@@ -60,7 +78,7 @@ export function loadObject(kernel: Kernel, resolved: ResolvedObject, attachTo?: 
       const at = (place: GuestPtr) => kernel.memory.address(place);
       return { ...info, address: at(pointer), ...(values === 0 ? {} : { valueAddress: at(values) }) };
     });
-    const loading = { kernel, resolved, maps: infos, attachTo };
+    const loading = { kernel, resolved, maps: infos, attachTo, detached };
     const programs = resolved.programs
       .filter(({ autoload }) => autoload)
       .map((program) => loadProgram(loading, maps, program, undo));
@@ -78,6 +96,8 @@ export interface Loading {
   resolved: ResolvedObject;
   maps: MapInfo[];
   attachTo: AttachTo | undefined;
+  /** Programs that nothing in this kernel calls are loaded too. */
+  detached: boolean;
 }
 
 function loadProgram(
@@ -86,20 +106,20 @@ function loadProgram(
   program: ResolvedProgram,
   undo: (() => void)[],
 ): LoadedProgram {
-  const { kernel, attachTo } = loading;
+  const { kernel, attachTo, detached } = loading;
   const where = `program '${program.name}'`;
-  if (program.type !== 'struct_ops' && program.type !== 'tracing')
+  if (!detached && program.type !== 'struct_ops' && program.type !== 'tracing')
     throw new UnsupportedError(`program type '${program.type}' is not modelled yet`, where);
   if (program.type === 'struct_ops' && program.structOps === undefined)
     throw new VerifierError('SEC("struct_ops") program is not referenced by any ops table', where, 'ESRCH');
-  const tracing = program.type === 'tracing' ? tracingTarget(kernel, program, attachTo) : undefined;
+  const tracing = program.type === 'tracing' && !detached ? tracingTarget(kernel, program, attachTo) : undefined;
   const aux = kernel.heap.alloc(kernel.btf.struct('bpf_prog_aux').size);
   undo.push(() => kernel.heap.free(aux));
   const { functions, tailCalls, notVerified } = acceptProgram(loading, program, aux, tracing);
   const kind: ProgramKind = {
     type: program.type,
     attach: program.attach,
-    proto: tracing?.proto ?? memberProto(kernel, program),
+    proto: tracing?.proto ?? (program.structOps === undefined ? 0 : memberProto(kernel, program)),
   };
   for (const reference of program.references) {
     const map = reference.kind === 'map' ? maps[reference.map] : undefined;

@@ -24,8 +24,8 @@ export interface SelftestSpec {
   messages: Pattern[];
   xlated: Pattern[];
   jited: Pattern[];
-  /** As annotated; null without. */
-  retval: string | null;
+  /** What a run returns, a number or `any`; null without. */
+  retval: number | 'any' | null;
   logLevel: number;
   flags: number;
   /** An object whose BTF stands for the kernel's in CO-RE relocations; null without. */
@@ -35,6 +35,13 @@ export interface SelftestSpec {
 }
 
 const PREFIX = 'comment:';
+/** `parse_retval()`, test_loader.c; the value of a pointer is nobody's business. */
+const RETURN_VALUES: Readonly<Record<string, number | 'any'>> = {
+  INT_MIN: -(2 ** 31),
+  POINTER_VALUE: 'any',
+  TEST_DATA_LEN: 64,
+};
+const returnValue = (text: string) => RETURN_VALUES[text] ?? Number(text) | 0;
 /** include/uapi/linux/bpf.h */
 const FLAGS: Readonly<Record<string, number>> = {
   BPF_F_STRICT_ALIGNMENT: 1 << 0,
@@ -149,7 +156,7 @@ function applyTag(spec: SelftestSpec, tag: string): void {
       spec.privileged = true;
       return;
     case 'test_retval':
-      spec.retval = value;
+      spec.retval = returnValue(value);
       spec.privileged = true;
       return;
     case 'test_log_level':

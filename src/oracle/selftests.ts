@@ -9,6 +9,7 @@ import {
 } from '../object/index.ts';
 import { mapInfos, type Verdict, verifierInput, verifyProgram } from '../verifier/index.ts';
 import { OracleError } from './error.ts';
+import type { SelftestKernel } from './selftest_run.ts';
 import { firstMissing, type SelftestSpec, selftestSpec } from './selftest_spec.ts';
 import { xlatedText } from './selftest_xlated.ts';
 import { CHANGED_IN_6_18 } from './selftests_changed.table.ts';
@@ -26,12 +27,16 @@ export interface SelftestOutcome {
   log?: string;
   /** Passed as 6.18 has it, which is not what the annotations say: why. */
   changed?: string;
+  /** Annotated with what a run returns: it does (then the status tells), or why it was not run. */
+  run?: 'done' | { not: string };
 }
 
 /** The kernel that programs are loaded into. */
 export interface SelftestTarget extends ResolveTarget {
   /** BTF of another object that lies beside, by its file name; undefined if it does not. */
   otherBtf?(path: string): Btf | undefined;
+  /** Where accepted programs run; undefined: nowhere. */
+  kernel?: SelftestKernel;
 }
 
 const ARCH = 'X86_64';
@@ -85,7 +90,23 @@ function judge(file: ObjectFile, spec: SelftestSpec, target: SelftestTarget): Ju
     return { status: 'passed', changed: changed.why };
   }
   if (spec.jited.length > 0) return { status: 'unsupported', why: 'expected assembly' };
-  return { status: 'passed' };
+  return { status: 'passed', ...run(file, spec, target) };
+}
+
+/** What an accepted program returns against what is annotated. */
+function run(file: ObjectFile, spec: SelftestSpec, target: SelftestTarget): Partial<Judged> {
+  const { name, retval, flags } = spec;
+  if (target.kernel === undefined || retval === null || spec.failure) return {};
+  const resolved = resolveFor(file, spec, target, true);
+  for (const program of resolved.programs) {
+    program.autoload = true;
+    program.sleepable ||= program.name === name && (flags & SLEEPABLE) !== 0;
+  }
+  const result = target.kernel.run(file.name, resolved, name);
+  if ('notRun' in result) return { run: { not: result.notRun } };
+  if ('returned' in result && (retval === 'any' || result.returned === retval)) return { run: 'done' };
+  const got = 'oops' in result ? result.oops : `returns ${result.returned}`;
+  return { status: 'failed', want: `returns ${retval}`, got, run: 'done' };
 }
 
 const answers = ({ ok, log }: Verdict, says: string) => (says === 'accepted' ? ok : !ok && log.includes(says));
@@ -131,18 +152,23 @@ function load(file: ObjectFile, spec: SelftestSpec, target: SelftestTarget): { v
   return { verdict: spec.logLevel > 0 ? verdict : verifyProgram(at(1)), xlated: '' };
 }
 
-/** As the annotations want it: CO-RE relocations may be settled by the types of another object. */
-function resolveFor(file: ObjectFile, { name, btfPath }: SelftestSpec, target: SelftestTarget): ResolvedObject {
-  if (btfPath === null) return resolveAlone(file, name, target);
-  const btf = target.otherBtf?.(btfPath);
-  if (btf === undefined) throw new OracleError('not beside the objects', btfPath);
-  return { ...resolveAlone(file, name, { ...target, btf }), target };
+/** As the annotations want it: CO-RE relocations may be settled by the types of another object. To run: with its helpers. */
+function resolveFor(file: ObjectFile, spec: SelftestSpec, target: SelftestTarget, toRun = false): ResolvedObject {
+  const names = toRun ? [spec.name, ...helpersOf(file)] : [spec.name];
+  if (spec.btfPath === null) return resolveOnly(file, names, target);
+  const btf = target.otherBtf?.(spec.btfPath);
+  if (btf === undefined) throw new OracleError('not beside the objects', spec.btfPath);
+  return { ...resolveOnly(file, names, { ...target, btf }), target };
 }
 
+/** Programs that are loaded with every other: what it calls at its end. */
+const helpersOf = ({ btf, programs }: ObjectFile): string[] =>
+  programs.map(({ name }) => name).filter((name) => btf !== undefined && selftestSpec(btf, name)?.auxiliary);
+
 /** Programs of ops tables need the tables, and these their other programs. */
-function resolveAlone(file: ObjectFile, name: string, target: ResolveTarget): ResolvedObject {
+function resolveOnly(file: ObjectFile, names: readonly string[], target: ResolveTarget): ResolvedObject {
   if (file.structOps.length > 0) return resolveObject(file, target);
-  return resolveObject({ ...file, programs: file.programs.filter((program) => program.name === name) }, target);
+  return resolveObject({ ...file, programs: file.programs.filter(({ name }) => names.includes(name)) }, target);
 }
 
 /** The last line that is no statistic. */

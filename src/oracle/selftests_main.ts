@@ -6,11 +6,13 @@ import { TrampetError } from '../base/index.ts';
 import { readBtf } from '../btf/index.ts';
 import { readMaybeGzip } from './directory.ts';
 import { OracleError } from './error.ts';
+import { SelftestKernel } from './selftest_run.ts';
 import { runSelftests, type SelftestOutcome } from './selftests.ts';
 
-const USAGE = `usage: npm run selftests -- DIR [--btf FILE] [--file NAME] [--program NAME] [--log] [--json]
+const USAGE = `usage: npm run selftests -- DIR [--btf FILE] [--file NAME] [--program NAME] [--run] [--log] [--json]
   DIR    objects (*.o) compiled from the kernel's tools/testing/selftests/bpf/progs, whose BTF has the annotations
   --btf  BTF of the kernel that the objects run on; without, the bundled one of 6.18, which lacks much
+  --run  runs what is accepted and annotated with what it returns
   --log  the verifier's log of each mismatch
 Exit code 1 upon mismatches.`;
 const BUNDLED = new URL('../../data/btf/vmlinux-6.18.btf', import.meta.url);
@@ -40,9 +42,16 @@ function readInput(path: string): Uint8Array {
   }
 }
 
+function table(title: string, reasons: ReadonlyMap<string, number>): void {
+  if (reasons.size > 0) console.log(`\n${title}`);
+  for (const [reason, count] of [...reasons].sort((a, b) => b[1] - a[1]))
+    console.log(`  ${String(count).padStart(5)}  ${reason}`);
+}
+
 function print(outcomes: readonly SelftestOutcome[], logs: boolean): void {
   const files = new Map<string, Count>();
   const reasons = new Map<string, number>();
+  const notRun = new Map<string, number>();
   for (const { file, status, why } of outcomes) {
     const count = files.get(file) ?? { passed: 0, compared: 0, unsupported: 0 };
     files.set(file, count);
@@ -64,9 +73,17 @@ function print(outcomes: readonly SelftestOutcome[], logs: boolean): void {
     for (const key of ['passed', 'compared', 'unsupported'] as const) all[key] += count[key];
   }
   row('all', all);
-  if (reasons.size > 0) console.log('\nnot modelled');
-  for (const [reason, count] of [...reasons].sort((a, b) => b[1] - a[1]))
-    console.log(`  ${String(count).padStart(5)}  ${reason}`);
+  table('not modelled', reasons);
+  let ran = 0;
+  let returned = 0;
+  for (const { run, status } of outcomes) {
+    if (run === 'done') {
+      ran++;
+      if (status === 'passed') returned++;
+    } else if (run !== undefined) notRun.set(run.not, (notRun.get(run.not) ?? 0) + 1);
+  }
+  if (ran + notRun.size > 0) console.log(`\n${returned}/${ran} that ran return what they should`);
+  table('not run', notRun);
   const changed = outcomes.filter((outcome) => outcome.changed !== undefined);
   if (changed.length > 0) console.log(`\n${changed.length} of those passed answer as 6.18, not as 6.12`);
   for (const { file, program, changed: why } of changed) console.log(`  ${file} · ${program}: ${why}`);
@@ -85,6 +102,7 @@ function main(): number {
       btf: { type: 'string' },
       file: { type: 'string' },
       program: { type: 'string' },
+      run: { type: 'boolean', default: false },
       log: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -104,7 +122,7 @@ function main(): number {
     const beside = join(directory, basename(path));
     return existsSync(beside) ? readBtf(readInput(beside)) : undefined;
   };
-  const target = { btf, release: '6.18', otherBtf };
+  const target = { btf, release: '6.18', otherBtf, ...(values.run ? { kernel: new SelftestKernel(btf) } : {}) };
   const outcomes: SelftestOutcome[] = [];
   for (const object of objectsOf(directory)) {
     const name = basename(object).replace(/(\.bpf)?\.o$/, '');

@@ -1,11 +1,10 @@
-import { CALL, type Insn, LD_IMM64, PSEUDO } from '../bpf/index.ts';
+import { CALL, HELPERS, type Insn, LD_IMM64, PSEUDO } from '../bpf/index.ts';
 import { SOCKET_PROTOS } from './access/helper_proto.ts';
 import { PTR_TO_BTF_ID } from './core/reg_types.table.ts';
 import { InsnAux, MAP_PTR_POISON, type MapInfo, SubprogInfo } from './core/types.ts';
 import { followTypes } from './flow.ts';
 import type { Accepted } from './rewrite/index.ts';
 import { checkStructure } from './structure.ts';
-import { HELPER_NAMES } from './tables/helper_sets.table.ts';
 import type { ProgramContext } from './types.ts';
 
 /**
@@ -54,8 +53,7 @@ export function assumeAccepted(
       const map = flow.mapAt.get(at) ?? -1;
       Object.assign(accepted.aux[at]!, {
         mapPtr: maps[map] ?? MAP_PTR_POISON,
-        helperProto:
-          context?.ops === 'tcp_congestion_ops' ? (SOCKET_PROTOS[HELPER_NAMES[insns[at]!.imm] ?? ''] ?? '') : '',
+        helperProto: context?.ops === 'tcp_congestion_ops' ? (SOCKET_PROTOS[HELPERS[insns[at]!.imm] ?? ''] ?? '') : '',
       });
     }
   });

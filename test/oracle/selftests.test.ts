@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { SelftestKernel } from '../../src/oracle/selftest_run.ts';
 import { firstMissing, type Pattern, patternRegex } from '../../src/oracle/selftest_spec.ts';
 import { runSelftests } from '../../src/oracle/selftests.ts';
 import { btf, file } from '../support.ts';
@@ -40,6 +41,23 @@ describe('annotated programs', () => {
 
   it('programs of other machines, without privileges or for others are left out', () => {
     for (const name of ['elsewhere', 'unprivileged', 'helping']) expect(outcome(name)).toBeUndefined();
+  });
+});
+
+describe('programs that run', () => {
+  const target = { btf: btf('6.18'), release: '6.18', kernel: new SelftestKernel(btf('6.18')) };
+  const ran = [...runSelftests(file('test/objects/returning.bpf.o'), 'returning', target)];
+  const outcome = (name: string) => ran.find(({ program }) => program === name);
+
+  it('return what is said, on a packet of zeros, with programs that are called at the end', () => {
+    for (const name of ['as_said', 'length_of_frame', 'length_of_buffer', 'anything', 'at_the_end'])
+      expect(outcome(name), name).toMatchObject({ status: 'passed', run: 'done' });
+    expect(outcome('otherwise')).toMatchObject({ status: 'failed', want: 'returns 16', got: 'returns 17' });
+  });
+
+  it('are accepted, and call what the kernel has', () => {
+    expect(outcome('refused')).toEqual({ file: 'returning', program: 'refused', status: 'passed' });
+    expect(outcome('with_a_helper')?.run).toEqual({ not: "'bpf_csum_update' is not modelled" });
   });
 });
 

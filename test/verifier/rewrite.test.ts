@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CLASS, type Insn, JMP, MODE, SIZE } from '../../src/bpf/index.ts';
+import type { Btf } from '../../src/btf/index.ts';
 import { InsnAux, type MapInfo, SubprogInfo } from '../../src/verifier/core/types.ts';
 import { type RewriteTarget, rewriteAccepted } from '../../src/verifier/rewrite/index.ts';
 import { btf } from '../support.ts';
@@ -55,7 +56,7 @@ function rewrite(functions: Insn[][], given: Given = {}) {
     seenException: given.throws ?? false,
     exceptionCallback: 0,
   };
-  const input = { name: 'p', progType, expectedAttachType: 0, sleepable: false, maps: [] };
+  const input = { name: 'p', progType, expectedAttachType: 0, attachBtfId: 0, sleepable: false, maps: [] };
   return rewriteAccepted(accepted, input, { ...kernel, ...given.target });
 }
 const only = (body: Insn[], given?: Given) => rewrite([body], given).functions[0]!.insns;
@@ -120,7 +121,14 @@ describe('rewrites of accepted programs', () => {
         return subprog;
       });
       const accepted = { insns, aux, subprogs, seenDirectWrite: false, seenException: false, exceptionCallback: 0 };
-      const input = { name: 'p', progType: STRUCT_OPS, expectedAttachType: 0, sleepable: false, maps: [map] };
+      const input = {
+        name: 'p',
+        progType: STRUCT_OPS,
+        expectedAttachType: 0,
+        attachBtfId: 0,
+        sleepable: false,
+        maps: [map],
+      };
       return rewriteAccepted(accepted, input, kernel).functions[0]!.insns[0]!;
     };
     expect(run([[...load, exit]])).toEqual(insn(0x18, 1, 0, 0, 0x12345600));
@@ -158,7 +166,22 @@ describe('contexts', () => {
 
   it('a field that is not modelled is refused', () => {
     expect(() => only([insn(0x61, 3, 1, 148), exit], { progType: CLASSIFIER, aux: ctx(4) })).toThrow(/offset 148/);
-    expect(() => only([insn(0x61, 1, 1, 0), exit], { progType: 9, aux: ctx() })).toThrow(/not modelled/);
+    expect(() => only([insn(0x61, 1, 1, 0), exit], { progType: 20, aux: ctx() })).toThrow(/not modelled/);
+  });
+
+  it('a register that a field is read through is saved where it must, and given back on every way', () => {
+    // The bundled BTF has no sock_ops: any layout will do.
+    const member = (_: string, path: string) => ({ offset: 8 * path.length, size: path === 'snd_cwnd' ? 4 : 1 });
+    const vmlinux = { member, struct: () => ({ members: [] }) } as unknown as Btf;
+    const snd_cwnd = (dst: number, src: number) =>
+      only([insn(0x61, dst, src, 76), exit], { progType: 13, aux: ctx(), target: { vmlinux } });
+    expect(texts(snd_cwnd(2, 1)).map(([code]) => code)).toEqual([0x71, 0x15, 0x79, 0x61, 0x95]);
+    const same = snd_cwnd(1, 1);
+    expect(same).toHaveLength(10);
+    expect(same[0]).toMatchObject({ code: 0x7b, dst: 1, src: 9 });
+    // Either way r9 is loaded again: behind the flag's test, or where it jumps to.
+    expect([same[3], same[7]]).toEqual([expect.objectContaining({ code: 0x79, dst: 9, src: 1 }), same[3]]);
+    expect(same[2]!.off).toBe(4);
   });
 });
 

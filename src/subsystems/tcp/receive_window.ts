@@ -45,6 +45,8 @@ export class ReceiveWindow {
   #since: number;
   /** Round trip as the receiver sees it, times eight; 0 before the first sample. */
   rttTimes8 = 0;
+  #bytes = -1;
+  #memory = 0;
   #windowFrom = -1;
   #windowTo = 0;
   /** Last advertised window, and the byte that it counts from (rcv_wnd, rcv_wup). */
@@ -70,6 +72,15 @@ export class ReceiveWindow {
 
   get #free(): number {
     return this.#windowOf(Math.max(0, this.#rcvbuf - this.#allocated));
+  }
+
+  /** Memory of a segment, which mostly is as long as the one before. */
+  memoryOf(bytes: number): number {
+    if (bytes !== this.#bytes) {
+      this.#bytes = bytes;
+      this.#memory = segmentMemory(bytes);
+    }
+    return this.#memory;
   }
 
   /** A segment takes memory. */

@@ -2,7 +2,7 @@ import type { Simulator, Timer } from '../../net/index.ts';
 import { jiffiesAt, usToJiffies } from './jiffies.ts';
 import { OutOfOrder } from './out_of_order.ts';
 import type { AckPacket, DataPacket, ReceiverOptions } from './packets.types.ts';
-import { RECEIVE_MEMORY, ReceiveWindow, segmentMemory } from './receive_window.ts';
+import { RECEIVE_MEMORY, ReceiveWindow } from './receive_window.ts';
 import type { ReceivingSocket } from './receiving_socket.ts';
 import { WheelTimer } from './timers.ts';
 
@@ -73,8 +73,6 @@ export class Receiver {
   #holdTimer: Timer | undefined;
   #holdNext = -1;
   #dupAcks = 0;
-  #size = -1;
-  #memory = 0;
   /** Segments that arrived in all, and first-time ones. */
   received = 0;
   distinct = 0;
@@ -145,7 +143,7 @@ export class Receiver {
 
   /** tcp_data_queue for what comes next. */
   #inOrder(packet: DataPacket): void {
-    const memory = this.#memoryOf(packet.bytes);
+    const memory = this.#window.memoryOf(packet.bytes);
     this.distinct++;
     this.#take(packet.bytes, packet.fin, memory);
     if (packet.bytes > 0) this.#eventData(packet, memory);
@@ -158,15 +156,6 @@ export class Receiver {
     // RFC 5681, 4.2: a hole that is filled is told at once.
     if (this.#outOfOrder.empty) this.#now = true;
     this.#outOfOrder.forgetBelow(this.#next);
-  }
-
-  /** Segments are mostly of one size. */
-  #memoryOf(bytes: number): number {
-    if (bytes !== this.#size) {
-      this.#size = bytes;
-      this.#memory = segmentMemory(bytes);
-    }
-    return this.#memory;
   }
 
   /** A segment joins what the application may read; `held`: memory that it holds already. */
@@ -201,7 +190,7 @@ export class Receiver {
 
   /** tcp_data_queue_ofo. */
   #beyond(packet: DataPacket): void {
-    const memory = this.#memoryOf(packet.bytes);
+    const memory = this.#window.memoryOf(packet.bytes);
     const range = { start: packet.seq, end: packet.seq + 1 };
     this.#checkEcn(packet);
     if (this.#window.measure(packet.bytes, memory, packet.push)) this.#pushed = true;

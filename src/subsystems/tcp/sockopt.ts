@@ -58,8 +58,8 @@ function setsockopt(k: Kernel, socket: Socket, option: Option): number {
   const number = k.memory.i32(value);
   const { sock } = socket;
   if (level === SOL_TCP && name === TCP.BPF_IW) {
-    // Data has been sent, or this would not be called for it.
-    if (number <= 0 || sock.get('bytes_sent') > 0) return -ERRNO.EINVAL;
+    // Only before the first data goes out.
+    if (number <= 0 || sock.get('data_segs_out') > 0) return -ERRNO.EINVAL;
     sock.set('snd_cwnd', number);
     return 0;
   }

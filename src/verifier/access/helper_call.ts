@@ -1,4 +1,5 @@
 import type { Insn } from '../../bpf/index.ts';
+import { HELPERS } from '../../bpf/index.ts';
 import { typeStr } from '../core/log.ts';
 import { markChainPrecision } from '../core/precise.ts';
 import * as T from '../core/reg_types.table.ts';
@@ -6,7 +7,6 @@ import { clearCallerSaved, isScalarConst, registerIsNull } from '../core/regs.ts
 import { type Env, MAP_PTR_POISON, reject } from '../core/types.ts';
 import * as A from '../tables/arg_types.table.ts';
 import * as P from '../tables/contexts.table.ts';
-import { HELPER_NAMES } from '../tables/helper_sets.table.ts';
 import * as M from '../tables/map_helpers.table.ts';
 import { isStruct } from './btf_walk.ts';
 import { callAsync, callDrain, callFindVma, callForEach, callLoop, SYNC_CALLBACKS } from './callbacks.ts';
@@ -123,7 +123,7 @@ function noteObjectOfCpu(env: Env, insnIdx: number, meta: CallMeta): void {
 export function checkHelperCall(env: Env, insn: Insn, insnIdx: number): void {
   const func = insn.imm;
   const proto = requireHelperProto(env, func);
-  const name = HELPER_NAMES[func]!;
+  const name = HELPERS[func]!;
   env.aux[insnIdx]!.helperProto = helperProtoName(env, func)!;
   const hook = env.input.progType === P.PROG_LSM ? env.vmlinux.type(env.attachFuncProto) : null;
   if (name === 'set_retval' && hook?.kind === 'func_proto' && hook.returns === 0)
@@ -204,16 +204,16 @@ export function helperSummary(
   return {
     numParams: proto.args.length,
     isVoid: (proto.ret & T.BASE_TYPE_MASK) === A.RET_VOID,
-    fastcall: proto.allowFastcall === true && env.input.target.jitRequested && INLINED.includes(HELPER_NAMES[func]!),
+    fastcall: proto.allowFastcall === true && env.input.target.jitRequested && INLINED.includes(HELPERS[func]!),
   };
 }
 
 /** 1: the helper calls a function back before it returns; 2: later. */
 export function helperCallbackKind(func: number): number {
-  const name = HELPER_NAMES[func] ?? '';
+  const name = HELPERS[func] ?? '';
   return SYNC_CALLBACKS.includes(name) ? 1 : name === 'timer_set_callback' ? 2 : 0;
 }
 
-export const helperChangesPacket = (func: number): boolean => M.CHANGES_PACKET.includes(HELPER_NAMES[func] ?? '');
+export const helperChangesPacket = (func: number): boolean => M.CHANGES_PACKET.includes(HELPERS[func] ?? '');
 
 export const helperMightSleep = (env: Env, func: number): boolean => helperProto(env, func)?.mightSleep === true;

@@ -1,6 +1,7 @@
+import { HELPERS } from '../../bpf/index.ts';
 import { type Env, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
-import { HELPER_NAMES, HELPER_SETS } from '../tables/helper_sets.table.ts';
+import { HELPER_SETS } from '../tables/helper_sets.table.ts';
 import { HELPER_PROTOS, type HelperProto } from '../tables/helpers.table.ts';
 import { LSM_LOCKED_SOCKOPT, LSM_SLEEPABLE, LSM_UNLOCKED_SOCKOPT } from '../tables/lsm.table.ts';
 import { isGplCompatible } from './license.ts';
@@ -91,12 +92,12 @@ function setOf(env: Env): string {
 /** The prototype of helper `func` for this program (`env->ops->get_func_proto`); null if its type may not call it. */
 export function helperProto(env: Env, func: number): HelperProto | null {
   const name = helperProtoName(env, func);
-  return name === null ? null : (HELPER_PROTOS[name] ?? unsupported(env, `helper bpf_${HELPER_NAMES[func]}`));
+  return name === null ? null : (HELPER_PROTOS[name] ?? unsupported(env, `helper bpf_${HELPERS[func]}`));
 }
 
 /** The prototype's name without `_proto`. */
 export function helperProtoName(env: Env, func: number): string | null {
-  const name = HELPER_NAMES[func];
+  const name = HELPERS[func];
   let set = setOf(env);
   if (
     name === undefined ||
@@ -131,7 +132,7 @@ function allowedHere(env: Env, name: string): boolean {
 
 /** As {@link helperProto}, refusing with the verifier's words (the start of `check_helper_call`). */
 export function requireHelperProto(env: Env, func: number): HelperProto {
-  const name = HELPER_NAMES[func];
+  const name = HELPERS[func];
   if (func === 0 || name === undefined) return reject(env, 'EINVAL', `invalid func unknown#${func}`);
   const proto = helperProto(env, func);
   if (!proto) return reject(env, 'EINVAL', `program of this type cannot use helper bpf_${name}#${func}`);

@@ -118,14 +118,14 @@ function stackSafe(old: FuncState, cur: FuncState, ids: IdMap, exact: number): b
   for (let i = 0; i < old.depth; i++) {
     const a = old.peekSlot(i)!;
     const b = cur.peekSlot(i);
+    const wanted = scalarIn(a);
+    const given = wanted && b ? scalarIn(b) : null;
     for (let j = 0; j < 8; j++) {
       const kind = a.slotType[j]!;
       const now = b ? b.slotType[j]! : T.STACK_INVALID;
       if (exact !== NOT_EXACT && (!b || kind !== now)) return false;
       if (kind === T.STACK_INVALID || kind === T.STACK_MISC) continue;
       if (!b) return false;
-      const wanted = scalarIn(a);
-      const given = wanted && scalarIn(b);
       if (wanted && given) {
         if (!regSafe(wanted, given, ids, exact)) return false;
         break;

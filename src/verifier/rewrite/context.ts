@@ -1,6 +1,17 @@
 import * as b from './build.ts';
+import { convertSockopt, convertSysctl } from './context_cgroup.ts';
+import {
+  convertFlowDissector,
+  convertReuseport,
+  convertSkLookup,
+  convertSkMsg,
+  convertSkSkb,
+  convertSockAddr,
+  convertSockOps,
+} from './context_sock.ts';
 import { type Converter, DW, follow } from './field.ts';
 import { convertSkb, convertSkbOfClassifier } from './skb.ts';
+import { convertSock } from './sock.ts';
 
 /** `struct xdp_md` (`xdp_convert_ctx_access`, net/core/filter.c, 6.18). */
 const convertXdp: Converter = (access) => {
@@ -45,15 +56,26 @@ export const CONTEXTS: Readonly<Record<number, Converter | null>> = {
   6: convertXdp,
   7: convertPerfEvent,
   8: convertSkb,
+  9: convertSock,
   10: convertSkb,
   11: convertSkb,
   12: convertSkb,
+  13: convertSockOps,
+  14: convertSkSkb,
   15: null,
+  16: convertSkMsg,
   17: null,
+  18: convertSockAddr,
+  19: convertSkb,
+  21: convertReuseport,
+  22: convertFlowDissector,
+  23: convertSysctl,
   24: null,
+  25: convertSockopt,
   26: null,
   27: null,
   29: null,
+  30: convertSkLookup,
   31: null,
   32: null,
 };

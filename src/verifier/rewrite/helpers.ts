@@ -1,6 +1,5 @@
-import { ALU, ATOMIC, CLASS, type Insn, JMP, MODE, SIZE, SRC_X } from '../../bpf/index.ts';
+import { ALU, ATOMIC, CLASS, HELPERS, type Insn, JMP, MODE, SIZE, SRC_X } from '../../bpf/index.ts';
 import { type InsnAux, MAP_PTR_POISON } from '../core/types.ts';
-import { HELPER_NAMES } from '../tables/helper_sets.table.ts';
 import { MAP_OPERATIONS, MAP_OPS } from '../tables/map_ops.table.ts';
 import * as b from './build.ts';
 import { inlineLookup } from './maps.ts';
@@ -53,7 +52,7 @@ export function rewriteHelper(
   target: RewriteTarget,
   where: string,
 ): readonly Insn[] {
-  const name = HELPER_NAMES[insn.imm] ?? '';
+  const name = HELPERS[insn.imm] ?? '';
   const proto = aux.helperProto === '' ? `bpf_${name}` : aux.helperProto;
   const plain = (): Insn => callOf(target, FUNCTIONS[proto] ?? proto, where, insn);
   if (name === 'timer_set_callback') {

@@ -1,8 +1,8 @@
 // rewrite: what the kernel makes of an accepted program before its JIT compiles it.
 // Takes: the instructions of a verdict and what verification learned of each. Gives: the functions that the JIT gets.
 // Mirrors: the passes behind do_check in bpf_check, kernel/bpf/verifier.c (6.18), in the kernel's order; of 6.12 what differs.
-// Leaves out: constant blinding, offload, programs of unprivileged loaders, epilogues; what of the kernel a pass does not
-// know is refused as unsupported.
+// Leaves out: offload, programs of unprivileged loaders, epilogues; what of the kernel a pass does not know is refused as
+// unsupported.
 
 import type { Insn } from '../../bpf/index.ts';
 import type { InsnAux, SubprogInfo, VerifierInput } from '../core/types.ts';
@@ -15,7 +15,7 @@ import { dropFastcallSpills } from './fastcall.ts';
 import { inlineLoops } from './loops.ts';
 import { fixUp, type TailCall } from './misc.ts';
 import { type RewrittenFunction, splitFunctions } from './split.ts';
-import type { RewriteTarget } from './target.ts';
+import { type RewriteTarget, unknownTo } from './target.ts';
 
 export type { TailCall } from './misc.ts';
 export type { RewrittenFunction } from './split.ts';
@@ -39,7 +39,14 @@ export interface Rewritten {
 }
 
 /** Of what was handed to the verifier, what the passes ask for. */
-export type RewriteInput = Pick<VerifierInput, 'name' | 'progType' | 'expectedAttachType' | 'sleepable' | 'maps'>;
+export type RewriteInput = Pick<
+  VerifierInput,
+  'name' | 'progType' | 'expectedAttachType' | 'attachBtfId' | 'sleepable' | 'maps'
+>;
+
+const STRUCT_OPS = 27;
+/** Ops tables whose programs get a prologue or an epilogue of their own (net/sched/bpf_qdisc.c, 6.16). */
+const WITH_EPILOGUE: readonly string[] = ['Qdisc_ops'];
 
 /**
  * Every pass over an accepted program of a privileged loader.
@@ -48,6 +55,8 @@ export type RewriteInput = Pick<VerifierInput, 'name' | 'progType' | 'expectedAt
 export function rewriteAccepted(accepted: Accepted, input: RewriteInput, target: RewriteTarget): Rewritten {
   const { insns, aux, subprogs } = accepted;
   const { name, maps, progType } = input;
+  const ops = progType === STRUCT_OPS && input.attachBtfId > 0 ? target.vmlinux.name(input.attachBtfId) : '';
+  if (WITH_EPILOGUE.includes(ops)) throw unknownTo(`program '${name}'`, `what the kernel adds to programs of ${ops}`);
   const functions = subprogs.filter(({ start }) => start < insns.length);
   const whole = {
     insns: [...insns],

@@ -65,7 +65,7 @@ export const convertSkb: Converter = (access) => {
     const found = member(access, 'sk_buff', PLAIN[off]);
     return found.size === 8 ? { ...found, size: 0 } : found;
   }
-  if (SHARED[off] !== undefined) return shared(access, SHARED[off]);
+  if (SHARED[off] !== undefined) return sharedInfo(access, dst, src, SHARED[off]);
   if (OF_SOCKET[off] !== undefined) {
     const found = follow(access, ['sk_buff', 'sk'], ['sock_common', OF_SOCKET[off]]);
     return off === REMOTE_PORT ? { ...found, insns: [...found.insns, b.alu32Imm(ALU.LSH, dst, 16)] } : found;
@@ -151,14 +151,19 @@ function queueMapping(access: FieldAccess): Converted {
   return { ...found, insns: [...guard, ...found.insns] };
 }
 
-/** `skb_shinfo(skb)` lies at the end of the packet's memory: head + end. */
-function shared({ insn: { dst, src }, vmlinux }: FieldAccess, path: string): Converted {
+/** A member of `skb_shinfo(skb)`, which lies at the end of the packet's memory: head + end. */
+export function sharedInfo(
+  { vmlinux }: Pick<FieldAccess, 'vmlinux'>,
+  dst: number,
+  skb: number,
+  path: string,
+): Converted {
   const [end, head] = [vmlinux.member('sk_buff', 'end'), vmlinux.member('sk_buff', 'head')];
   const place = vmlinux.member('skb_shared_info', path);
   return {
     insns: [
-      b.load(b.sizeBits(end.size), b.AX, src, end.offset),
-      b.load(DW, dst, src, head.offset),
+      b.load(b.sizeBits(end.size), b.AX, skb, end.offset),
+      b.load(DW, dst, skb, head.offset),
       b.alu(ALU.ADD, dst, b.AX),
       b.load(b.sizeBits(place.size), dst, dst, place.offset),
     ],
@@ -210,8 +215,8 @@ function writeTstamp(access: FieldAccess): Insn[] {
   ];
 }
 
-/** A classifier that writes to the packet first makes it its own (`bpf_unclone_prologue`); 2 is TC_ACT_SHOT. */
-export function unclonePrologue({ vmlinux }: Pick<FieldAccess, 'vmlinux'>): Insn[] {
+/** A program that writes to the packet first makes it its own (`bpf_unclone_prologue`); `drop`: its verdict if it cannot. */
+export function unclonePrologue({ vmlinux }: Pick<FieldAccess, 'vmlinux'>, drop: number): Insn[] {
   const R6 = 6;
   const { offset } = vmlinux.member('sk_buff', '__cloned_offset');
   return [
@@ -222,7 +227,7 @@ export function unclonePrologue({ vmlinux }: Pick<FieldAccess, 'vmlinux'>): Insn
     b.alu(ALU.XOR, 2, 2),
     b.call(39),
     b.jumpImm(JMP.JEQ, 0, 0, 2),
-    b.mov32Imm(0, 2),
+    b.mov32Imm(0, drop),
     b.exit(),
     b.mov(1, R6),
   ];

@@ -13,7 +13,7 @@ const RX_QUEUE_MAPPING = 76;
 
 /** Members of `struct bpf_sock` as members of `struct sock`, by offset. */
 const SOCK: Readonly<Record<number, readonly [struct: string, path: string]>> = {
-  0: ['sock', 'sk_bound_dev_if'],
+  0: ['sock_common', 'skc_bound_dev_if'],
   4: ['sock_common', 'skc_family'],
   8: ['sock', 'sk_type'],
   12: ['sock', 'sk_protocol'],
@@ -71,7 +71,7 @@ export const convertSock: Converter = (access) => {
   if (off >= SRC_IP6 && off < SRC_PORT) return ip('skc_v6_rcv_saddr', off - SRC_IP6);
   if (off >= DST_IP6 && off < STATE) return ip('skc_v6_daddr', off - DST_IP6);
   if (off !== RX_QUEUE_MAPPING) return undefined;
-  const { insns } = member(access, 'sock', 'sk_rx_queue_mapping');
+  const { insns } = member(access, 'sock_common', 'skc_rx_queue_mapping');
   return { insns: [...insns, b.jumpImm(JMP.JNE, dst, NO_QUEUE_MAPPING, 1), b.mov32Imm(dst, -1)], size: 4 };
 };
 
