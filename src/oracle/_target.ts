@@ -18,21 +18,32 @@ export function targetOf(directory: OracleDirectory, name: KernelName | undefine
     const match = /^(CONFIG_\w+)=(.*)$/.exec(line);
     if (match !== null) kconfig.set(match[1]!, match[2]!);
   }
-  const symbols = new Map<string, bigint>();
-  for (const line of text('kallsyms-6.18.txt.gz').split('\n')) {
-    const [address, , name] = line.split(/\s+/);
-    if (name !== undefined && !symbols.has(name)) symbols.set(name, BigInt(`0x${address}`));
-  }
   const kernel = typeof name === 'string' ? name : name?.release;
   const release = /\d+\.\d+(\.\d+)?/.exec(kernel ?? '')?.[0];
   const facts: Facts = {
     btf: readBtf(directory.btf),
     kconfig,
-    symbol: (name) => symbols.get(name),
+    symbol: symbolFinder(text('kallsyms-6.18.txt.gz')),
     ...(release === undefined ? {} : { release }),
   };
   known.set(directory.path, facts);
   return facts;
+}
+
+/** Addresses by name out of the text of /proc/kallsyms; of several of one name the first. */
+function symbolFinder(text: string): (name: string) => bigint | undefined {
+  const starts = new Map<string, number>();
+  for (let start = 0; start < text.length; ) {
+    const newline = text.indexOf('\n', start);
+    const end = newline < 0 ? text.length : newline;
+    const name = /^\S+\s+\S+\s+(\S+)/.exec(text.slice(start, end))?.[1];
+    if (name !== undefined && !starts.has(name)) starts.set(name, start);
+    start = end + 1;
+  }
+  return (name) => {
+    const start = starts.get(name);
+    return start === undefined ? undefined : BigInt(`0x${text.slice(start, text.indexOf(' ', start))}`);
+  };
 }
 
 /** Address of a symbol of the goldens' kernel. */
