@@ -1,4 +1,4 @@
-import type { Btf } from '../../btf/index.ts';
+import type { Btf, MemberPlace } from '../../btf/index.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegKnownZero, markRegUnknown } from '../core/regs.ts';
 import { type Env, type RegView, Reject, reject } from '../core/types.ts';
@@ -44,6 +44,18 @@ function storeToConntrack({ env, reg, off, size }: Access): void {
     reject(env, 'EACCES', `write access at off ${off} with size ${size} beyond the member of nf_conn ended at ${end}`);
 }
 
+/** Where a kernel's tcp_sock may be written, by its BTF; they are asked for at every store. */
+const writable = new WeakMap<Btf, readonly MemberPlace[]>();
+
+function writablePlaces(vmlinux: Btf): readonly MemberPlace[] {
+  let places = writable.get(vmlinux);
+  if (places === undefined) {
+    places = P.TCP_SOCK_WRITABLE.map((path) => vmlinux.member('tcp_sock', path));
+    writable.set(vmlinux, places);
+  }
+  return places;
+}
+
 /** Stores to kernel structs: the few members that tcp_congestion_ops may set (`bpf_tcp_ca_btf_struct_access`). */
 function storeToStruct(at: Access): void {
   if (CONNTRACK_WRITERS.includes(at.env.input.progType)) {
@@ -58,7 +70,7 @@ function storeToStruct(at: Access): void {
   }
   if (ops !== 'tcp_congestion_ops' || reg.btfId !== env.vmlinux.find('tcp_sock', 'struct'))
     reject(env, 'EACCES', 'only read is supported');
-  const places = P.TCP_SOCK_WRITABLE.map((path) => env.vmlinux.member('tcp_sock', path));
+  const places = writablePlaces(env.vmlinux);
   const place = places.find((p) => (p === places[2] ? off >= p.offset && off < p.offset + p.size : off === p.offset));
   if (!place) {
     env.verbose(`no write support to tcp_sock at off ${off}\n`);
