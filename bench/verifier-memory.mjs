@@ -3,6 +3,7 @@
 
 import { readBtf } from '../dist/btf/index.js';
 import { openObject, resolveObject } from '../dist/object/index.js';
+import { kconfigOf } from '../dist/oracle/_target.js';
 import { openOracle } from '../dist/oracle/directory.js';
 import { mapInfos, verifierInput, verifyProgram } from '../dist/verifier/index.js';
 
@@ -14,7 +15,12 @@ if (path === undefined || names.length === 0) {
 const peak = () => (process.resourceUsage().maxRSS / 1024).toFixed(0);
 const directory = openOracle(path);
 const start = peak();
-const target = { btf: readBtf(directory.btf), symbol: () => 0xffffffff81000000n, release: '6.18' };
+const target = {
+  btf: readBtf(directory.btf),
+  kconfig: kconfigOf(directory),
+  symbol: () => 0xffffffff81000000n,
+  release: '6.18',
+};
 const withBtf = peak();
 let done = 0;
 for (const name of names) {

@@ -8,22 +8,29 @@ export type KernelName = { release?: string } | string;
 type Facts = Parameters<typeof resolveObject>[1];
 const known = new Map<string, Facts>();
 
+const textOf = (directory: OracleDirectory, name: string): string =>
+  new TextDecoder().decode(directory.file(name) ?? new Uint8Array(0));
+
+/** Configuration of the goldens' kernel. */
+export function kconfigOf(directory: OracleDirectory): Map<string, string> {
+  const kconfig = new Map<string, string>();
+  for (const line of textOf(directory, 'config.txt').split('\n')) {
+    const match = /^(CONFIG_\w+)=(.*)$/.exec(line);
+    if (match !== null) kconfig.set(match[1]!, match[2]!);
+  }
+  return kconfig;
+}
+
 /** BTF, configuration and symbols of the golden's kernel. */
 export function targetOf(directory: OracleDirectory, name: KernelName | undefined): Facts {
   const cached = known.get(directory.path);
   if (cached !== undefined) return cached;
-  const text = (name: string) => new TextDecoder().decode(directory.file(name) ?? new Uint8Array(0));
-  const kconfig = new Map<string, string>();
-  for (const line of text('config.txt').split('\n')) {
-    const match = /^(CONFIG_\w+)=(.*)$/.exec(line);
-    if (match !== null) kconfig.set(match[1]!, match[2]!);
-  }
   const kernel = typeof name === 'string' ? name : name?.release;
   const release = /\d+\.\d+(\.\d+)?/.exec(kernel ?? '')?.[0];
   const facts: Facts = {
     btf: readBtf(directory.btf),
-    kconfig,
-    symbol: symbolFinder(text('kallsyms-6.18.txt.gz')),
+    kconfig: kconfigOf(directory),
+    symbol: symbolFinder(textOf(directory, 'kallsyms-6.18.txt.gz')),
     ...(release === undefined ? {} : { release }),
   };
   known.set(directory.path, facts);
