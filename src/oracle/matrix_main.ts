@@ -57,7 +57,8 @@ function inShard(shard: string, index: number): boolean {
   return index % parts === part - 1;
 }
 
-function main(): number {
+/** What was asked for. @throws Error with a line for people */
+function asked() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
@@ -67,30 +68,34 @@ function main(): number {
     },
   });
   const seconds = Number(values.seconds);
+  if (!(seconds > 0 && seconds <= 86_400)) throw new Error(`--seconds: '${values.seconds}' is no number up to a day`);
+  const [, part, parts] = /^(\d+)\/(\d+)$/.exec(values.shard)?.map(Number) ?? [];
+  if (part === undefined || parts === undefined || part < 1 || part > parts)
+    throw new Error(`--shard: '${values.shard}' is no part like 1/4`);
   const paths = positionals.length === 0 ? [EXAMPLES] : positionals;
   const missing = paths.find((path) => !existsSync(path));
-  const shard = /^(\d+)\/(\d+)$/.exec(values.shard);
-  if (
-    missing !== undefined ||
-    !(seconds > 0) ||
-    shard === null ||
-    Number(shard[1]) < 1 ||
-    Number(shard[1]) > Number(shard[2])
-  ) {
-    console.error(missing === undefined ? USAGE : `matrix: no such file or directory: ${missing}`);
+  if (missing !== undefined) throw new Error(`${missing}: no such file or directory`);
+  const objects = paths.flatMap(objectsOf).filter((_, i) => inShard(values.shard, i));
+  if (objects.length === 0) throw new Error(`${paths.join(', ')}: no objects (*.bpf.o)`);
+  const kernels = values.kernel.split(',').map((release) => {
+    const file = new URL(`../../data/btf/vmlinux-${release.split('+')[0]}.btf`, import.meta.url);
+    if (!existsSync(file)) throw new Error(`no BTF of Linux ${release} is bundled`);
+    return { release, btf: readBtf(new Uint8Array(readFileSync(file))) };
+  });
+  return { seconds, objects, kernels };
+}
+
+function main(): number {
+  let plan: ReturnType<typeof asked>;
+  try {
+    plan = asked();
+  } catch (error) {
+    console.error(`matrix: ${(error as Error).message}\n${USAGE}`);
     return 2;
   }
-  const objects = paths.flatMap(objectsOf).filter((_, i) => inShard(values.shard, i));
+  const { seconds, objects, kernels } = plan;
   const tally: Tally = { same: 0, runs: 0, bad: 0, refused: 0 };
-  for (const release of values.kernel.split(',')) {
-    const file = new URL(`../../data/btf/vmlinux-${release.split('+')[0]}.btf`, import.meta.url);
-    if (!existsSync(file)) {
-      console.error(`matrix: no BTF of Linux ${release} is bundled`);
-      return 2;
-    }
-    const btf = readBtf(new Uint8Array(readFileSync(file)));
-    for (const path of objects) runObject(path, release, btf, seconds, tally);
-  }
+  for (const { release, btf } of kernels) for (const path of objects) runObject(path, release, btf, seconds, tally);
   console.log(
     `${tally.runs} runs of ${seconds} simulated seconds: ${tally.same} pairs of control and link with no fault and the same result in every mode, ${tally.bad} not; ${tally.refused} objects not run`,
   );
