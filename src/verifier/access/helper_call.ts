@@ -8,6 +8,7 @@ import { type Env, MAP_PTR_POISON, reject } from '../core/types.ts';
 import * as A from '../tables/arg_types.table.ts';
 import * as P from '../tables/contexts.table.ts';
 import * as M from '../tables/map_helpers.table.ts';
+import { BPF_F_RDONLY_PROG, MAP_PROG_ARRAY } from '../tables/maps.table.ts';
 import { isStruct } from './btf_walk.ts';
 import { callAsync, callDrain, callFindVma, callForEach, callLoop, SYNC_CALLBACKS } from './callbacks.ts';
 import { DYNPTR_SKB, DYNPTR_SKB_META, releaseDynptr } from './dynptr.ts';
@@ -22,9 +23,6 @@ import { BPF_WRITE } from './region.ts';
 import { checkFormat } from './strings.ts';
 
 const BPF_B = 0x10;
-const TRACE_ITER = 28;
-const SOCK_OPS = 13;
-const BPF_F_RDONLY_PROG = 1 << 7;
 
 /** Helpers that allocate, and do so by the caller's rules. */
 const STORAGE_GET: readonly string[] = ['sk_storage_get', 'inode_storage_get', 'task_storage_get', 'cgrp_storage_get'];
@@ -52,7 +50,7 @@ function record(env: Env, insnIdx: number, { map, name }: CallMeta): void {
   if (!aux.mapPtr) aux.mapPtr = map;
   else if (aux.mapPtr !== map) aux.mapPtr = MAP_PTR_POISON;
   if (name !== 'tail_call') return;
-  if (map.type !== 3) reject(env, 'EINVAL', 'expected prog array map for tail call');
+  if (map.type !== MAP_PROG_ARRAY) reject(env, 'EINVAL', 'expected prog array map for tail call');
   const index = env.reg(3);
   if (!isScalarConst(index) || constOff(index) < 0 || constOff(index) >= map.maxEntries) {
     aux.mapKeySeen = true;
@@ -71,8 +69,8 @@ function mayUpdateSockmap(env: Env, name: string): boolean {
   if (name !== 'map_update_elem' && name !== 'map_delete_elem') return false;
   const { progType, expectedAttachType } = env.input;
   if (M.SOCKMAP_UPDATERS.includes(progType)) return true;
-  if (progType === P.PROG_TRACING && expectedAttachType === TRACE_ITER) return true;
-  if (progType === SOCK_OPS && name === 'map_delete_elem') return true;
+  if (progType === P.PROG_TRACING && expectedAttachType === P.ATTACH_ITER) return true;
+  if (progType === P.PROG_SOCK_OPS && name === 'map_delete_elem') return true;
   env.verbose('cannot update sockmap in this context\n');
   return false;
 }

@@ -13,7 +13,6 @@ import { acquireReference } from './references.ts';
 import { unsupported } from './unsupported.ts';
 
 const MAX_ERRNO = 4095;
-const LOCKS = F.BPF_SPIN_LOCK | F.BPF_RES_SPIN_LOCK;
 const BOUNDED_BY_SIZE: readonly string[] = [
   'get_stack',
   'get_task_stack',
@@ -71,7 +70,7 @@ function toMapValue(env: Env, r0: RegState, flags: number, { map, mapUid, name, 
   r0.map = map;
   r0.mapUid = mapUid;
   r0.type = T.PTR_TO_MAP_VALUE | (found ? flags & ~T.PTR_MAYBE_NULL : flags);
-  if (!(r0.type & T.PTR_MAYBE_NULL) && hasField(map.record, LOCKS)) r0.id = ++env.idGen;
+  if (!(r0.type & T.PTR_MAYBE_NULL) && hasField(map.record, F.BPF_LOCKS)) r0.id = ++env.idGen;
 }
 
 /** A variable that each processor has of its own, or an object of bpf_percpu_obj_new. */

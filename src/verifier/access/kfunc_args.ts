@@ -3,6 +3,7 @@ import { typeStr } from '../core/log.ts';
 import * as T from '../core/reg_types.table.ts';
 import { registerIsNull } from '../core/regs.ts';
 import { type Env, type MapInfo, type RecordField, type RegState, reject } from '../core/types.ts';
+import * as P from '../tables/contexts.table.ts';
 import * as K from '../tables/kfuncs.table.ts';
 import { BPF_TASK_WORK, BPF_WORKQUEUE } from '../tables/special_fields.table.ts';
 import { checkArgOffset } from './arg_offset.ts';
@@ -22,7 +23,6 @@ import { checkConstString } from './strings.ts';
 import { unsupported } from './unsupported.ts';
 
 const MAX_ARGS = 5;
-const TRACE_ITER = 28;
 
 /** What the arguments of a call have shown (`struct bpf_kfunc_call_arg_meta`). */
 export interface KfuncArgs {
@@ -92,7 +92,7 @@ function checkDynptr(env: Env, meta: KfuncMeta, arg: number, insnIdx: number, se
 function checkIterator(env: Env, meta: KfuncMeta, arg: number, insnIdx: number, seen: KfuncArgs): void {
   if (meta.name === 'bpf_iter_css_task_new' && !env.cur.inSleepable) {
     const { progType, expectedAttachType } = env.input;
-    const allowed = progType === 29 || (progType === 26 && expectedAttachType === TRACE_ITER);
+    const allowed = progType === P.PROG_LSM || (progType === P.PROG_TRACING && expectedAttachType === P.ATTACH_ITER);
     const text = 'css_task_iter is only allowed in bpf_lsm, bpf_iter and sleepable progs';
     if (!allowed) reject(env, 'EINVAL', text);
   }

@@ -6,11 +6,12 @@ import { typeStr } from '../core/log.ts';
 import * as T from '../core/reg_types.table.ts';
 import { checkRegArg, clearCallerSaved, markRegKnownZero, markRegUnknown } from '../core/regs.ts';
 import { type Env, reject } from '../core/types.ts';
+import * as P from '../tables/contexts.table.ts';
 import { checkResourceLeak } from './references.ts';
 import { checkPtrOff } from './region.ts';
 
-/** BPF_PROG_TYPE_SOCKET_FILTER, _SCHED_CLS, _SCHED_ACT (`may_access_skb`). */
-const PACKET_TYPES: readonly number[] = [1, 3, 4];
+/** `may_access_skb`. */
+const PACKET_TYPES: readonly number[] = [P.PROG_SOCKET_FILTER, P.PROG_SCHED_CLS, P.PROG_SCHED_ACT];
 const IND = 0x40;
 const DW = 0x18;
 const CTX = 6;

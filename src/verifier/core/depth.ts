@@ -1,3 +1,4 @@
+import * as P from '../tables/contexts.table.ts';
 import { findSubprog, isPseudoCall, isPseudoFunc, isThrow } from './cfg.ts';
 import { type Env, reject, type SubprogInfo } from './types.ts';
 
@@ -10,16 +11,18 @@ const MAX_FRAMES = 8;
 /** Stack that callers of a function with tail calls may take. */
 const MAX_BEFORE_TAIL_CALL = 256;
 
-/** BPF_PROG_TYPE_KPROBE, _TRACEPOINT, _PERF_EVENT, _RAW_TRACEPOINT. */
-const PRIV_STACK_TYPES: readonly number[] = [2, 5, 7, 17];
-const TRACING = 26;
-const TRACE_ITER = 28;
+const PRIV_STACK_TYPES: readonly number[] = [
+  P.PROG_KPROBE,
+  P.PROG_TRACEPOINT,
+  P.PROG_PERF_EVENT,
+  P.PROG_RAW_TRACEPOINT,
+];
 
 /** Program types whose frames may be on a private stack (`bpf_enable_priv_stack`). */
 function mayUsePrivateStack({ input, subprogs, subprogCnt }: Env): boolean {
   for (let i = 0; i < subprogCnt; i++) if (subprogs[i]!.hasTailCall) return false;
   if (!input.target.privateStack || !input.target.jitRequested) return false;
-  if (input.progType === TRACING) return input.expectedAttachType !== TRACE_ITER;
+  if (input.progType === P.PROG_TRACING) return input.expectedAttachType !== P.ATTACH_ITER;
   return PRIV_STACK_TYPES.includes(input.progType);
 }
 

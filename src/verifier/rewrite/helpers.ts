@@ -1,5 +1,6 @@
 import { ALU, ATOMIC, CLASS, HELPERS, type Insn, JMP, MODE, SIZE, SRC_X } from '../../bpf/index.ts';
 import { type InsnAux, MAP_PTR_POISON } from '../core/types.ts';
+import { ATTACH_FEXIT, ATTACH_MODIFY_RETURN, PROG_TRACING } from '../tables/contexts.table.ts';
 import { MAP_OPERATIONS, MAP_OPS } from '../tables/map_ops.table.ts';
 import * as b from './build.ts';
 import { inlineLookup } from './maps.ts';
@@ -14,9 +15,8 @@ const EINVAL = 22;
 const EOPNOTSUPP = 95;
 const GFP_KERNEL = 0xcc0;
 const GFP_ATOMIC = 0x820;
-const TRACING = 26;
-/** Attach types whose programs see a return value: fexit, modify_return. */
-const AFTER_RETURN: ReadonlySet<number> = new Set([25, 26]);
+/** Attach types whose programs see a return value. */
+const AFTER_RETURN: ReadonlySet<number> = new Set([ATTACH_FEXIT, ATTACH_MODIFY_RETURN]);
 const STORAGE_GET: ReadonlySet<string> = new Set([
   'sk_storage_get',
   'task_storage_get',
@@ -65,7 +65,7 @@ export function rewriteHelper(
   }
   if (aux.callWithPercpuAllocPtr) return [b.load(DW, R1, R1, 0), plain()];
   if (MAP_OPERATIONS[insn.imm] !== undefined) return mapCall(insn, aux, target, where) ?? [plain()];
-  if (facts.progType === TRACING) {
+  if (facts.progType === PROG_TRACING) {
     const traced = inlineTracing(name, facts);
     if (traced !== undefined) return traced;
   }

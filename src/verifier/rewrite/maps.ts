@@ -1,5 +1,6 @@
 import { ALU, type Insn, JMP, SIZE } from '../../bpf/index.ts';
 import type { MapInfo } from '../core/types.ts';
+import { BPF_F_INNER_MAP } from '../tables/maps.table.ts';
 import * as b from './build.ts';
 import { callOf, type RewriteTarget } from './target.ts';
 
@@ -7,7 +8,6 @@ const R0 = 0;
 const R1 = 1;
 const R2 = 2;
 const { DW, W, B } = SIZE;
-const BPF_F_INNER_MAP = 1 << 12;
 const POINTER = 8;
 
 /** What inlined look-ups ask of a map. */
