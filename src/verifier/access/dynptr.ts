@@ -1,3 +1,4 @@
+import { SIZE } from '../../bpf/index.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegKnownZero, markRegNotInit } from '../core/regs.ts';
 import { type Env, type RegState, reject } from '../core/types.ts';
@@ -19,7 +20,6 @@ import { acquireReference, releaseReference } from './references.ts';
 import { BPF_WRITE } from './region.ts';
 import { unsupported } from './unsupported.ts';
 
-const BPF_DW = 0x18;
 const SLOTS = 2;
 
 /** `enum bpf_dynptr_type`. */
@@ -103,7 +103,7 @@ export function checkDynptrArg(
     const spi = reg.type === T.PTR_TO_STACK ? objectSlot(env, reg, 'dynptr', SLOTS) : -1;
     if (spi < 0 && spi !== NEW_SLOT) reject(env, 'EINVAL', 'Dynptr has to be an uninitialized dynptr');
     for (let i = 0; i < SLOTS; i++) {
-      checkMemAccess(env, insnIdx, regno, i * 8, BPF_DW, BPF_WRITE, -1, false, false);
+      checkMemAccess(env, insnIdx, regno, i * 8, SIZE.DW, BPF_WRITE, -1, false, false);
     }
     create(env, reg, argType, insnIdx, cloneRefObjId);
     return null;

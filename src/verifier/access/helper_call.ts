@@ -1,5 +1,4 @@
-import type { Insn } from '../../bpf/index.ts';
-import { HELPERS } from '../../bpf/index.ts';
+import { HELPERS, type Insn, SIZE } from '../../bpf/index.ts';
 import { typeStr } from '../core/log.ts';
 import { markChainPrecision } from '../core/precise.ts';
 import * as T from '../core/reg_types.table.ts';
@@ -21,8 +20,6 @@ import { clearAllPktPointers } from './pointers.ts';
 import { checkResourceLeak, giveToMap, releaseReference } from './references.ts';
 import { BPF_WRITE } from './region.ts';
 import { checkFormat } from './strings.ts';
-
-const BPF_B = 0x10;
 
 /** Helpers that allocate, and do so by the caller's rules. */
 const STORAGE_GET: readonly string[] = ['sk_storage_get', 'inode_storage_get', 'task_storage_get', 'cgrp_storage_get'];
@@ -153,7 +150,7 @@ export function checkHelperCall(env: Env, insn: Insn, insnIdx: number): void {
   });
   record(env, insnIdx, meta);
   for (let i = 0; i < meta.accessSize; i++) {
-    env.ops.checkMemAccess(env, insnIdx, meta.regno, i, BPF_B, BPF_WRITE, -1, false, false);
+    env.ops.checkMemAccess(env, insnIdx, meta.regno, i, SIZE.B, BPF_WRITE, -1, false, false);
   }
   release(env, meta);
   SPECIAL[name]?.(env, insn, insnIdx, meta);

@@ -1,3 +1,4 @@
+import { SIZE } from '../../bpf/index.ts';
 import type { Btf } from '../../btf/index.ts';
 import type { VerifierEnv } from '../core/env.ts';
 import { typeStr } from '../core/log.ts';
@@ -54,7 +55,6 @@ export interface CallMeta {
   objectOfCpu: boolean;
 }
 
-const BPF_B = 0x10;
 /** BPF_PROG_TYPE_* whose contexts are not the kernel's own structs (`convert_ctx_access`). */
 const CONVERTED_CTX: readonly number[] = [1, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 19, 21, 22, 23, 25, 30];
 
@@ -153,7 +153,7 @@ export function checkHelperMemory(
       return;
     case T.PTR_TO_CTX:
       if (CONVERTED_CTX.includes(env.input.progType)) break;
-      if (size > 0) env.ops.checkMemAccess(env, env.insnIdx, regno, size - 1, BPF_B, access, -1, false, false);
+      if (size > 0) env.ops.checkMemAccess(env, env.insnIdx, regno, size - 1, SIZE.B, access, -1, false, false);
       else if (!zeroSizeAllowed) throw new Reject('EACCES');
       return;
   }

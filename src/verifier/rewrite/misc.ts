@@ -12,6 +12,7 @@ import {
 } from '../../bpf/index.ts';
 import { type InsnAux, MAP_PTR_POISON, type MapInfo } from '../core/types.ts';
 import { jumpDistance } from '../structure.ts';
+import { FUNC_TAIL_CALL } from '../tables/helpers.table.ts';
 import { BPF_F_NO_USER_CONV, MAP_ARENA } from '../tables/maps.table.ts';
 import * as b from './build.ts';
 import { guardDivision } from './division.ts';
@@ -22,7 +23,6 @@ import { applyEdits, functionOf, kept, type Patch, type WorkingProgram } from '.
 import { callDistance, callOf, type RewriteTarget } from './target.ts';
 
 const ADDR_SPACE_CAST = 1;
-const TAIL_CALL = 12;
 /** Loads of the packet by R6's context, by opcode size. */
 const LOAD_HELPERS: Readonly<Record<number, string>> = {
   [SIZE.B]: 'bpf_skb_load_helper_8_no_cache',
@@ -135,7 +135,7 @@ function settleCall(
 ): readonly Insn[] | undefined {
   if (insn.code !== CALL || insn.src === PSEUDO_CALL) return undefined;
   if (insn.src === PSEUDO_KFUNC_CALL) return rewriteKfunc(insn, aux, facts.progType, target, where);
-  if (insn.imm !== TAIL_CALL) return rewriteHelper(insn, aux, facts, target, where);
+  if (insn.imm !== FUNC_TAIL_CALL) return rewriteHelper(insn, aux, facts, target, where);
   const { mapPtr, mapKeySeen, mapKeyPoison, mapKey } = aux;
   const code = CLASS.JMP | JMP.TAIL_CALL;
   if (mapPtr === MAP_PTR_POISON || mapPtr === null || mapKeyPoison || !mapKeySeen) return [{ ...insn, code, imm: 0 }];
