@@ -8,9 +8,10 @@ import * as A from '../tables/arg_types.table.ts';
 import * as P from '../tables/contexts.table.ts';
 import * as M from '../tables/map_helpers.table.ts';
 import { BPF_F_RDONLY_PROG, MAP_PROG_ARRAY } from '../tables/maps.table.ts';
+import { DYNPTR_SKB, DYNPTR_SKB_META } from './_slots.ts';
 import { isStruct } from './btf_walk.ts';
 import { callAsync, callDrain, callFindVma, callForEach, callLoop, SYNC_CALLBACKS } from './callbacks.ts';
-import { DYNPTR_SKB, DYNPTR_SKB_META, releaseDynptr } from './dynptr.ts';
+import { releaseDynptr } from './dynptr.ts';
 import { checkArgument } from './helper_args.ts';
 import type { CallMeta } from './helper_memory.ts';
 import { hasTrampoline, helperProto, helperProtoName, requireHelperProto } from './helper_proto.ts';
@@ -21,8 +22,6 @@ import { checkResourceLeak, giveToMap, releaseReference } from './references.ts'
 import { BPF_WRITE } from './region.ts';
 import { checkFormat } from './strings.ts';
 
-/** Helpers that allocate, and do so by the caller's rules. */
-const STORAGE_GET: readonly string[] = ['sk_storage_get', 'inode_storage_get', 'task_storage_get', 'cgrp_storage_get'];
 const WRITES_MAP: readonly string[] = ['map_delete_elem', 'map_update_elem', 'map_push_elem', 'map_pop_elem'];
 
 /** What atomic sections that the program is in forbid. */
@@ -35,7 +34,7 @@ function checkSections(env: Env, meta: CallMeta): void {
     if (cur.activeIrqId) reject(env, 'EINVAL', `${who} IRQ-disabled region`);
   }
   const atomic = cur.activeRcuLock || cur.activePreemptLocks || cur.activeIrqId;
-  if (atomic && cur.inSleepable && STORAGE_GET.includes(meta.name)) env.aux[env.insnIdx]!.storageGetFuncAtomic = true;
+  if (atomic && cur.inSleepable && M.STORAGE_GET.includes(meta.name)) env.aux[env.insnIdx]!.storageGetFuncAtomic = true;
 }
 
 /** The map and, of a tail call, the index that this call always has (`record_func_map`, `record_func_key`). */

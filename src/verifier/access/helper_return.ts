@@ -8,11 +8,11 @@ import * as F from '../tables/special_fields.table.ts';
 import { isStruct, skipModifiers } from './btf_walk.ts';
 import type { CallMeta } from './helper_memory.ts';
 import { setExchanged } from './kptr.ts';
+import { MAX_ERRNO } from './numbers.ts';
 import { hasField } from './record.ts';
 import { acquireReference } from './references.ts';
 import { unsupported } from './unsupported.ts';
 
-const MAX_ERRNO = 4095;
 const BOUNDED_BY_SIZE: readonly string[] = [
   'get_stack',
   'get_task_stack',

@@ -22,8 +22,6 @@ import { hasField } from './record.ts';
 import { checkConstString } from './strings.ts';
 import { unsupported } from './unsupported.ts';
 
-const MAX_ARGS = 5;
-
 /** What the arguments of a call have shown (`struct bpf_kfunc_call_arg_meta`). */
 export interface KfuncArgs {
   refObjId: number;
@@ -206,7 +204,8 @@ function checkPointer(env: Env, meta: KfuncMeta, arg: number, insnIdx: number, s
 export function checkKfuncArgs(env: Env, meta: KfuncMeta, insnIdx: number): KfuncArgs {
   const seen = noArgs();
   const count = meta.params.length;
-  if (count > MAX_ARGS) reject(env, 'EINVAL', `Function ${meta.name} has ${count} > ${MAX_ARGS} args`);
+  if (count > T.MAX_BPF_FUNC_REG_ARGS)
+    reject(env, 'EINVAL', `Function ${meta.name} has ${count} > ${T.MAX_BPF_FUNC_REG_ARGS} args`);
   for (let arg = 0; arg < count; arg++) {
     const param = meta.params[arg]!;
     if (hasSuffix(param, '__ign')) continue;

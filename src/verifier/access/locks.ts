@@ -5,11 +5,9 @@ import { type Env, reject, type VerifierState } from '../core/types.ts';
 import { boundsSync, isConst } from '../domain/index.ts';
 import { BPF_RES_SPIN_LOCK, BPF_SPIN_LOCK } from '../tables/special_fields.table.ts';
 import { inTreeCallback } from './callbacks.ts';
-import { constOff, signedDecimal } from './numbers.ts';
+import { constOff, MAX_ERRNO, signedDecimal } from './numbers.ts';
 import { recordOf } from './record.ts';
 import { invalidateNonOwning } from './references.ts';
-
-const MAX_ERRNO = 4095;
 
 /** A lock of one state: whose it is, and the id of the value that it lies in. */
 interface Lock {

@@ -10,12 +10,10 @@ import { checkCondJump } from './jump.ts';
 import { checkLdImm } from './ldimm.ts';
 import { printInsn, printInsnState, printLinfo, printVerifierState } from './log.ts';
 import { pushInsnHistory } from './precise.ts';
+import { BPF_COMPLEXITY_LIMIT_INSNS } from './reg_types.table.ts';
 import { checkBounds, checkRegArg, markRegUnknown } from './regs.ts';
 import { isStateVisited, updateBranchCounts } from './states.ts';
 import { FuncState, reject, VerifierState } from './types.ts';
-
-/** BPF_COMPLEXITY_LIMIT_INSNS. */
-const MAX_INSNS = 1000000;
 
 /** One instruction that is no jump; the next is the one behind it. No path ends here. */
 function checkStraight(env: VerifierEnv, insn: Insn): false {
@@ -165,7 +163,7 @@ export function doCheck(env: VerifierEnv): void {
     env.prevInsnIdx = prev;
     if (env.insnIdx >= insns.length) reject(env, 'EFAULT', `invalid insn idx ${env.insnIdx} insn_cnt ${insns.length}`);
     const insn = insns[env.insnIdx]!;
-    if (++env.insnProcessed > MAX_INSNS)
+    if (++env.insnProcessed > BPF_COMPLEXITY_LIMIT_INSNS)
       reject(env, 'E2BIG', `BPF program is too large. Processed ${env.insnProcessed} insn`);
     env.cur.lastInsnIdx = env.prevInsnIdx;
     env.cur.insnIdx = env.insnIdx;

@@ -37,7 +37,7 @@ const PREFIXES: readonly [number, string][] = [
   [T.PTR_UNTRUSTED, 'untrusted_'],
   [T.PTR_TRUSTED, 'trusted_'],
 ];
-const SLOT_CHARS = '?rm0dif';
+export const SLOT_CHARS = '?rm0dif';
 const DYNPTR_NAMES = ['', 'local', 'ringbuf', 'skb', 'xdp', 'skb_meta'];
 const ITER_STATES = ['<invalid>', 'active', 'drained'];
 

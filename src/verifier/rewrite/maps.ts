@@ -4,9 +4,7 @@ import { BPF_F_INNER_MAP } from '../tables/maps.table.ts';
 import * as b from './build.ts';
 import { callOf, type RewriteTarget } from './target.ts';
 
-const R0 = 0;
-const R1 = 1;
-const R2 = 2;
+const { R0, R1, R2 } = b;
 const { DW, W, B } = SIZE;
 const POINTER = 8;
 

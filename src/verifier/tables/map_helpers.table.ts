@@ -132,6 +132,14 @@ export const RECORDS_MAP: readonly string[] = [
   'map_lookup_percpu_elem',
 ];
 
+/** Helpers that allocate, and do so by the caller's rules: they take how as an argument that no program gives. */
+export const STORAGE_GET: readonly string[] = [
+  'sk_storage_get',
+  'inode_storage_get',
+  'task_storage_get',
+  'cgrp_storage_get',
+];
+
 /** Helpers that change packet data, or may through a program that they call (`bpf_helper_changes_pkt_data`). */
 export const CHANGES_PACKET: readonly string[] = [
   'clone_redirect',
