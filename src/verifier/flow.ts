@@ -9,7 +9,7 @@ const UNKNOWN: RegType = { kind: 'unknown' };
 const SCALAR: RegType = { kind: 'scalar' };
 
 /** What flows tell about a function. */
-export interface TypeFlow {
+interface TypeFlow {
   /** Loads that go through a pointer which may be stale: they become BPF_PROBE_MEM. */
   probes: Set<number>;
   /** Bytes of stack that the function touches. */

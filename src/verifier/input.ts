@@ -8,7 +8,7 @@ import { BPF_F_RDONLY_PROG } from './tables/maps.table.ts';
 
 const NAME_LENGTH = 15;
 /** Processors of the kernels that the goldens were recorded on, where nothing says otherwise. */
-export const DEFAULT_CPUS = 2;
+const DEFAULT_CPUS = 2;
 
 /** How the kernel names what a tracing program attaches to, by expected attach type: prefix and kind of BTF type. */
 const ATTACHED: Readonly<Record<string, readonly [prefix: string, kind: BtfKind]>> = {

@@ -16,6 +16,7 @@ import {
   type StackSlot,
 } from '../core/types.ts';
 import { isConst, tnumText } from '../domain/index.ts';
+import * as P from '../tables/contexts.table.ts';
 import type { HelperProto } from '../tables/helpers.table.ts';
 import type { DynptrFacts } from './dynptr.ts';
 import { readKernelStruct } from './kernel_struct.ts';
@@ -55,8 +56,29 @@ export interface CallMeta {
   objectOfCpu: boolean;
 }
 
-/** BPF_PROG_TYPE_* whose contexts are not the kernel's own structs (`convert_ctx_access`). */
-const CONVERTED_CTX: readonly number[] = [1, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 19, 21, 22, 23, 25, 30];
+/** Program types whose contexts are not the kernel's own structs (`convert_ctx_access`). */
+const CONVERTED_CTX: readonly number[] = [
+  P.PROG_SOCKET_FILTER,
+  P.PROG_SCHED_CLS,
+  P.PROG_SCHED_ACT,
+  P.PROG_XDP,
+  P.PROG_PERF_EVENT,
+  P.PROG_CGROUP_SKB,
+  P.PROG_CGROUP_SOCK,
+  P.PROG_LWT_IN,
+  P.PROG_LWT_OUT,
+  P.PROG_LWT_XMIT,
+  P.PROG_SOCK_OPS,
+  P.PROG_SK_SKB,
+  P.PROG_SK_MSG,
+  P.PROG_CGROUP_SOCK_ADDR,
+  P.PROG_LWT_SEG6LOCAL,
+  P.PROG_SK_REUSEPORT,
+  P.PROG_FLOW_DISSECTOR,
+  P.PROG_CGROUP_SYSCTL,
+  P.PROG_CGROUP_SOCKOPT,
+  P.PROG_SK_LOOKUP,
+];
 
 function scrub(slot: StackSlot): void {
   for (let i = 0; i < 8; i++) if (slot.slotType[i] !== T.STACK_INVALID) slot.slotType[i] = T.STACK_MISC;

@@ -4,6 +4,7 @@ import { type Env, type RegState, reject } from '../core/types.ts';
 import { boundsSync } from '../domain/index.ts';
 import * as A from '../tables/arg_types.table.ts';
 import * as M from '../tables/map_helpers.table.ts';
+import { MAP_ARRAY_OF_MAPS, MAP_HASH_OF_MAPS } from '../tables/maps.table.ts';
 import * as F from '../tables/special_fields.table.ts';
 import { isStruct, skipModifiers } from './btf_walk.ts';
 import type { CallMeta } from './helper_memory.ts';
@@ -59,8 +60,7 @@ function refine(env: Env, r0: RegState, meta: CallMeta): void {
   }
 }
 
-/** BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS. */
-const MAPS_OF_MAPS: readonly number[] = [12, 13];
+const MAPS_OF_MAPS: readonly number[] = [MAP_ARRAY_OF_MAPS, MAP_HASH_OF_MAPS];
 
 function toMapValue(env: Env, r0: RegState, flags: number, { map, mapUid, name, constKey }: CallMeta): void {
   if (!map) throw reject(env, 'EINVAL', 'kernel subsystem misconfigured verifier');

@@ -22,7 +22,7 @@ export function checkTypedMemory(env: Env, meta: KfuncMeta, arg: number, target:
 }
 
 /** Notes a number that the kfunc must know while the program is verified. */
-export function noteConstant(env: Env, regno: number, seen: KfuncArgs): void {
+function noteConstant(env: Env, regno: number, seen: KfuncArgs): void {
   const reg = env.reg(regno);
   if (seen.constant) reject(env, 'EFAULT', 'verifier bug: only one constant argument permitted');
   if (!isConst(reg)) reject(env, 'EINVAL', `R${regno} must be a known constant`);

@@ -66,7 +66,7 @@ function lockAt(env: Env, regno: number, type: number, word: string): Lock {
  * Takes or gives back the lock that R`regno` points to (`process_spin_lock`); `type` is REF_TYPE_LOCK of bpf_spin_lock,
  * REF_TYPE_RES_LOCK or REF_TYPE_RES_LOCK_IRQ of bpf_res_spin_lock.
  */
-export function processLock(env: Env, regno: number, takes: boolean, type: number): void {
+function processLock(env: Env, regno: number, takes: boolean, type: number): void {
   const { cur } = env;
   const resilient = type !== T.REF_TYPE_LOCK;
   const word = resilient ? 'bpf_res_spin' : 'bpf_spin';

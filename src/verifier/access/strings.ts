@@ -10,7 +10,7 @@ import { unsupported } from './unsupported.ts';
 const DIRECT_VALUE: readonly number[] = [MAP_ARRAY, MAP_ARENA];
 
 /** Programs can never change the map's values, and neither can user space any more (`bpf_map_is_rdonly`). */
-export const isReadOnlyMap = (map: MapInfo): boolean => map.frozen && (map.flags & BPF_F_RDONLY_PROG) !== 0;
+const isReadOnlyMap = (map: MapInfo): boolean => map.frozen && (map.flags & BPF_F_RDONLY_PROG) !== 0;
 
 /** The bytes from where the register points to the end of its map's only value. */
 function bytesAt(env: Env, reg: RegState): Uint8Array {

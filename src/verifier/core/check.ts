@@ -154,7 +154,7 @@ function logStep(env: VerifierEnv, fromBranch: boolean): void {
 }
 
 /** Walks every path from the current state (`do_check`). */
-export function doCheck(env: VerifierEnv): void {
+function doCheck(env: VerifierEnv): void {
   const { insns } = env;
   const { observer } = env.input;
   let fromBranch = false;

@@ -20,7 +20,7 @@ export interface InsnStates {
 }
 
 /** Different states kept of an instruction. */
-export const MAX_PER_INSN = 8;
+const MAX_PER_INSN = 8;
 
 class StatesRecorder implements VerifierObserver {
   readonly found = new Map<number, InsnStates & { seen: Set<string> }>();

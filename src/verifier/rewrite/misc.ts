@@ -36,7 +36,7 @@ export interface TailCall {
   key: number;
 }
 
-export interface FixedUp {
+interface FixedUp {
   program: WorkingProgram;
   /** `prog->aux->poke_tab`; a tail call's `imm` is its index here + 1, or 0. */
   tailCalls: TailCall[];

@@ -17,7 +17,7 @@ export const KF_RCU_PROTECTED = 1 << 11;
 export const KF_FASTCALL = 1 << 12;
 
 /** Groups of program types that kfuncs are registered for (`enum btf_kfunc_hook`). */
-export type KfuncHook =
+type KfuncHook =
   | 'xdp'
   | 'tc'
   | 'struct_ops'
