@@ -2,7 +2,7 @@ import { PROG_TYPES } from '../../bpf/index.ts';
 import { type Env, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import { ITER_TARGETS } from '../tables/iterators.table.ts';
-import { LSM_DISABLED, LSM_SLEEPABLE } from '../tables/lsm.table.ts';
+import { LSM_DISABLED, LSM_SLEEPABLE, lsmHook } from '../tables/lsm.table.ts';
 import { isStruct, skipModifiers } from './btf_walk.ts';
 import { isGplCompatible } from './license.ts';
 import { unsupported } from './unsupported.ts';
@@ -104,8 +104,7 @@ function checkTracepoint(env: Env): void {
 function checkInjection(env: Env, name: string): void {
   const { progType, sleepable } = env.input;
   if (progType === P.PROG_LSM) {
-    if (sleepable && !LSM_SLEEPABLE.has(name.replace(/^bpf_lsm_/, '')))
-      reject(env, 'EINVAL', `${name} is not sleepable`);
+    if (sleepable && !LSM_SLEEPABLE.has(lsmHook(name))) reject(env, 'EINVAL', `${name} is not sleepable`);
     return;
   }
   if (/^__x64_sys_|^bpf_fentry_test\d|^bpf_modify_return_test/.test(name)) return;
@@ -117,7 +116,7 @@ function checkInjection(env: Env, name: string): void {
 function checkLsm(env: Env, name: string): void {
   const { license, attachBtfId } = env.input;
   if (!isGplCompatible(license)) reject(env, 'EINVAL', 'LSM programs must have a GPL compatible license');
-  if (LSM_DISABLED.has(name.replace(/^bpf_lsm_/, '')))
+  if (LSM_DISABLED.has(lsmHook(name)))
     reject(env, 'EINVAL', `attach_btf_id ${attachBtfId} points to disabled hook ${name}`);
   if (!name.startsWith('bpf_lsm_'))
     reject(env, 'EINVAL', `attach_btf_id ${attachBtfId} points to wrong type name ${name}`);

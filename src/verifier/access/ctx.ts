@@ -2,9 +2,9 @@ import * as T from '../core/reg_types.table.ts';
 import { type Env, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import { btfArguments, type CtxAccess, scalar } from './ctx_btf.ts';
-import { NET_RULES, narrowOk, pointer, type Rule } from './ctx_net.ts';
+import { NET_RULES, pointer, type Rule } from './ctx_net.ts';
 import { cgroupSkb, classifier, lwt, skSkb, socketFilter } from './ctx_skb.ts';
-import { BPF_READ, BPF_WRITE } from './region.ts';
+import { BPF_READ, BPF_WRITE, narrowOk } from './region.ts';
 
 export type { CtxAccess } from './ctx_btf.ts';
 

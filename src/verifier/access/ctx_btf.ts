@@ -1,9 +1,10 @@
 import type { Btf, BtfFuncProto, BtfType } from '../../btf/index.ts';
 import * as T from '../core/reg_types.table.ts';
 import type { Env } from '../core/types.ts';
+import { opsName } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import { ITER_TARGETS } from '../tables/iterators.table.ts';
-import { LSM_UNTRUSTED } from '../tables/lsm.table.ts';
+import { LSM_UNTRUSTED, lsmHook } from '../tables/lsm.table.ts';
 import { RAW_TP_ERROR_ARGS, RAW_TP_NULL_ARGS } from '../tables/raw_tp_null.table.ts';
 import { isStruct, skipModifiers, tagFlag } from './btf_walk.ts';
 import { BPF_READ } from './region.ts';
@@ -33,7 +34,7 @@ export function btfArguments(env: Env, off: number, size: number, access: number
   const found = btfCtxAccess(env, off, size);
   if (!found || env.input.progType !== P.PROG_STRUCT_OPS || found.btfId !== env.vmlinux.find('sock', 'struct'))
     return found;
-  const ops = env.vmlinux.name(env.input.attachBtfId);
+  const ops = opsName(env.input, env.vmlinux);
   return ops === 'tcp_congestion_ops' ? { ...found, btfId: env.vmlinux.find('tcp_sock', 'struct')! } : found;
 }
 
@@ -74,7 +75,7 @@ function argsTrusted(env: Env): boolean {
   const { progType, expectedAttachType } = env.input;
   if (progType === P.PROG_TRACING)
     return expectedAttachType === P.ATTACH_RAW_TP || expectedAttachType === P.ATTACH_ITER;
-  if (progType === P.PROG_LSM) return !LSM_UNTRUSTED.has(env.attachFuncName.replace(/^bpf_lsm_/, ''));
+  if (progType === P.PROG_LSM) return !LSM_UNTRUSTED.has(lsmHook(env.attachFuncName));
   return progType === P.PROG_STRUCT_OPS;
 }
 

@@ -2,7 +2,7 @@ import * as T from '../core/reg_types.table.ts';
 import type { Env } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import { type CtxAccess, scalar } from './ctx_btf.ts';
-import { BPF_READ, BPF_WRITE } from './region.ts';
+import { BPF_READ, BPF_WRITE, narrowOk } from './region.ts';
 import { sockField } from './sockets.ts';
 
 // Contexts of the network program types beside sk_buff's (net/core/filter.c, kernel/bpf/cgroup.c, 6.18). Offsets are
@@ -17,16 +17,6 @@ export const pointer = (type: number): CtxAccess => ({ type, btf: null, btfId: 0
 export type Field = readonly [start: number, size: number];
 
 export const inside = (off: number, [start, size]: Field): boolean => off >= start && off < start + size;
-
-/** A narrower load that stays in its field and is aligned (`bpf_ctx_narrow_access_ok`). */
-export function narrowOk(off: number, size: number, defaultSize: number): boolean {
-  return (
-    size <= defaultSize &&
-    size > 0 &&
-    (size & (size - 1)) === 0 &&
-    ((off & (defaultSize - 1)) % defaultSize) + size <= defaultSize
-  );
-}
 
 const narrow = (off: number, size: number, defaultSize: number): CtxAccess | null =>
   narrowOk(off, size, defaultSize) ? scalar(defaultSize) : null;

@@ -1,8 +1,8 @@
 import * as T from '../core/reg_types.table.ts';
 import { SKB } from '../tables/contexts.table.ts';
 import { type CtxAccess, scalar } from './ctx_btf.ts';
-import { type Field, inside, narrowOk, pointer, type Rule } from './ctx_net.ts';
-import { BPF_READ, BPF_WRITE } from './region.ts';
+import { type Field, inside, pointer, type Rule } from './ctx_net.ts';
+import { BPF_READ, BPF_WRITE, narrowOk } from './region.ts';
 
 // `struct __sk_buff` as each program type sees it (net/core/filter.c, 6.18).
 

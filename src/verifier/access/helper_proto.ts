@@ -1,9 +1,9 @@
 import { HELPERS } from '../../bpf/index.ts';
-import { type Env, reject } from '../core/types.ts';
+import { type Env, opsName, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import { HELPER_SETS } from '../tables/helper_sets.table.ts';
 import { HELPER_PROTOS, type HelperProto } from '../tables/helpers.table.ts';
-import { LSM_LOCKED_SOCKOPT, LSM_SLEEPABLE, LSM_UNLOCKED_SOCKOPT } from '../tables/lsm.table.ts';
+import { LSM_LOCKED_SOCKOPT, LSM_SLEEPABLE, LSM_UNLOCKED_SOCKOPT, lsmHook } from '../tables/lsm.table.ts';
 import { isGplCompatible } from './license.ts';
 import { unsupported } from './unsupported.ts';
 
@@ -71,7 +71,7 @@ const NEEDS: Readonly<Record<string, (env: Env) => boolean>> = {
 
 /** Socket options in lsm_cgroup programs: the hook tells whether the socket is locked already. */
 function sockoptOfHook(env: Env, name: string): string | null {
-  const hook = env.attachFuncName.replace(/^bpf_lsm_/, '');
+  const hook = lsmHook(env.attachFuncName);
   if (LSM_LOCKED_SOCKOPT.has(hook)) return `bpf_sk_${name}`;
   return LSM_UNLOCKED_SOCKOPT.has(hook) ? `bpf_unlocked_sk_${name}` : null;
 }
@@ -81,7 +81,7 @@ const isLsmCgroup = ({ input }: Env): boolean => input.expectedAttachType === P.
 function setOf(env: Env): string {
   if (isLsmCgroup(env)) return 'bpf_lsm_cgroup_func_proto';
   if (env.input.progType !== P.PROG_STRUCT_OPS) return P.PROG_HELPER_SET[env.input.progType] ?? '';
-  return env.vmlinux.name(env.input.attachBtfId) === 'tcp_congestion_ops' ? 'bpf_tcp_ca_get_func_proto' : '';
+  return opsName(env.input, env.vmlinux) === 'tcp_congestion_ops' ? 'bpf_tcp_ca_get_func_proto' : '';
 }
 
 /** The prototype of helper `func` for this program (`env->ops->get_func_proto`); null if its type may not call it. */
@@ -118,7 +118,7 @@ export function helperProtoName(env: Env, func: number): string | null {
 /** Where a helper may be called beyond its program types (`fn->allowed`). */
 function allowedHere(env: Env, name: string): boolean {
   const { progType, expectedAttachType } = env.input;
-  const sleepableHook = LSM_SLEEPABLE.has(env.attachFuncName.replace(/^bpf_lsm_/, ''));
+  const sleepableHook = LSM_SLEEPABLE.has(lsmHook(env.attachFuncName));
   if (name === 'ima_inode_hash' || name === 'ima_file_hash') return sleepableHook;
   if (name !== 'd_path') return true;
   if (progType === P.PROG_TRACING && expectedAttachType === P.ATTACH_ITER) return true;

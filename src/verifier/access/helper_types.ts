@@ -54,8 +54,6 @@ const COMPATIBLE: Readonly<Record<number, readonly number[]>> = {
 /** What of a call decides which types it takes. */
 type TypeMeta = Pick<CallMeta, 'name' | 'proto' | 'kptr'>;
 
-const DYNPTR_FLAGS =
-  T.DYNPTR_TYPE_LOCAL | T.DYNPTR_TYPE_RINGBUF | T.DYNPTR_TYPE_SKB | T.DYNPTR_TYPE_XDP | T.DYNPTR_TYPE_SKB_META;
 /** Kernel structs whose type is compared; other flags have rules of their own. */
 const COMPARED: readonly number[] = [0, T.PTR_TRUSTED, T.MEM_RCU];
 const TAKES_OBJECTS: readonly string[] = ['spin_lock', 'spin_unlock', 'kptr_xchg'];
@@ -66,7 +64,7 @@ function seenType(reg: RegState, regno: number, argType: number, meta: TypeMeta)
   let { type } = reg;
   if (argType & T.MEM_RDONLY) type &= ~T.MEM_RDONLY;
   if (argType & T.PTR_MAYBE_NULL) type &= ~T.PTR_MAYBE_NULL;
-  if ((argType & T.BASE_TYPE_MASK) === A.ARG_PTR_TO_MEM) type &= ~DYNPTR_FLAGS;
+  if ((argType & T.BASE_TYPE_MASK) === A.ARG_PTR_TO_MEM) type &= ~T.DYNPTR_TYPE_FLAG_MASK;
   // An object of the program's own may be given to a map.
   if (meta.name === 'kptr_xchg' && type & T.MEM_ALLOC && regno === SOURCE) type &= ~(T.MEM_ALLOC | T.MEM_PERCPU);
   return type;
@@ -80,7 +78,7 @@ export function checkType(env: Env, regno: number, argType: number, meta: TypeMe
   if (!types.includes(seenType(reg, regno, argType, meta))) {
     reject(env, 'EACCES', `R${regno} type=${typeStr(reg.type)} expected=${types.map(typeStr).join(', ')}`);
   }
-  if ((reg.type & T.BASE_TYPE_MASK) !== T.PTR_TO_BTF_ID) return;
+  if (!T.isBase(reg.type, T.PTR_TO_BTF_ID)) return;
   if (types === MEMORY) {
     if (argType & T.MEM_RDONLY) return;
     reject(env, 'EACCES', `bpf_${meta.name}() may write into memory pointed by R${regno} type=${typeStr(reg.type)}`);

@@ -1,7 +1,7 @@
 import type { Btf, MemberPlace } from '../../btf/index.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegKnownZero, markRegUnknown } from '../core/regs.ts';
-import { type Env, type RegView, Reject, reject } from '../core/types.ts';
+import { type Env, opsName, type RegView, Reject, reject } from '../core/types.ts';
 import { isConst, tnumText } from '../domain/index.ts';
 import * as P from '../tables/contexts.table.ts';
 import * as M from '../tables/map_helpers.table.ts';
@@ -63,7 +63,7 @@ function storeToStruct(at: Access): void {
     return;
   }
   const { env, reg, off, size } = at;
-  const ops = env.input.progType === P.PROG_STRUCT_OPS ? env.vmlinux.name(env.input.attachBtfId) : '';
+  const ops = opsName(env.input, env.vmlinux);
   if (ops === 'bpf_dummy_ops') {
     storeToDummyState(at);
     return;
@@ -86,7 +86,7 @@ function storeToStruct(at: Access): void {
 /** Trust of a pointer loaded from a struct: as much as its parent and the RCU section give (`check_ptr_to_btf_access`). */
 function loadedFlag(env: Env, reg: RegView, found: FieldAccess): number {
   if (reg.type & T.PTR_UNTRUSTED) return T.PTR_UNTRUSTED;
-  const plain = found.flag & ~(T.MEM_ALLOC | T.PTR_TRUSTED | T.NON_OWN_REF | T.MEM_RCU);
+  const plain = found.flag & ~(T.TRUSTED_MODIFIERS | T.MEM_RCU);
   if (!isTrusted(reg) && !(reg.type & T.MEM_RCU)) return plain;
   const struct = reg.btf!.name(reg.btfId);
   const safe = (fields: Readonly<Record<string, readonly string[]>>): boolean =>

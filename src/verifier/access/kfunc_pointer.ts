@@ -36,8 +36,6 @@ export type PointerKind =
   | 'memory'
   | 'sized_memory';
 
-/** BPF_REG_TRUSTED_MODIFIERS. */
-export const TRUSTED = T.MEM_ALLOC | T.PTR_TRUSTED | T.NON_OWN_REF;
 /** Structs that registers of these types point to (`reg2btf_ids`). */
 const STRUCT_OF_TYPE: Readonly<Record<number, string>> = {
   [T.PTR_TO_SOCKET]: 'sock',
@@ -59,7 +57,7 @@ const KIND_OF_FIELD: Readonly<Record<string, PointerKind>> = { bpf_wq: 'workqueu
 export function isTrusted(reg: RegView): boolean {
   if (reg.refObjId) return true;
   const flags = reg.type & ~T.BASE_TYPE_MASK;
-  if (flags & ~TRUSTED) return false;
+  if (flags & ~T.TRUSTED_MODIFIERS) return false;
   return flags !== 0 || STRUCT_OF_TYPE[reg.type & T.BASE_TYPE_MASK] !== undefined;
 }
 

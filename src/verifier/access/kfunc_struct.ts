@@ -5,7 +5,7 @@ import * as K from '../tables/kfuncs.table.ts';
 import { skipModifiers } from './btf_walk.ts';
 import type { KfuncArgs } from './kfunc_args.ts';
 import { type KfuncMeta, kindName } from './kfunc_meta.ts';
-import { isTrusted, kernelStructOf, type Target, TRUSTED } from './kfunc_pointer.ts';
+import { isTrusted, kernelStructOf, type Target } from './kfunc_pointer.ts';
 import { isNocastAlias, isProjectionOf, structIdsMatch } from './struct_match.ts';
 import { unsupported } from './unsupported.ts';
 
@@ -22,9 +22,9 @@ export function checkTrust(env: Env, meta: KfuncMeta, regno: number): void {
 export function checkStruct(env: Env, meta: KfuncMeta, arg: number, wanted: Target): void {
   const reg = env.reg(arg + 1);
   const own = kernelStructOf(env, reg);
-  const unsafe = reg.type & ~T.BASE_TYPE_MASK & ~TRUSTED;
+  const unsafe = reg.type & ~T.BASE_TYPE_MASK & ~T.TRUSTED_MODIFIERS;
   if (!own || (T.isBase(reg.type, T.PTR_TO_BTF_ID) && unsafe && !(reg.type & T.MEM_RCU))) {
-    const expected = typeStr((reg.type & T.BASE_TYPE_MASK) | (reg.type & TRUSTED));
+    const expected = typeStr((reg.type & T.BASE_TYPE_MASK) | (reg.type & T.TRUSTED_MODIFIERS));
     reject(env, 'EINVAL', `arg#${arg} is ${typeStr(reg.type)} expected ${expected} or socket`);
   }
   const name = own.btf.name(own.id);

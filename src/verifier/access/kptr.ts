@@ -23,7 +23,7 @@ function allowedFlags(field: RecordField, inKernel: boolean): number {
 
 function matches(env: Env, field: RecordField, regno: number): { ok: boolean; name: string } {
   const reg = env.reg(regno);
-  if ((reg.type & T.BASE_TYPE_MASK) !== T.PTR_TO_BTF_ID) return { ok: false, name: '' };
+  if (!T.isBase(reg.type, T.PTR_TO_BTF_ID)) return { ok: false, name: '' };
   const flags = reg.type & ~T.BASE_TYPE_MASK;
   if (flags & ~allowedFlags(field, reg.btf === env.vmlinux)) return { ok: false, name: '' };
   if ((field.type === F.BPF_KPTR_PERCPU) !== ((flags & T.MEM_PERCPU) !== 0)) return { ok: false, name: '' };

@@ -12,10 +12,9 @@ const MAX_PACKET_OFF = 0xffff;
 
 const isPacket = (type: number): boolean => type === T.PTR_TO_PACKET || type === T.PTR_TO_PACKET_META;
 
-const PACKET_DYNPTRS = T.DYNPTR_TYPE_SKB | T.DYNPTR_TYPE_XDP | T.DYNPTR_TYPE_SKB_META;
 /** Bytes of a packet by way of a dynptr (`reg_is_dynptr_slice_pkt`). */
 const isPacketSlice = (type: number): boolean =>
-  (type & T.BASE_TYPE_MASK) === T.PTR_TO_MEM && (type & PACKET_DYNPTRS) !== 0;
+  T.isBase(type, T.PTR_TO_MEM) && (type & T.DYNPTR_TYPE_PACKET_MASK) !== 0;
 
 /** After a helper that may move the packet: no pointer into it is good any more (`clear_all_pkt_pointers`). */
 export function clearAllPktPointers(env: Env): void {
@@ -43,7 +42,7 @@ export function findGoodPktPointers(state: VerifierState, dst: RegView, type: nu
 
 /** The type that a pointer has once it is known not to be null (`mark_ptr_not_null_reg`). */
 export function markNotNull(reg: RegState): void {
-  if ((reg.type & T.BASE_TYPE_MASK) !== T.PTR_TO_MAP_VALUE) {
+  if (!T.isBase(reg.type, T.PTR_TO_MAP_VALUE)) {
     reg.type &= ~T.PTR_MAYBE_NULL;
     return;
   }

@@ -275,12 +275,11 @@ function hasDirectField(btf: Btf, id: number): boolean {
 }
 
 /** Whether a register's type is a pointer to an object of bpf_obj_new, owned or not (`type_is_ptr_alloc_obj`). */
-export const isAllocated = (type: number): boolean =>
-  (type & T.BASE_TYPE_MASK) === T.PTR_TO_BTF_ID && (type & T.MEM_ALLOC) !== 0;
+export const isAllocated = (type: number): boolean => T.isBase(type, T.PTR_TO_BTF_ID) && (type & T.MEM_ALLOC) !== 0;
 
 /** Special fields of what the register points to (`reg_btf_record`). */
 export function recordOf(env: Env, reg: RegView): BtfRecord | null {
-  if ((reg.type & T.BASE_TYPE_MASK) === T.PTR_TO_MAP_VALUE) return reg.map?.record ?? null;
+  if (T.isBase(reg.type, T.PTR_TO_MAP_VALUE)) return reg.map?.record ?? null;
   return isAllocated(reg.type) && reg.btf ? structRecord(reg.btf, env.vmlinux, reg.btfId) : null;
 }
 

@@ -10,6 +10,9 @@ export const BPF_WRITE = 2;
 
 const POINTERS = BPF_KPTR | BPF_UPTR;
 
+/** Whether a load stays in its field of `width` bytes and is aligned; of both sizes only powers of two (`bpf_ctx_narrow_access_ok`). */
+export const narrowOk = (off: number, size: number, width: number): boolean => (off & (width - 1)) + size <= width;
+
 /** Name of a special field in messages (`btf_field_type_name`). */
 export function fieldName(type: number): string {
   if (type === BPF_UPTR) return 'uptr';

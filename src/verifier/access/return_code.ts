@@ -4,7 +4,7 @@ import * as T from '../core/reg_types.table.ts';
 import { checkRegArg } from '../core/regs.ts';
 import { type Env, type RegState, Reject, type RetvalRange, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
-import { LSM_BOOL } from '../tables/lsm.table.ts';
+import { LSM_BOOL, lsmHook } from '../tables/lsm.table.ts';
 import { skipModifiers } from './btf_walk.ts';
 import { MAX_ERRNO, smax, smin } from './numbers.ts';
 import { checkPtrOff } from './region.ts';
@@ -39,9 +39,7 @@ function allowedRange(env: Env): RetvalRange | null {
       return expectedAttachType === P.ATTACH_ITER ? { minval: 0, maxval: 1 } : null;
     case P.PROG_LSM:
       if (expectedAttachType === P.ATTACH_LSM_CGROUP) return { minval: returnsVoid(env) ? 1 : 0, maxval: 1 };
-      return LSM_BOOL.has(env.attachFuncName.replace(/^bpf_lsm_/, ''))
-        ? { minval: 0, maxval: 1 }
-        : { minval: -MAX_ERRNO, maxval: 0 };
+      return LSM_BOOL.has(lsmHook(env.attachFuncName)) ? { minval: 0, maxval: 1 } : { minval: -MAX_ERRNO, maxval: 0 };
     default:
       return null;
   }

@@ -2,6 +2,7 @@ import { typeStr } from '../core/log.ts';
 import * as T from '../core/reg_types.table.ts';
 import { type Env, reject } from '../core/types.ts';
 import { smin } from './numbers.ts';
+import { narrowOk } from './region.ts';
 
 /** Members of `struct bpf_sock` (include/uapi/linux/bpf.h): places that may be read in parts, by their first byte. */
 const NARROW: ReadonlySet<number> = new Set([
@@ -35,8 +36,7 @@ const XDP_SOCK_SIZE = 4;
 /** Width of the real member where a narrower load is to be rewritten, 0 without; null: no such access. */
 export type Field = number | null;
 
-const narrow = (off: number, size: number, width: number): Field =>
-  size <= width && (off & (width - 1)) + size <= width ? width : null;
+const narrow = (off: number, size: number, width: number): Field => (narrowOk(off, size, width) ? width : null);
 
 /** An access to `struct bpf_sock` (`bpf_sock_is_valid_access`). */
 export function sockField(off: number, size: number): Field {

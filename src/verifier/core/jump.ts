@@ -178,7 +178,7 @@ export function checkCondJump(env: VerifierEnv, insn: Insn): void {
   if (!jmp32 && bySrc && equal && isPointer(src) && isPointer(dst)) {
     const srcNull = (src.type & T.PTR_MAYBE_NULL) !== 0;
     const dstNull = (dst.type & T.PTR_MAYBE_NULL) !== 0;
-    const btf = (reg: RegState) => (reg.type & T.BASE_TYPE_MASK) === T.PTR_TO_BTF_ID;
+    const btf = (reg: RegState) => T.isBase(reg.type, T.PTR_TO_BTF_ID);
     if (srcNull !== dstNull && !btf(src) && !btf(dst)) {
       const eq = op === JEQ ? there : here;
       env.ops.markPtrOrNullRegs(env, eq, srcNull ? insn.src : insn.dst, false);

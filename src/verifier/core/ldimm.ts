@@ -93,7 +93,7 @@ export function checkLdImm(env: VerifierEnv, insn: Insn): void {
   markRegKnownZero(dst);
   if (insn.src === 3) {
     dst.type = aux.btfVarType;
-    if ((dst.type & T.BASE_TYPE_MASK) === T.PTR_TO_MEM) dst.memSize = aux.btfVarMemSize;
+    if (T.isBase(dst.type, T.PTR_TO_MEM)) dst.memSize = aux.btfVarMemSize;
     else {
       dst.btf = aux.btfVarBtf;
       dst.btfId = aux.btfVarBtfId;

@@ -64,6 +64,12 @@ export const REF_TYPE_RES_LOCK = 1 << 4;
 export const REF_TYPE_RES_LOCK_IRQ = 1 << 5;
 export const REF_TYPE_LOCK_MASK = REF_TYPE_LOCK | REF_TYPE_RES_LOCK | REF_TYPE_RES_LOCK_IRQ;
 
+/** Flags of memory that is a dynptr's, and of those of packets. */
+export const DYNPTR_TYPE_PACKET_MASK = DYNPTR_TYPE_SKB | DYNPTR_TYPE_XDP | DYNPTR_TYPE_SKB_META;
+export const DYNPTR_TYPE_FLAG_MASK = DYNPTR_TYPE_LOCAL | DYNPTR_TYPE_RINGBUF | DYNPTR_TYPE_PACKET_MASK;
+/** `BPF_REG_TRUSTED_MODIFIERS`. */
+export const TRUSTED_MODIFIERS = MEM_ALLOC | PTR_TRUSTED | NON_OWN_REF;
+
 /** Bits of `RegState.id`: the linked registers differ by a constant that a 64- or a 32-bit addition made. */
 export const BPF_ADD_CONST64 = -0x80000000;
 export const BPF_ADD_CONST32 = 0x40000000;

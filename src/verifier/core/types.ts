@@ -1,5 +1,6 @@
 import type { Insn } from '../../bpf/index.ts';
 import type { Btf, FuncInfo, LineInfo } from '../../btf/index.ts';
+import { PROG_STRUCT_OPS } from '../tables/contexts.table.ts';
 import type { VerifierOps } from './hooks.ts';
 import type { FuncState, RegState, RegView, VerifierState } from './state.ts';
 
@@ -225,6 +226,12 @@ export class SubprogInfo {
   called = false;
   unreliable = false;
 }
+/** Name of the ops struct that a struct_ops program is a member of; '' for other programs. */
+export const opsName = (
+  { progType, attachBtfId }: Pick<VerifierInput, 'progType' | 'attachBtfId'>,
+  vmlinux: Btf,
+): string => (progType === PROG_STRUCT_OPS && attachBtfId > 0 ? vmlinux.name(attachBtfId) : '');
+
 /** The environment of one verification (`struct bpf_verifier_env`). */
 export interface Env {
   readonly input: VerifierInput;

@@ -129,7 +129,7 @@ export function registerWords(reg: RegView): string {
   if (reg.type & T.MEM_PERCPU) notes.push('per CPU');
   if (reg.type & T.PTR_UNTRUSTED) notes.push('untrusted');
   if (reg.type & T.MEM_RCU) notes.push('while under RCU');
-  if ((reg.type & T.BASE_TYPE_MASK) === T.PTR_TO_PACKET) notes.push(packetWords(reg.pktRange));
+  if (T.isBase(reg.type, T.PTR_TO_PACKET)) notes.push(packetWords(reg.pktRange));
   if (reg.refObjId) notes.push('must be released');
   if (notes.length > 0) text += ` (${notes.join(', ')})`;
   return reg.type & T.PTR_MAYBE_NULL ? `${text}, or NULL` : text;

@@ -1,3 +1,6 @@
+/** The hook of the function that an LSM program attaches to, as the sets here name it. */
+export const lsmHook = (func: string): string => func.replace(/^bpf_lsm_/, '');
+
 /** LSM hooks without `bpf_lsm_` that no program may attach to (`bpf_lsm_disabled_hooks`, kernel/bpf/bpf_lsm.c). */
 export const LSM_DISABLED: ReadonlySet<string> = new Set([
   'vm_enough_memory',
