@@ -201,10 +201,12 @@ describe('run SCENARIO.yaml', () => {
     const lines = trampet(...run)
       .stdout.split('\n')
       .filter((line) => /^ +\d+\.\d{6} {2}/.test(line));
-    const { records, ops } = JSON.parse(trampet(...run, '--json').stdout);
+    const { records, ops, trace, traceLost } = JSON.parse(trampet(...run, '--json').stdout);
     const calls = ops[0].members[0].calls;
     expect(records).toHaveLength(2 * calls);
     expect(lines).toHaveLength(2 * calls);
+    expect(trace).toEqual(records.flatMap(({ text }: { text?: string }) => text ?? []));
+    expect(traceLost).toBe(0);
     expect(records[1]).toEqual({ ns: records[0].ns, text: expect.stringMatching(/^window \d+ -> \d+$/) });
     expect(records[0]).toEqual({
       ns: expect.any(Number),
