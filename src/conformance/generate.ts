@@ -12,7 +12,9 @@ import {
   PSEUDO_CALL,
   SIZE,
   SRC_X,
+  sizeInBytes,
 } from '../bpf/index.ts';
+import { ARITHMETIC, CONDITIONS, COUNTER, DEEPEST, FRAME, SHIFTS, SIZES } from './_operations.ts';
 
 /** A program that no verifier would refuse for what it does: every register is set, every access lies inside, every loop ends. */
 export interface GeneratedProgram {
@@ -21,31 +23,12 @@ export interface GeneratedProgram {
 }
 
 const MEMORY = 64;
-/** R9 points to the memory, R8 counts loops; R0 … R7 are anybody's. */
+/** R9 points to the memory; R0 … R7 are anybody's. */
 const POINTER = 9;
-const COUNTER = 8;
 const FREE = 8;
 const STACK_SLOTS = 8;
-const FRAME = 10;
-const DEEPEST = 2;
 
-const SIZES = [SIZE.B, SIZE.H, SIZE.W, SIZE.DW] as const;
-const BYTES: Record<number, number> = { [SIZE.B]: 1, [SIZE.H]: 2, [SIZE.W]: 4, [SIZE.DW]: 8 };
-const SIMPLE = [ALU.ADD, ALU.SUB, ALU.MUL, ALU.OR, ALU.AND, ALU.XOR, ALU.MOV] as const;
-const SHIFTS = [ALU.LSH, ALU.RSH, ALU.ARSH] as const;
-const CONDITIONS = [
-  JMP.JEQ,
-  JMP.JNE,
-  JMP.JGT,
-  JMP.JGE,
-  JMP.JLT,
-  JMP.JLE,
-  JMP.JSET,
-  JMP.JSGT,
-  JMP.JSGE,
-  JMP.JSLT,
-  JMP.JSLE,
-] as const;
+const SIMPLE = [...ARITHMETIC, ALU.MOV] as const;
 const ATOMICS = [
   ALU.ADD,
   ALU.OR,
@@ -187,7 +170,7 @@ class Writer {
 
   #memory(): void {
     const size = this.#pick(SIZES);
-    const bytes = BYTES[size]!;
+    const bytes = sizeInBytes(size);
     const onStack = this.#random.below(2) === 0;
     const base = onStack ? FRAME : POINTER;
     const room = onStack ? 8 * STACK_SLOTS : MEMORY;

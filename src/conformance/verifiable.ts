@@ -14,6 +14,7 @@ import {
   SRC_X,
   sizeInBytes,
 } from '../bpf/index.ts';
+import { ARITHMETIC, CONDITIONS, COUNTER, DEEPEST, FRAME, SHIFTS, SIZES } from './_operations.ts';
 
 /** Where a program's choices come from: a seeded generator, or a list that a property test shrinks. */
 export interface Choices {
@@ -24,29 +25,10 @@ export interface Choices {
 /** Bytes of the one value of map 0, to which R6 points. */
 export const VALUE_SIZE = 64;
 const SLOTS = 8;
-const FRAME = 10;
 const VALUE = 6;
-const COUNTER = 8;
 const POINTER = 9;
 /** Registers that hold numbers. */
 const SCALARS = [0, 1, 2, 3, 4, 5, 7] as const;
-const DEEPEST = 2;
-const SIZES = [SIZE.B, SIZE.H, SIZE.W, SIZE.DW] as const;
-const SIMPLE = [ALU.ADD, ALU.SUB, ALU.MUL, ALU.OR, ALU.AND, ALU.XOR] as const;
-const SHIFTS = [ALU.LSH, ALU.RSH, ALU.ARSH] as const;
-const CONDITIONS = [
-  JMP.JEQ,
-  JMP.JNE,
-  JMP.JGT,
-  JMP.JGE,
-  JMP.JLT,
-  JMP.JLE,
-  JMP.JSET,
-  JMP.JSGT,
-  JMP.JSGE,
-  JMP.JSLT,
-  JMP.JSLE,
-] as const;
 const ATOMICS = [
   ALU.ADD,
   ALU.OR | ATOMIC.FETCH,
@@ -201,10 +183,10 @@ class Writer {
         break;
       case 5:
       case 6:
-        this.#emit(kind | this.#pick(SIMPLE), dst, 0, 0, this.#value());
+        this.#emit(kind | this.#pick(ARITHMETIC), dst, 0, 0, this.#value());
         break;
       default:
-        this.#emit(kind | this.#pick(SIMPLE) | SRC_X, dst, src);
+        this.#emit(kind | this.#pick(ARITHMETIC) | SRC_X, dst, src);
     }
   }
 

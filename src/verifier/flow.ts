@@ -1,16 +1,15 @@
 import { ALU, CALL, CLASS, EXIT, type Insn, JMP, LD_IMM64, MODE, PSEUDO, SRC_X } from '../bpf/index.ts';
 import type { Btf } from '../btf/index.ts';
+import { MAX_BPF_STACK } from './core/reg_types.table.ts';
 import { VerifierError } from './error.ts';
 import { type FunctionRange, jumpDistance } from './structure.ts';
 import type { ProgramContext, RegType } from './types.ts';
-
-export const MAX_BPF_STACK = 512;
 
 const UNKNOWN: RegType = { kind: 'unknown' };
 const SCALAR: RegType = { kind: 'scalar' };
 
 /** What flows tell about a function. */
-export interface TypeFlow {
+interface TypeFlow {
   /** Loads that go through a pointer which may be stale: they become BPF_PROBE_MEM. */
   probes: Set<number>;
   /** Bytes of stack that the function touches. */

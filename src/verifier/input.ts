@@ -4,11 +4,11 @@ import { encodeForLoad, type MapBlueprint, type ResolvedObject, type ResolvedPro
 import { mapRecord } from './access/record.ts';
 import type { MapInfo, VerifierInput } from './core/types.ts';
 import { VerifierError } from './error.ts';
+import { BPF_F_RDONLY_PROG } from './tables/maps.table.ts';
 
-const BPF_F_RDONLY_PROG = 1 << 7;
 const NAME_LENGTH = 15;
 /** Processors of the kernels that the goldens were recorded on, where nothing says otherwise. */
-export const DEFAULT_CPUS = 2;
+const DEFAULT_CPUS = 2;
 
 /** How the kernel names what a tracing program attaches to, by expected attach type: prefix and kind of BTF type. */
 const ATTACHED: Readonly<Record<string, readonly [prefix: string, kind: BtfKind]>> = {

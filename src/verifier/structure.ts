@@ -13,6 +13,7 @@ import {
   SIZE,
   SRC_X,
 } from '../bpf/index.ts';
+import { BPF_COMPLEXITY_LIMIT_INSNS } from './core/reg_types.table.ts';
 import { VerifierError } from './error.ts';
 
 /** One function of a linked program: slots `[start, end)`. */
@@ -23,7 +24,6 @@ export interface FunctionRange {
 
 const FRAME_POINTER = 10;
 /** BPF_MAXINSNS of privileged programs. */
-const MAX_INSNS = 1_000_000;
 
 /**
  * What holds for every program that the kernel takes, whatever it does: known opcodes with reserved fields clear, registers
@@ -34,7 +34,8 @@ const MAX_INSNS = 1_000_000;
  */
 export function checkStructure(name: string, insns: readonly Insn[]): FunctionRange[] {
   const fail = (index: number, why: string) => new VerifierError(why, `${name}: insn ${index}`);
-  if (insns.length === 0 || insns.length > MAX_INSNS) throw fail(0, `${insns.length} instructions (1 … ${MAX_INSNS})`);
+  if (insns.length === 0 || insns.length > BPF_COMPLEXITY_LIMIT_INSNS)
+    throw fail(0, `${insns.length} instructions (1 … ${BPF_COMPLEXITY_LIMIT_INSNS})`);
   const second = new Uint8Array(insns.length);
   const starts = new Set([0]);
   for (let i = 0; i < insns.length; i++) {

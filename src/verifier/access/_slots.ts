@@ -61,9 +61,13 @@ export function markSlotsRead(env: Env, frameno: number, spi: number, count: num
 }
 
 /** Slots of a dynptr. */
-const DYNPTR_SLOTS = 2;
-/** `BPF_DYNPTR_TYPE_RINGBUF`. */
+export const DYNPTR_SLOTS = 2;
+/** `enum bpf_dynptr_type`. */
+export const DYNPTR_LOCAL = 1;
 export const DYNPTR_RINGBUF = 2;
+export const DYNPTR_SKB = 3;
+export const DYNPTR_XDP = 4;
+export const DYNPTR_SKB_META = 5;
 
 /** Only data of a ring buffer must be given back (`dynptr_type_refcounted`). */
 export const isRefcountedDynptr = (type: number): boolean => type === DYNPTR_RINGBUF;

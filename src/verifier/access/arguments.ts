@@ -2,7 +2,8 @@ import * as T from '../core/reg_types.table.ts';
 import { markRegKnownZero, markRegUnknown } from '../core/regs.ts';
 import { type Env, type RegState, Reject, reject, type SubprogArg, type VerifierState } from '../core/types.ts';
 import * as A from '../tables/arg_types.table.ts';
-import { DYNPTR_LOCAL, markCallbackDynptr } from './dynptr.ts';
+import { DYNPTR_LOCAL } from './_slots.ts';
+import { markCallbackDynptr } from './dynptr.ts';
 import { prepareFuncArgs, prepareMainArgs } from './subprog_args.ts';
 
 /** Registers at the entry of the main program and of a global function (`do_check_common`). */

@@ -4,7 +4,7 @@ import { SPECIAL_STRUCTS } from '../tables/special_fields.table.ts';
 import { constOff, signedDecimal } from './numbers.ts';
 
 /** The map that an argument showed to belong to a call; uid tells inner maps of one template apart. */
-export interface MapPlace {
+interface MapPlace {
   map: MapInfo | null;
   mapUid: number;
 }

@@ -1,20 +1,15 @@
-import type { Insn } from '../../bpf/index.ts';
+import { ATOMIC, type Insn, SIZE } from '../../bpf/index.ts';
 import { typeStr } from '../core/log.ts';
 import * as T from '../core/reg_types.table.ts';
 import { checkBounds, checkRegArg } from '../core/regs.ts';
 import { type Env, reject } from '../core/types.ts';
 import { BPF_READ, BPF_WRITE } from './region.ts';
 
-const FETCH = 0x01;
-const XCHG = 0xe1;
-const CMPXCHG = 0xf1;
-const LOAD_ACQUIRE = 0x100;
-const STORE_RELEASE = 0x110;
-const READ_MODIFY_WRITE = new Set([0x00, 0x01, 0x40, 0x41, 0x50, 0x51, 0xa0, 0xa1, XCHG, CMPXCHG]);
+const { FETCH, XCHG, CMPXCHG, LOAD_ACQ, STORE_REL } = ATOMIC;
+const { DW, W } = SIZE;
+const READ_MODIFY_WRITE = new Set<number>([0x00, 0x01, 0x40, 0x41, 0x50, 0x51, 0xa0, 0xa1, XCHG, CMPXCHG]);
 /** What the x86-64 JIT does in arenas as one instruction (`bpf_jit_supports_insn`). */
-const ARENA_OPERATIONS = new Set([0x00, FETCH, 0x40, 0x50, 0xa0, XCHG, CMPXCHG, LOAD_ACQUIRE, STORE_RELEASE]);
-const DW = 0x18;
-const W = 0;
+const ARENA_OPERATIONS = new Set<number>([0x00, FETCH, 0x40, 0x50, 0xa0, XCHG, CMPXCHG, LOAD_ACQ, STORE_REL]);
 /** Pointers through which no atomic access is allowed. */
 const REFUSED: readonly number[] = [
   T.PTR_TO_CTX,
@@ -72,8 +67,8 @@ function checkStore(env: Env, insn: Insn): void {
 
 /** `check_atomic` of 6.18: read-modify-write operations, load-acquire and store-release. Throws `Reject`. */
 export function checkAtomic(env: Env, insn: Insn): void {
-  if (insn.imm === LOAD_ACQUIRE) checkLoad(env, insn);
-  else if (insn.imm === STORE_RELEASE) checkStore(env, insn);
+  if (insn.imm === LOAD_ACQ) checkLoad(env, insn);
+  else if (insn.imm === STORE_REL) checkStore(env, insn);
   else if (READ_MODIFY_WRITE.has(insn.imm)) checkReadModifyWrite(env, insn);
   else {
     const opcode = (insn.imm >>> 0).toString(16).padStart(2, '0');

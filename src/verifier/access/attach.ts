@@ -8,7 +8,7 @@ import { isGplCompatible } from './license.ts';
 import { unsupported } from './unsupported.ts';
 
 /** Attach types of tracing programs that may sleep. */
-const SLEEPABLE_TRACING: readonly number[] = [P.ATTACH_FENTRY, P.ATTACH_FEXIT, P.ATTACH_MODIFY_RETURN, P.ATTACH_ITER];
+const SLEEPABLE_TRACING: readonly number[] = [...P.ATTACH_TRAMPOLINES, P.ATTACH_ITER];
 /** Functions that must not be traced (`btf_id_deny`), with CONFIG_SMP. */
 const DENIED: readonly string[] = [
   'migrate_disable',

@@ -15,6 +15,7 @@ export interface FieldAccess {
 const SCALAR: FieldAccess = { btfId: 0, flag: 0, fieldName: '', memory: false };
 const MEMORY: FieldAccess = { ...SCALAR, memory: true };
 const MODIFIERS = new Set(['typedef', 'const', 'volatile', 'restrict', 'type_tag']);
+const SIZED = new Set(['int', 'enum', 'enum64', 'struct', 'union', 'ptr', 'array', 'float']);
 const TAG_FLAGS: Readonly<Record<string, number>> = { user: T.MEM_USER, percpu: T.MEM_PERCPU, rcu: T.MEM_RCU };
 
 /** The type behind typedefs, qualifiers and tags. */
@@ -29,6 +30,9 @@ export function skipModifiers(btf: Btf, id: number): { id: number; type: BtfType
 }
 
 export const isStruct = (type: BtfType): type is BtfStruct => type.kind === 'struct' || type.kind === 'union';
+
+/** Whether a type is of a kind whose size is known (`btf_resolve_size`). */
+export const hasSize = (type: BtfType): boolean => SIZED.has(type.kind);
 
 /** Flag of the first type tag of what a pointer points to. */
 export function tagFlag(btf: Btf, id: number): number {

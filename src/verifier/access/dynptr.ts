@@ -1,10 +1,16 @@
+import { SIZE } from '../../bpf/index.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegKnownZero, markRegNotInit } from '../core/regs.ts';
 import { type Env, type RegState, reject } from '../core/types.ts';
 import {
   allBytes,
   clearSlots,
+  DYNPTR_LOCAL,
   DYNPTR_RINGBUF,
+  DYNPTR_SKB,
+  DYNPTR_SKB_META,
+  DYNPTR_SLOTS,
+  DYNPTR_XDP,
   destroyDynptrAt,
   frameOf,
   isRefcountedDynptr,
@@ -18,15 +24,6 @@ import { checkMemAccess } from './memory.ts';
 import { acquireReference, releaseReference } from './references.ts';
 import { BPF_WRITE } from './region.ts';
 import { unsupported } from './unsupported.ts';
-
-const BPF_DW = 0x18;
-const SLOTS = 2;
-
-/** `enum bpf_dynptr_type`. */
-export const DYNPTR_LOCAL = 1;
-export const DYNPTR_SKB = 3;
-export const DYNPTR_XDP = 4;
-export const DYNPTR_SKB_META = 5;
 
 /** Kind of dynptr → flag of an argument's type, and word in messages. */
 const KINDS: readonly { type: number; flag: number; name: string }[] = [
@@ -58,14 +55,14 @@ function markSlot(reg: RegState, type: number, first: boolean, id: number): void
 }
 
 function create(env: Env, reg: RegState, argType: number, insnIdx: number, cloneRefObjId: number): void {
-  const spi = objectSlot(env, reg, 'dynptr', SLOTS);
+  const spi = objectSlot(env, reg, 'dynptr', DYNPTR_SLOTS);
   if (spi < 0) reject(env, 'EINVAL', '');
   const state = frameOf(env, reg);
   destroyDynptrAt(env, state, spi);
   destroyDynptrAt(env, state, spi - 1);
   const kind = kindOf(argType) ?? unsupported(env, 'a dynptr of this kind');
   const id = ++env.idGen;
-  const slots = slotsOf(state, spi, SLOTS);
+  const slots = slotsOf(state, spi, DYNPTR_SLOTS);
   for (const [i, slot] of slots.entries()) {
     slot.slotType.fill(T.STACK_DYNPTR);
     markSlot(slot.spilled, kind.type, i === 0, id);
@@ -79,9 +76,9 @@ function create(env: Env, reg: RegState, argType: number, insnIdx: number, clone
 /** The first slot of the dynptr that `reg` points to or is; null without one (`is_dynptr_reg_valid_init`). */
 function held(env: Env, reg: RegState): RegState | null {
   if (reg.type === T.CONST_PTR_TO_DYNPTR) return reg;
-  const spi = objectSlot(env, reg, 'dynptr', SLOTS);
+  const spi = objectSlot(env, reg, 'dynptr', DYNPTR_SLOTS);
   if (spi < 0) return null;
-  const slots = slotsOf(frameOf(env, reg), spi, SLOTS);
+  const slots = slotsOf(frameOf(env, reg), spi, DYNPTR_SLOTS);
   const first = slots[0]!.spilled;
   return first.dynptrFirstSlot && slots.every((slot) => allBytes(slot, T.STACK_DYNPTR)) ? first : null;
 }
@@ -100,10 +97,10 @@ export function checkDynptrArg(
     reject(env, 'EINVAL', `arg#${arg} expected pointer to stack or const struct bpf_dynptr`);
   }
   if (argType & T.MEM_UNINIT) {
-    const spi = reg.type === T.PTR_TO_STACK ? objectSlot(env, reg, 'dynptr', SLOTS) : -1;
+    const spi = reg.type === T.PTR_TO_STACK ? objectSlot(env, reg, 'dynptr', DYNPTR_SLOTS) : -1;
     if (spi < 0 && spi !== NEW_SLOT) reject(env, 'EINVAL', 'Dynptr has to be an uninitialized dynptr');
-    for (let i = 0; i < SLOTS; i++) {
-      checkMemAccess(env, insnIdx, regno, i * 8, BPF_DW, BPF_WRITE, -1, false, false);
+    for (let i = 0; i < DYNPTR_SLOTS; i++) {
+      checkMemAccess(env, insnIdx, regno, i * 8, SIZE.DW, BPF_WRITE, -1, false, false);
     }
     create(env, reg, argType, insnIdx, cloneRefObjId);
     return null;
@@ -118,7 +115,7 @@ export function checkDynptrArg(
     reject(env, 'EINVAL', `Expected a dynptr of type ${wanted.name} as arg #${arg}`);
   }
   if (reg.type === T.PTR_TO_STACK) {
-    markSlotsRead(env, reg.frameno, objectSlot(env, reg, 'dynptr', SLOTS), SLOTS);
+    markSlotsRead(env, reg.frameno, objectSlot(env, reg, 'dynptr', DYNPTR_SLOTS), DYNPTR_SLOTS);
   }
   return { id: dynptr.id, type: dynptr.dynptrType, refObjId: dynptr.refObjId };
 }
@@ -127,7 +124,7 @@ export function checkDynptrArg(
 export function requireOwnedDynptr(env: Env, regno: number): void {
   const reg = env.reg(regno);
   if (reg.type !== T.PTR_TO_STACK) reject(env, 'EINVAL', 'cannot release unowned const bpf_dynptr');
-  const spi = objectSlot(env, reg, 'dynptr', SLOTS);
+  const spi = objectSlot(env, reg, 'dynptr', DYNPTR_SLOTS);
   if (spi < 0 || !frameOf(env, reg).stack[spi]!.spilled.refObjId) {
     reject(env, 'EINVAL', `arg ${regno} is an unacquired reference`);
   }
@@ -136,19 +133,19 @@ export function requireOwnedDynptr(env: Env, regno: number): void {
 /** Gives the data of the dynptr at R`regno` back: its clones and slices go with it (`unmark_stack_slots_dynptr`). */
 export function releaseDynptr(env: Env, regno: number): void {
   const reg = env.reg(regno);
-  const spi = objectSlot(env, reg, 'dynptr', SLOTS);
+  const spi = objectSlot(env, reg, 'dynptr', DYNPTR_SLOTS);
   if (spi < 0) reject(env, 'EINVAL', '');
   const state = frameOf(env, reg);
   const { dynptrType, refObjId } = state.stack[spi]!.spilled;
   if (!isRefcountedDynptr(dynptrType)) {
-    clearSlots(env, state, spi, SLOTS);
+    clearSlots(env, state, spi, DYNPTR_SLOTS);
     return;
   }
   releaseReference(env, refObjId);
   for (let i = 1; i < state.stack.length; i++) {
     const { spilled, slotType } = state.stack[i]!;
     if (spilled.refObjId !== refObjId || slotType[0] !== T.STACK_DYNPTR) continue;
-    if (spilled.dynptrFirstSlot) clearSlots(env, state, i, SLOTS);
+    if (spilled.dynptrFirstSlot) clearSlots(env, state, i, DYNPTR_SLOTS);
   }
 }
 

@@ -6,6 +6,7 @@ import { isConst } from '../domain/index.ts';
 import * as A from '../tables/arg_types.table.ts';
 import * as P from '../tables/contexts.table.ts';
 import { SOCK_MAPS } from '../tables/map_helpers.table.ts';
+import { MAP_ARRAY, MAP_BLOOM_FILTER, MAP_PERCPU_ARRAY } from '../tables/maps.table.ts';
 import { BPF_TIMER } from '../tables/special_fields.table.ts';
 import { checkArgOffset } from './arg_offset.ts';
 import { checkFieldPointer } from './async.ts';
@@ -22,7 +23,7 @@ import { checkConstString } from './strings.ts';
 /** Program types whose helpers may be given packet data. */
 const PACKET_TYPES: readonly number[] = [...P.PACKET_WRITERS, ...P.PACKET_READERS];
 
-const ARRAYS: readonly number[] = [2, 6];
+const ARRAYS: readonly number[] = [MAP_ARRAY, MAP_PERCPU_ARRAY];
 
 /** The key of an array lookup where the stack shows it (`get_constant_map_key`): of its bytes all must be zero. */
 function constantKey(env: Env, reg: RegState, keySize: number): number {
@@ -43,8 +44,6 @@ function constantKey(env: Env, reg: RegState, keySize: number): number {
   return value >= 0 && value <= 0x7fffffff ? value : -1;
 }
 
-const BLOOM_FILTER = 30;
-
 /** Values of sockmaps are sockets, and what a bloom filter is asked for is not written (`resolve_map_arg_type`). */
 function resolveMapArgument(env: Env, argType: number, { map, name }: CallMeta): number {
   if ((argType & T.BASE_TYPE_MASK) !== A.ARG_PTR_TO_MAP_VALUE) return argType;
@@ -53,7 +52,7 @@ function resolveMapArgument(env: Env, argType: number, { map, name }: CallMeta):
     if (argType !== A.ARG_PTR_TO_MAP_VALUE) reject(env, 'EINVAL', 'invalid arg_type for sockmap/sockhash');
     return A.ARG_PTR_TO_BTF_ID_SOCK_COMMON;
   }
-  return map.type === BLOOM_FILTER && name === 'map_peek_elem' ? A.ARG_PTR_TO_MAP_VALUE : argType;
+  return map.type === MAP_BLOOM_FILTER && name === 'map_peek_elem' ? A.ARG_PTR_TO_MAP_VALUE : argType;
 }
 
 /** R`regno` as an argument of type `declared` (`check_func_arg`). */

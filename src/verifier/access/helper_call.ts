@@ -1,5 +1,4 @@
-import type { Insn } from '../../bpf/index.ts';
-import { HELPERS } from '../../bpf/index.ts';
+import { HELPERS, type Insn, SIZE } from '../../bpf/index.ts';
 import { typeStr } from '../core/log.ts';
 import { markChainPrecision } from '../core/precise.ts';
 import * as T from '../core/reg_types.table.ts';
@@ -8,9 +7,11 @@ import { type Env, MAP_PTR_POISON, reject } from '../core/types.ts';
 import * as A from '../tables/arg_types.table.ts';
 import * as P from '../tables/contexts.table.ts';
 import * as M from '../tables/map_helpers.table.ts';
+import { BPF_F_RDONLY_PROG, MAP_PROG_ARRAY } from '../tables/maps.table.ts';
+import { DYNPTR_SKB, DYNPTR_SKB_META } from './_slots.ts';
 import { isStruct } from './btf_walk.ts';
 import { callAsync, callDrain, callFindVma, callForEach, callLoop, SYNC_CALLBACKS } from './callbacks.ts';
-import { DYNPTR_SKB, DYNPTR_SKB_META, releaseDynptr } from './dynptr.ts';
+import { releaseDynptr } from './dynptr.ts';
 import { checkArgument } from './helper_args.ts';
 import type { CallMeta } from './helper_memory.ts';
 import { hasTrampoline, helperProto, helperProtoName, requireHelperProto } from './helper_proto.ts';
@@ -21,13 +22,6 @@ import { checkResourceLeak, giveToMap, releaseReference } from './references.ts'
 import { BPF_WRITE } from './region.ts';
 import { checkFormat } from './strings.ts';
 
-const BPF_B = 0x10;
-const TRACE_ITER = 28;
-const SOCK_OPS = 13;
-const BPF_F_RDONLY_PROG = 1 << 7;
-
-/** Helpers that allocate, and do so by the caller's rules. */
-const STORAGE_GET: readonly string[] = ['sk_storage_get', 'inode_storage_get', 'task_storage_get', 'cgrp_storage_get'];
 const WRITES_MAP: readonly string[] = ['map_delete_elem', 'map_update_elem', 'map_push_elem', 'map_pop_elem'];
 
 /** What atomic sections that the program is in forbid. */
@@ -40,7 +34,7 @@ function checkSections(env: Env, meta: CallMeta): void {
     if (cur.activeIrqId) reject(env, 'EINVAL', `${who} IRQ-disabled region`);
   }
   const atomic = cur.activeRcuLock || cur.activePreemptLocks || cur.activeIrqId;
-  if (atomic && cur.inSleepable && STORAGE_GET.includes(meta.name)) env.aux[env.insnIdx]!.storageGetFuncAtomic = true;
+  if (atomic && cur.inSleepable && M.STORAGE_GET.includes(meta.name)) env.aux[env.insnIdx]!.storageGetFuncAtomic = true;
 }
 
 /** The map and, of a tail call, the index that this call always has (`record_func_map`, `record_func_key`). */
@@ -52,7 +46,7 @@ function record(env: Env, insnIdx: number, { map, name }: CallMeta): void {
   if (!aux.mapPtr) aux.mapPtr = map;
   else if (aux.mapPtr !== map) aux.mapPtr = MAP_PTR_POISON;
   if (name !== 'tail_call') return;
-  if (map.type !== 3) reject(env, 'EINVAL', 'expected prog array map for tail call');
+  if (map.type !== MAP_PROG_ARRAY) reject(env, 'EINVAL', 'expected prog array map for tail call');
   const index = env.reg(3);
   if (!isScalarConst(index) || constOff(index) < 0 || constOff(index) >= map.maxEntries) {
     aux.mapKeySeen = true;
@@ -71,8 +65,8 @@ function mayUpdateSockmap(env: Env, name: string): boolean {
   if (name !== 'map_update_elem' && name !== 'map_delete_elem') return false;
   const { progType, expectedAttachType } = env.input;
   if (M.SOCKMAP_UPDATERS.includes(progType)) return true;
-  if (progType === P.PROG_TRACING && expectedAttachType === TRACE_ITER) return true;
-  if (progType === SOCK_OPS && name === 'map_delete_elem') return true;
+  if (progType === P.PROG_TRACING && expectedAttachType === P.ATTACH_ITER) return true;
+  if (progType === P.PROG_SOCK_OPS && name === 'map_delete_elem') return true;
   env.verbose('cannot update sockmap in this context\n');
   return false;
 }
@@ -155,7 +149,7 @@ export function checkHelperCall(env: Env, insn: Insn, insnIdx: number): void {
   });
   record(env, insnIdx, meta);
   for (let i = 0; i < meta.accessSize; i++) {
-    env.ops.checkMemAccess(env, insnIdx, meta.regno, i, BPF_B, BPF_WRITE, -1, false, false);
+    env.ops.checkMemAccess(env, insnIdx, meta.regno, i, SIZE.B, BPF_WRITE, -1, false, false);
   }
   release(env, meta);
   SPECIAL[name]?.(env, insn, insnIdx, meta);

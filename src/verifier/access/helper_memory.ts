@@ -1,3 +1,4 @@
+import { SIZE } from '../../bpf/index.ts';
 import type { Btf } from '../../btf/index.ts';
 import type { VerifierEnv } from '../core/env.ts';
 import { typeStr } from '../core/log.ts';
@@ -15,6 +16,7 @@ import {
   type StackSlot,
 } from '../core/types.ts';
 import { isConst, tnumText } from '../domain/index.ts';
+import * as P from '../tables/contexts.table.ts';
 import type { HelperProto } from '../tables/helpers.table.ts';
 import type { DynptrFacts } from './dynptr.ts';
 import { readKernelStruct } from './kernel_struct.ts';
@@ -54,9 +56,29 @@ export interface CallMeta {
   objectOfCpu: boolean;
 }
 
-const BPF_B = 0x10;
-/** BPF_PROG_TYPE_* whose contexts are not the kernel's own structs (`convert_ctx_access`). */
-const CONVERTED_CTX: readonly number[] = [1, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 19, 21, 22, 23, 25, 30];
+/** Program types whose contexts are not the kernel's own structs (`convert_ctx_access`). */
+const CONVERTED_CTX: readonly number[] = [
+  P.PROG_SOCKET_FILTER,
+  P.PROG_SCHED_CLS,
+  P.PROG_SCHED_ACT,
+  P.PROG_XDP,
+  P.PROG_PERF_EVENT,
+  P.PROG_CGROUP_SKB,
+  P.PROG_CGROUP_SOCK,
+  P.PROG_LWT_IN,
+  P.PROG_LWT_OUT,
+  P.PROG_LWT_XMIT,
+  P.PROG_SOCK_OPS,
+  P.PROG_SK_SKB,
+  P.PROG_SK_MSG,
+  P.PROG_CGROUP_SOCK_ADDR,
+  P.PROG_LWT_SEG6LOCAL,
+  P.PROG_SK_REUSEPORT,
+  P.PROG_FLOW_DISSECTOR,
+  P.PROG_CGROUP_SYSCTL,
+  P.PROG_CGROUP_SOCKOPT,
+  P.PROG_SK_LOOKUP,
+];
 
 function scrub(slot: StackSlot): void {
   for (let i = 0; i < 8; i++) if (slot.slotType[i] !== T.STACK_INVALID) slot.slotType[i] = T.STACK_MISC;
@@ -153,7 +175,7 @@ export function checkHelperMemory(
       return;
     case T.PTR_TO_CTX:
       if (CONVERTED_CTX.includes(env.input.progType)) break;
-      if (size > 0) env.ops.checkMemAccess(env, env.insnIdx, regno, size - 1, BPF_B, access, -1, false, false);
+      if (size > 0) env.ops.checkMemAccess(env, env.insnIdx, regno, size - 1, SIZE.B, access, -1, false, false);
       else if (!zeroSizeAllowed) throw new Reject('EACCES');
       return;
   }

@@ -47,14 +47,9 @@ export const SOCKET_PROTOS: Readonly<Record<string, string>> = {
   getsockopt: 'bpf_sk_getsockopt',
 };
 
-const FENTRY = 24;
-const FEXIT = 25;
-const MODIFY_RETURN = 26;
-const TRACE_RAW_TP = 23;
-
 /** Whether a tracing or LSM program runs from a trampoline (`bpf_prog_has_trampoline`). */
 export const hasTrampoline = ({ input: { progType, expectedAttachType } }: Env): boolean =>
-  (progType === P.PROG_TRACING && [FENTRY, FEXIT, MODIFY_RETURN].includes(expectedAttachType)) ||
+  (progType === P.PROG_TRACING && P.ATTACH_TRAMPOLINES.includes(expectedAttachType)) ||
   (progType === P.PROG_LSM && expectedAttachType === P.ATTACH_LSM_MAC);
 
 const isIterator = ({ input }: Env): boolean => input.expectedAttachType === P.ATTACH_ITER;
@@ -71,7 +66,7 @@ const NEEDS: Readonly<Record<string, (env: Env) => boolean>> = {
   get_func_arg_cnt: hasTrampoline,
   get_func_ret: hasTrampoline,
   get_attach_cookie: (env) =>
-    env.input.progType !== P.PROG_TRACING || env.input.expectedAttachType === TRACE_RAW_TP || hasTrampoline(env),
+    env.input.progType !== P.PROG_TRACING || env.input.expectedAttachType === P.ATTACH_RAW_TP || hasTrampoline(env),
 };
 
 /** Socket options in lsm_cgroup programs: the hook tells whether the socket is locked already. */

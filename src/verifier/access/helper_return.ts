@@ -4,16 +4,16 @@ import { type Env, type RegState, reject } from '../core/types.ts';
 import { boundsSync } from '../domain/index.ts';
 import * as A from '../tables/arg_types.table.ts';
 import * as M from '../tables/map_helpers.table.ts';
+import { MAP_ARRAY_OF_MAPS, MAP_HASH_OF_MAPS } from '../tables/maps.table.ts';
 import * as F from '../tables/special_fields.table.ts';
 import { isStruct, skipModifiers } from './btf_walk.ts';
 import type { CallMeta } from './helper_memory.ts';
 import { setExchanged } from './kptr.ts';
+import { MAX_ERRNO } from './numbers.ts';
 import { hasField } from './record.ts';
 import { acquireReference } from './references.ts';
 import { unsupported } from './unsupported.ts';
 
-const MAX_ERRNO = 4095;
-const LOCKS = F.BPF_SPIN_LOCK | F.BPF_RES_SPIN_LOCK;
 const BOUNDED_BY_SIZE: readonly string[] = [
   'get_stack',
   'get_task_stack',
@@ -60,8 +60,7 @@ function refine(env: Env, r0: RegState, meta: CallMeta): void {
   }
 }
 
-/** BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS. */
-const MAPS_OF_MAPS: readonly number[] = [12, 13];
+const MAPS_OF_MAPS: readonly number[] = [MAP_ARRAY_OF_MAPS, MAP_HASH_OF_MAPS];
 
 function toMapValue(env: Env, r0: RegState, flags: number, { map, mapUid, name, constKey }: CallMeta): void {
   if (!map) throw reject(env, 'EINVAL', 'kernel subsystem misconfigured verifier');
@@ -71,7 +70,7 @@ function toMapValue(env: Env, r0: RegState, flags: number, { map, mapUid, name, 
   r0.map = map;
   r0.mapUid = mapUid;
   r0.type = T.PTR_TO_MAP_VALUE | (found ? flags & ~T.PTR_MAYBE_NULL : flags);
-  if (!(r0.type & T.PTR_MAYBE_NULL) && hasField(map.record, LOCKS)) r0.id = ++env.idGen;
+  if (!(r0.type & T.PTR_MAYBE_NULL) && hasField(map.record, F.BPF_LOCKS)) r0.id = ++env.idGen;
 }
 
 /** A variable that each processor has of its own, or an object of bpf_percpu_obj_new. */

@@ -1,3 +1,4 @@
+import { SIZE } from '../../bpf/index.ts';
 import * as T from '../core/reg_types.table.ts';
 import { markRegKnownZero } from '../core/regs.ts';
 import { type Env, type RegState, reject, type SlotView } from '../core/types.ts';
@@ -5,7 +6,6 @@ import { allBytes, BAD_SLOT, clearSlots, frameOf, markSlotsRead, markSlotWritten
 import { checkMemAccess } from './memory.ts';
 import { BPF_WRITE } from './region.ts';
 
-const BPF_DW = 0x18;
 /** `enum irq_kfunc_class`: flags of bpf_local_irq_save, and of locks. */
 const NATIVE = 0;
 const LOCK = 1;
@@ -25,7 +25,7 @@ function save(env: Env, regno: number, kind: number, insnIdx: number): void {
   const taken = (slot: SlotView) => slot.slotType.includes(T.STACK_IRQ_FLAG);
   if (old === BAD_SLOT || (old >= 0 && taken(frameOf(env, reg).peekSlot(old)!)))
     reject(env, 'EINVAL', `expected uninitialized irq flag as arg#${regno - 1}`);
-  checkMemAccess(env, insnIdx, regno, 0, BPF_DW, BPF_WRITE, -1, false, false);
+  checkMemAccess(env, insnIdx, regno, 0, SIZE.DW, BPF_WRITE, -1, false, false);
   const spi = objectSlot(env, reg, 'irq_flag', 1);
   if (spi < 0) reject(env, 'EINVAL', '');
   const { cur } = env;

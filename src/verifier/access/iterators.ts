@@ -1,3 +1,4 @@
+import { SIZE } from '../../bpf/index.ts';
 import { pushStack } from '../core/branch.ts';
 import type { VerifierEnv } from '../core/env.ts';
 import { sameCallsites } from '../core/equal.ts';
@@ -23,7 +24,6 @@ import { checkMemAccess } from './memory.ts';
 import { acquireReference, releaseReference } from './references.ts';
 import { BPF_WRITE } from './region.ts';
 
-const BPF_DW = 0x18;
 const PREFIX = 'bpf_iter_';
 
 /** Where the iterator of a call lies. */
@@ -108,7 +108,7 @@ export function checkIteratorArg(env: Env, meta: KfuncMeta, regno: number, insnI
       reject(env, 'EINVAL', `expected uninitialized iter_${type.name} as arg #${arg}`);
     }
     for (let i = 0; i < type.slots; i++) {
-      checkMemAccess(env, insnIdx, regno, i * 8, BPF_DW, BPF_WRITE, -1, false, false);
+      checkMemAccess(env, insnIdx, regno, i * 8, SIZE.DW, BPF_WRITE, -1, false, false);
     }
     create(env, meta, reg, type, insnIdx);
     return null;

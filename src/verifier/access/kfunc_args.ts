@@ -3,6 +3,7 @@ import { typeStr } from '../core/log.ts';
 import * as T from '../core/reg_types.table.ts';
 import { registerIsNull } from '../core/regs.ts';
 import { type Env, type MapInfo, type RecordField, type RegState, reject } from '../core/types.ts';
+import * as P from '../tables/contexts.table.ts';
 import * as K from '../tables/kfuncs.table.ts';
 import { BPF_TASK_WORK, BPF_WORKQUEUE } from '../tables/special_fields.table.ts';
 import { checkArgOffset } from './arg_offset.ts';
@@ -20,9 +21,6 @@ import { processKfuncLock } from './locks.ts';
 import { hasField } from './record.ts';
 import { checkConstString } from './strings.ts';
 import { unsupported } from './unsupported.ts';
-
-const MAX_ARGS = 5;
-const TRACE_ITER = 28;
 
 /** What the arguments of a call have shown (`struct bpf_kfunc_call_arg_meta`). */
 export interface KfuncArgs {
@@ -92,7 +90,7 @@ function checkDynptr(env: Env, meta: KfuncMeta, arg: number, insnIdx: number, se
 function checkIterator(env: Env, meta: KfuncMeta, arg: number, insnIdx: number, seen: KfuncArgs): void {
   if (meta.name === 'bpf_iter_css_task_new' && !env.cur.inSleepable) {
     const { progType, expectedAttachType } = env.input;
-    const allowed = progType === 29 || (progType === 26 && expectedAttachType === TRACE_ITER);
+    const allowed = progType === P.PROG_LSM || (progType === P.PROG_TRACING && expectedAttachType === P.ATTACH_ITER);
     const text = 'css_task_iter is only allowed in bpf_lsm, bpf_iter and sleepable progs';
     if (!allowed) reject(env, 'EINVAL', text);
   }
@@ -206,7 +204,8 @@ function checkPointer(env: Env, meta: KfuncMeta, arg: number, insnIdx: number, s
 export function checkKfuncArgs(env: Env, meta: KfuncMeta, insnIdx: number): KfuncArgs {
   const seen = noArgs();
   const count = meta.params.length;
-  if (count > MAX_ARGS) reject(env, 'EINVAL', `Function ${meta.name} has ${count} > ${MAX_ARGS} args`);
+  if (count > T.MAX_BPF_FUNC_REG_ARGS)
+    reject(env, 'EINVAL', `Function ${meta.name} has ${count} > ${T.MAX_BPF_FUNC_REG_ARGS} args`);
   for (let arg = 0; arg < count; arg++) {
     const param = meta.params[arg]!;
     if (hasSuffix(param, '__ign')) continue;

@@ -1,9 +1,9 @@
-import type { BtfType } from '../../btf/index.ts';
 import { markChainPrecision } from '../core/precise.ts';
 import * as T from '../core/reg_types.table.ts';
 import { registerIsNull } from '../core/regs.ts';
 import { copyReg, type Env, RegState, Reject, reject } from '../core/types.ts';
 import { isConst } from '../domain/index.ts';
+import { hasSize } from './btf_walk.ts';
 import { checkMemoryArgument, checkSizeArgument } from './helper_memory.ts';
 import type { KfuncArgs } from './kfunc_args.ts';
 import { hasSuffix, type KfuncMeta, kindName } from './kfunc_meta.ts';
@@ -12,11 +12,9 @@ import { constOff } from './numbers.ts';
 import { markNotNull } from './pointers.ts';
 import { BPF_READ, BPF_WRITE } from './region.ts';
 
-const SIZED: readonly BtfType['kind'][] = ['int', 'enum', 'enum64', 'struct', 'union', 'ptr', 'array', 'float'];
-
 /** Memory of the size that the parameter's type has. */
 export function checkTypedMemory(env: Env, meta: KfuncMeta, arg: number, target: Target): void {
-  if (!SIZED.includes(target.type.kind)) {
+  if (!hasSize(target.type)) {
     const type = `reference type('${kindName(target.type)}')`;
     reject(env, 'EINVAL', `arg#${arg} ${type} size cannot be determined: -22`);
   }
@@ -24,7 +22,7 @@ export function checkTypedMemory(env: Env, meta: KfuncMeta, arg: number, target:
 }
 
 /** Notes a number that the kfunc must know while the program is verified. */
-export function noteConstant(env: Env, regno: number, seen: KfuncArgs): void {
+function noteConstant(env: Env, regno: number, seen: KfuncArgs): void {
   const reg = env.reg(regno);
   if (seen.constant) reject(env, 'EFAULT', 'verifier bug: only one constant argument permitted');
   if (!isConst(reg)) reject(env, 'EINVAL', `R${regno} must be a known constant`);

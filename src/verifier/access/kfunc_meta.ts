@@ -135,7 +135,7 @@ export function kfuncName(env: Env, insn: Insn): string {
 }
 
 /** The flags of the called kfunc, without refusing anything; 0 if it is not one that is modelled. */
-export function kfuncFlags(env: Env, insn: Insn): number {
+function kfuncFlags(env: Env, insn: Insn): number {
   if (insn.code !== 0x85 || insn.src !== 2 || insn.off !== 0 || insn.imm === 0) return 0;
   return K.KFUNCS.get(env.vmlinux.name(insn.imm))?.flags ?? 0;
 }

@@ -23,7 +23,7 @@ const LIST: Graph = { root: F.BPF_LIST_HEAD, node: F.BPF_LIST_NODE };
 const TREE: Graph = { root: F.BPF_RB_ROOT, node: F.BPF_RB_NODE };
 
 /** Whether the register points to an object that the program reaches without owning it (`type_is_non_owning_ref`). */
-export const isNonOwning = (type: number): boolean => isAllocated(type) && (type & T.NON_OWN_REF) !== 0;
+const isNonOwning = (type: number): boolean => isAllocated(type) && (type & T.NON_OWN_REF) !== 0;
 
 function noteObject(seen: KfuncArgs, reg: RegState): void {
   seen.objectBtf = reg.btf;

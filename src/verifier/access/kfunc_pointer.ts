@@ -36,7 +36,8 @@ export type PointerKind =
   | 'memory'
   | 'sized_memory';
 
-const TRUSTED = T.MEM_ALLOC | T.PTR_TRUSTED | T.NON_OWN_REF;
+/** BPF_REG_TRUSTED_MODIFIERS. */
+export const TRUSTED = T.MEM_ALLOC | T.PTR_TRUSTED | T.NON_OWN_REF;
 /** Structs that registers of these types point to (`reg2btf_ids`). */
 const STRUCT_OF_TYPE: Readonly<Record<number, string>> = {
   [T.PTR_TO_SOCKET]: 'sock',

@@ -5,7 +5,7 @@ import { markRegKnownZero, markRegUnknown } from '../core/regs.ts';
 import { type Env, reject } from '../core/types.ts';
 import * as P from '../tables/contexts.table.ts';
 import * as K from '../tables/kfuncs.table.ts';
-import { BPF_RES_SPIN_LOCK, BPF_SPIN_LOCK } from '../tables/special_fields.table.ts';
+import { BPF_LOCKS } from '../tables/special_fields.table.ts';
 import { isStruct, skipModifiers } from './btf_walk.ts';
 import { dynptrFlag } from './dynptr.ts';
 import { iteratorIn } from './iterators.ts';
@@ -19,10 +19,6 @@ import { unsupported } from './unsupported.ts';
 
 /** BPF_GLOBAL_PERCPU_MA_MAX_SIZE. */
 const MAX_PERCPU_SIZE = 512;
-const LOCKS = BPF_SPIN_LOCK | BPF_RES_SPIN_LOCK;
-/** Program types that may store to packets (`may_access_direct_pkt_data`). */
-const PACKET_WRITERS: readonly number[] = [P.PROG_SCHED_CLS, P.PROG_SCHED_ACT, P.PROG_XDP, 12, 14, 16];
-const CGROUP_SOCKOPT = 25;
 
 type Special = (env: Env, meta: KfuncMeta, args: KfuncArgs, insnIdx: number) => void;
 
@@ -111,8 +107,7 @@ const slice: Special = (env, meta, args) => {
   r0.memSize = args.constant.lo >>> 0;
   r0.type = T.PTR_TO_MEM | dynptrFlag(args.dynptr!.type);
   if (meta.name === 'bpf_dynptr_slice') r0.type |= T.MEM_RDONLY;
-  else if (PACKET_WRITERS.includes(env.input.progType)) env.seenDirectWrite = true;
-  else if (env.input.progType === CGROUP_SOCKOPT) env.seenDirectWrite = true;
+  else if (P.PACKET_WRITERS.includes(env.input.progType)) env.seenDirectWrite = true;
   else reject(env, 'EINVAL', 'the prog does not allow writes to packet data');
   r0.dynptrId = args.dynptr!.id;
 };
@@ -206,5 +201,5 @@ export function setKfuncReturn(env: Env, meta: KfuncMeta, args: KfuncArgs, insnI
     if (mayBeNull) r0.id = id;
     r0.refObjId = id;
   } else if (node) setNonOwning(env, r0);
-  if (!r0.id && hasField(recordOf(env, r0), LOCKS)) r0.id = ++env.idGen;
+  if (!r0.id && hasField(recordOf(env, r0), BPF_LOCKS)) r0.id = ++env.idGen;
 }

@@ -5,11 +5,9 @@ import * as K from '../tables/kfuncs.table.ts';
 import { skipModifiers } from './btf_walk.ts';
 import type { KfuncArgs } from './kfunc_args.ts';
 import { type KfuncMeta, kindName } from './kfunc_meta.ts';
-import { isTrusted, kernelStructOf, type Target } from './kfunc_pointer.ts';
+import { isTrusted, kernelStructOf, type Target, TRUSTED } from './kfunc_pointer.ts';
 import { isNocastAlias, isProjectionOf, structIdsMatch } from './struct_match.ts';
 import { unsupported } from './unsupported.ts';
-
-const TRUSTED = T.MEM_ALLOC | T.PTR_TRUSTED | T.NON_OWN_REF;
 
 /** Pointers that must be trusted or, for KF_RCU, protected (`KF_TRUSTED_ARGS`, which what is given back implies). */
 export function checkTrust(env: Env, meta: KfuncMeta, regno: number): void {

@@ -1,4 +1,4 @@
-import type { Insn } from '../../bpf/index.ts';
+import { CLASS, type Insn, MODE } from '../../bpf/index.ts';
 import { typeStr } from '../core/log.ts';
 import { markChainPrecision } from '../core/precise.ts';
 import * as T from '../core/reg_types.table.ts';
@@ -12,9 +12,6 @@ import { fieldAt, hasField, isAllocated, recordOf, structRecord } from './record
 import { checkPtrOff } from './region.ts';
 import { structIdsMatch } from './struct_match.ts';
 
-const BPF_LDX = 1;
-const BPF_STX = 3;
-const BPF_MEM = 0x60;
 const OWNED = F.BPF_KPTR_REF | F.BPF_KPTR_PERCPU;
 
 /** Flags that a pointer stored in the field may have. */
@@ -74,14 +71,14 @@ function load(env: Env, field: RecordField, regno: number): void {
 
 /** A load from or store to a pointer field of a map's value (`check_map_kptr_access`, kernel/bpf/verifier.c, 6.18). */
 export function accessKptr(env: Env, insn: Insn, valueRegno: number, field: RecordField): void {
-  if ((insn.code & 0xe0) !== BPF_MEM) {
+  if ((insn.code & 0xe0) !== MODE.MEM) {
     reject(env, 'EACCES', 'kptr in map can only be accessed using BPF_MEM instruction mode');
   }
   const cls = insn.code & 7;
-  if (cls !== BPF_LDX && field.type & OWNED) reject(env, 'EACCES', 'store to referenced kptr disallowed');
-  if (cls !== BPF_LDX && field.type === F.BPF_UPTR) reject(env, 'EACCES', 'store to uptr disallowed');
-  if (cls === BPF_LDX) load(env, field, valueRegno);
-  else if (cls === BPF_STX) {
+  if (cls !== CLASS.LDX && field.type & OWNED) reject(env, 'EACCES', 'store to referenced kptr disallowed');
+  if (cls !== CLASS.LDX && field.type === F.BPF_UPTR) reject(env, 'EACCES', 'store to uptr disallowed');
+  if (cls === CLASS.LDX) load(env, field, valueRegno);
+  else if (cls === CLASS.STX) {
     if (registerIsNull(env.reg(valueRegno))) markChainPrecision(env, valueRegno);
     else checkKptrMatch(env, field, valueRegno);
   } else if (insn.imm !== 0) {

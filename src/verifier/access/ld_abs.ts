@@ -1,4 +1,4 @@
-import type { Insn } from '../../bpf/index.ts';
+import { type Insn, MODE, SIZE } from '../../bpf/index.ts';
 import { pushStack } from '../core/branch.ts';
 import { prepareFuncExit } from '../core/calls.ts';
 import { markRegScratched, type VerifierEnv } from '../core/env.ts';
@@ -6,13 +6,12 @@ import { typeStr } from '../core/log.ts';
 import * as T from '../core/reg_types.table.ts';
 import { checkRegArg, clearCallerSaved, markRegKnownZero, markRegUnknown } from '../core/regs.ts';
 import { type Env, reject } from '../core/types.ts';
+import * as P from '../tables/contexts.table.ts';
 import { checkResourceLeak } from './references.ts';
 import { checkPtrOff } from './region.ts';
 
-/** BPF_PROG_TYPE_SOCKET_FILTER, _SCHED_CLS, _SCHED_ACT (`may_access_skb`). */
-const PACKET_TYPES: readonly number[] = [1, 3, 4];
-const IND = 0x40;
-const DW = 0x18;
+/** `may_access_skb`. */
+const PACKET_TYPES: readonly number[] = [P.PROG_SOCKET_FILTER, P.PROG_SCHED_CLS, P.PROG_SCHED_ACT];
 const CTX = 6;
 
 /**
@@ -25,8 +24,8 @@ export function checkLdAbs(env: Env, insn: Insn): void {
   const { cur } = env;
   for (let f = cur.curframe; f > 0; f--)
     if (cur.frame[f]!.inCallbackFn) reject(env, 'EINVAL', 'cannot use BPF_LD_[ABS|IND] within callback');
-  const indirect = (insn.code & 0xe0) === IND;
-  if (insn.dst !== 0 || insn.off !== 0 || (insn.code & DW) === DW || (!indirect && insn.src !== 0))
+  const indirect = (insn.code & 0xe0) === MODE.IND;
+  if (insn.dst !== 0 || insn.off !== 0 || (insn.code & SIZE.DW) === SIZE.DW || (!indirect && insn.src !== 0))
     reject(env, 'EINVAL', 'BPF_LD_[ABS|IND] uses reserved fields');
   checkRegArg(env, CTX, 'src');
   checkResourceLeak(env, false, true, 'BPF_LD_[ABS|IND]');

@@ -5,11 +5,9 @@ import { type Env, reject, type VerifierState } from '../core/types.ts';
 import { boundsSync, isConst } from '../domain/index.ts';
 import { BPF_RES_SPIN_LOCK, BPF_SPIN_LOCK } from '../tables/special_fields.table.ts';
 import { inTreeCallback } from './callbacks.ts';
-import { constOff, signedDecimal } from './numbers.ts';
+import { constOff, MAX_ERRNO, signedDecimal } from './numbers.ts';
 import { recordOf } from './record.ts';
 import { invalidateNonOwning } from './references.ts';
-
-const MAX_ERRNO = 4095;
 
 /** A lock of one state: whose it is, and the id of the value that it lies in. */
 interface Lock {
@@ -68,7 +66,7 @@ function lockAt(env: Env, regno: number, type: number, word: string): Lock {
  * Takes or gives back the lock that R`regno` points to (`process_spin_lock`); `type` is REF_TYPE_LOCK of bpf_spin_lock,
  * REF_TYPE_RES_LOCK or REF_TYPE_RES_LOCK_IRQ of bpf_res_spin_lock.
  */
-export function processLock(env: Env, regno: number, takes: boolean, type: number): void {
+function processLock(env: Env, regno: number, takes: boolean, type: number): void {
   const { cur } = env;
   const resilient = type !== T.REF_TYPE_LOCK;
   const word = resilient ? 'bpf_res_spin' : 'bpf_spin';

@@ -5,6 +5,7 @@ import { markRegKnown, markRegKnownZero, markRegUnknown } from '../core/regs.ts'
 import { type Env, Reject, reject } from '../core/types.ts';
 import { boundsSync, coerceToSize, coerceToSizeSx, isConst, tnumText } from '../domain/index.ts';
 import * as P from '../tables/contexts.table.ts';
+import { BPF_F_RDONLY_PROG } from '../tables/maps.table.ts';
 import * as F from '../tables/special_fields.table.ts';
 import type { Access } from './_access.ts';
 import { type CtxAccess, checkCtxAccess } from './ctx.ts';
@@ -18,7 +19,6 @@ import { checkFlowKeys, checkSockAccess } from './sockets.ts';
 import { accessStack, checkStackBounds } from './stack.ts';
 
 const { BPF_READ, BPF_WRITE } = R;
-const BPF_F_RDONLY_PROG = 1 << 7;
 
 const BYTES: Readonly<Record<number, number>> = { 0: 4, 8: 2, 16: 1, 24: 8 };
 

@@ -2,8 +2,8 @@ import type { ScalarRange } from '../domain/index.ts';
 
 /** BPF_MAX_VAR_OFF: what a pointer's variable part must stay below. */
 export const MAX_VAR_OFF = 1 << 29;
-/** BPF_MAX_VAR_SIZ: what a variable size must stay below. */
-export const MAX_VAR_SIZE = 1 << 29;
+/** Error numbers are the values from -4095 to -1. */
+export const MAX_ERRNO = 4095;
 
 const signed = (lo: number, hi: number): number => hi * 0x100000000 + (lo >>> 0);
 const unsigned = (lo: number, hi: number): number => (hi >>> 0) * 0x100000000 + (lo >>> 0);

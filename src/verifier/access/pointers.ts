@@ -2,6 +2,7 @@ import * as T from '../core/reg_types.table.ts';
 import { markRegKnownZero, markRegUnknown } from '../core/regs.ts';
 import { type Env, type RegState, type RegView, reject, type VerifierState } from '../core/types.ts';
 import * as M from '../tables/map_helpers.table.ts';
+import { MAP_XSKMAP } from '../tables/maps.table.ts';
 import * as F from '../tables/special_fields.table.ts';
 import { umax } from './numbers.ts';
 import { hasField, recordOf } from './record.ts';
@@ -40,11 +41,6 @@ export function findGoodPktPointers(state: VerifierState, dst: RegView, type: nu
   );
 }
 
-const LOCKS = F.BPF_SPIN_LOCK | F.BPF_RES_SPIN_LOCK;
-/** Fields of inner maps that a call must name together with their own map. */
-const ASYNC = F.BPF_TIMER | F.BPF_WORKQUEUE | F.BPF_TASK_WORK;
-const XSKMAP = 17;
-
 /** The type that a pointer has once it is known not to be null (`mark_ptr_not_null_reg`). */
 export function markNotNull(reg: RegState): void {
   if ((reg.type & T.BASE_TYPE_MASK) !== T.PTR_TO_MAP_VALUE) {
@@ -55,8 +51,8 @@ export function markNotNull(reg: RegState): void {
   if (inner) {
     reg.type = T.CONST_PTR_TO_MAP;
     reg.map = inner;
-    if (hasField(inner.record, ASYNC)) reg.mapUid = reg.id;
-  } else if (type === XSKMAP) reg.type = T.PTR_TO_XDP_SOCK;
+    if (hasField(inner.record, F.BPF_ASYNC)) reg.mapUid = reg.id;
+  } else if (type === MAP_XSKMAP) reg.type = T.PTR_TO_XDP_SOCK;
   else reg.type = M.SOCK_MAPS.includes(type) ? T.PTR_TO_SOCKET : T.PTR_TO_MAP_VALUE;
 }
 
@@ -73,7 +69,7 @@ export function markPtrOrNullRegs(env: Env, state: VerifierState, regno: number,
         return;
       }
       markNotNull(reg);
-      if (!hasField(recordOf(env, reg), LOCKS)) reg.id = 0;
+      if (!hasField(recordOf(env, reg), F.BPF_LOCKS)) reg.id = 0;
     },
     (reg) => (reg.type & T.PTR_MAYBE_NULL) !== 0 && reg.id === id,
   );

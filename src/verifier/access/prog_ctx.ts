@@ -6,9 +6,6 @@ import { isStruct, skipModifiers } from './btf_walk.ts';
 import { isProjectionOf } from './struct_match.ts';
 
 const USER_REGS = 'bpf_user_pt_regs_t';
-const TRACE_RAW_TP = 23;
-const TRAMPOLINES: readonly number[] = [24, 25, 26];
-const TRACE_ITER = 28;
 const QUALIFIERS: readonly BtfType['kind'][] = ['const', 'volatile', 'restrict', 'type_tag'];
 
 /** Whether type `id` is the typedef that kprobes know their registers by, behind qualifiers. */
@@ -44,9 +41,9 @@ function isOtherCtx({ input }: Env, type: BtfType): boolean {
     case P.PROG_SYSCALL:
       return true;
     case P.PROG_TRACING:
-      if (input.expectedAttachType === TRACE_RAW_TP) return words || named('bpf_raw_tracepoint_args');
-      if (input.expectedAttachType === TRACE_ITER) return isStruct(type) && type.name.startsWith('bpf_iter__');
-      return TRAMPOLINES.includes(input.expectedAttachType) && words;
+      if (input.expectedAttachType === P.ATTACH_RAW_TP) return words || named('bpf_raw_tracepoint_args');
+      if (input.expectedAttachType === P.ATTACH_ITER) return isStruct(type) && type.name.startsWith('bpf_iter__');
+      return P.ATTACH_TRAMPOLINES.includes(input.expectedAttachType) && words;
     default:
       return false;
   }

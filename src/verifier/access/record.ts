@@ -2,6 +2,7 @@ import type { Btf, BtfType } from '../../btf/index.ts';
 import * as T from '../core/reg_types.table.ts';
 import type { BtfRecord, Env, RecordField, RegView } from '../core/types.ts';
 import { VerifierError } from '../error.ts';
+import { BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG } from '../tables/maps.table.ts';
 import * as F from '../tables/special_fields.table.ts';
 import { isStruct, skipModifiers } from './btf_walk.ts';
 
@@ -33,8 +34,6 @@ const OBJECT_FIELDS =
   F.BPF_KPTR;
 /** Fields that an array may have several of (`btf_repeat_fields`). */
 const REPEATABLE = F.BPF_KPTR | F.BPF_UPTR | F.BPF_GRAPH_ROOT;
-const BPF_F_RDONLY_PROG = 1 << 7;
-const BPF_F_WRONLY_PROG = 1 << 8;
 const KPTR_SIZE = 8;
 
 /** The kernel finds no special fields in such a value, however many it has. */
@@ -209,7 +208,7 @@ function parseFields(
   }
   const has = (kinds: number): boolean => (fieldMask & kinds) !== 0;
   if (has(F.BPF_SPIN_LOCK) && has(F.BPF_RES_SPIN_LOCK)) malformed('two kinds of locks');
-  if (has(F.BPF_GRAPH_ROOT) && !has(F.BPF_SPIN_LOCK | F.BPF_RES_SPIN_LOCK)) malformed('a list or tree without a lock');
+  if (has(F.BPF_GRAPH_ROOT) && !has(F.BPF_LOCKS)) malformed('a list or tree without a lock');
   if (!has(F.BPF_REFCOUNT) && has(F.BPF_LIST_NODE) && has(F.BPF_RB_NODE)) malformed('two kinds of nodes, no refcount');
   return { fields: fields.sort((a, b) => a.offset - b.offset), fieldMask };
 }

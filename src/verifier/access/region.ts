@@ -1,14 +1,13 @@
 import * as T from '../core/reg_types.table.ts';
 import { type Env, type RecordField, type RegView, reject } from '../core/types.ts';
 import { isConst, tnumText } from '../domain/index.ts';
+import { BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG } from '../tables/maps.table.ts';
 import { BPF_KPTR, BPF_KPTR_PERCPU, BPF_UPTR, SPECIAL_STRUCTS } from '../tables/special_fields.table.ts';
 import { constOff, decimal, MAX_VAR_OFF, overflowsInt, smax, smin, umax } from './numbers.ts';
 
 export const BPF_READ = 1;
 export const BPF_WRITE = 2;
 
-const BPF_F_RDONLY_PROG = 1 << 7;
-const BPF_F_WRONLY_PROG = 1 << 8;
 const POINTERS = BPF_KPTR | BPF_UPTR;
 
 /** Name of a special field in messages (`btf_field_type_name`). */

@@ -6,11 +6,10 @@ import { type Env, type RegState, Reject, type RetvalRange, reject } from '../co
 import * as P from '../tables/contexts.table.ts';
 import { LSM_BOOL } from '../tables/lsm.table.ts';
 import { skipModifiers } from './btf_walk.ts';
-import { smax, smin } from './numbers.ts';
+import { MAX_ERRNO, smax, smin } from './numbers.ts';
 import { checkPtrOff } from './region.ts';
 
 const BPF_CGROUP_INET_EGRESS = 1;
-const MAX_ERRNO = 4095;
 
 /** What the program's type lets it return; null: anything. */
 function allowedRange(env: Env): RetvalRange | null {

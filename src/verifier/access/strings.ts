@@ -1,18 +1,16 @@
 import * as T from '../core/reg_types.table.ts';
 import { type Env, type MapInfo, type RegState, Reject, reject } from '../core/types.ts';
 import { isConst } from '../domain/index.ts';
+import { BPF_F_RDONLY_PROG, MAP_ARENA, MAP_ARRAY } from '../tables/maps.table.ts';
 import { constOff } from './numbers.ts';
 import { checkMapAccess } from './region.ts';
 import { unsupported } from './unsupported.ts';
 
-const BPF_F_RDONLY_PROG = 1 << 7;
-const ARRAY = 2;
-const ARENA = 33;
 /** Map types whose values have a fixed address (`map_direct_value_addr`). */
-const DIRECT_VALUE: readonly number[] = [ARRAY, ARENA];
+const DIRECT_VALUE: readonly number[] = [MAP_ARRAY, MAP_ARENA];
 
 /** Programs can never change the map's values, and neither can user space any more (`bpf_map_is_rdonly`). */
-export const isReadOnlyMap = (map: MapInfo): boolean => map.frozen && (map.flags & BPF_F_RDONLY_PROG) !== 0;
+const isReadOnlyMap = (map: MapInfo): boolean => map.frozen && (map.flags & BPF_F_RDONLY_PROG) !== 0;
 
 /** The bytes from where the register points to the end of its map's only value. */
 function bytesAt(env: Env, reg: RegState): Uint8Array {

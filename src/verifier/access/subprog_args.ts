@@ -4,19 +4,13 @@ import { registerIsNull } from '../core/regs.ts';
 import { type Env, type RegState, Reject, reject, type SubprogArg } from '../core/types.ts';
 import * as A from '../tables/arg_types.table.ts';
 import { checkArgOffset } from './arg_offset.ts';
-import { isStruct, skipModifiers } from './btf_walk.ts';
+import { hasSize, isStruct, skipModifiers } from './btf_walk.ts';
 import { checkDynptrArg } from './dynptr.ts';
 import { checkMemoryArgument } from './helper_memory.ts';
 import { checkStructType } from './helper_types.ts';
-import { kindName } from './kfunc_meta.ts';
+import { isScalarType, kindName } from './kfunc_meta.ts';
 import { checkTaggedCtx, isProgCtx } from './prog_ctx.ts';
 import { unsupported } from './unsupported.ts';
-
-const MAX_ARGS = 5;
-/** Kinds of types that have a size. */
-const SIZED: readonly string[] = ['int', 'enum', 'enum64', 'struct', 'union', 'ptr', 'array', 'float'];
-
-const isInteger = (kind: string): boolean => kind === 'int' || kind === 'enum' || kind === 'enum64';
 
 /** `arg:` tags of argument `i` of the function. */
 function tagsOf(btf: Btf, func: number, i: number): string[] {
@@ -27,7 +21,6 @@ function tagsOf(btf: Btf, func: number, i: number): string[] {
 }
 
 const KNOWN_TAGS: readonly string[] = ['ctx', 'trusted', 'nonnull', 'nullable', 'arena', 'untrusted'];
-const PRIMITIVE: readonly string[] = ['int', 'float', 'enum', 'enum64'];
 
 /** The kernel's struct that a pointer of the program's BTF names, whatever its flavour (`btf_get_ptr_to_btf_id`). */
 function kernelStruct(env: Env, i: number, id: number): number {
@@ -43,7 +36,7 @@ function kernelStruct(env: Env, i: number, id: number): number {
 /** A pointer that the tag `arg:untrusted` says may be anything: it is only read, with probes. */
 function untrustedArgument(env: Env, i: number, target: number): SubprogArg {
   const { type } = skipModifiers(env.btf!, target);
-  if (type.kind === 'void' || PRIMITIVE.includes(type.kind))
+  if (type.kind === 'void' || type.kind === 'float' || isScalarType(type))
     return { argType: A.ARG_PTR_TO_MEM | T.MEM_RDONLY | T.PTR_UNTRUSTED, memSize: 0, btfId: 0 };
   const btfId = kernelStruct(env, i, target);
   const found = env.vmlinux.type(btfId);
@@ -87,7 +80,7 @@ function pointerArgument(env: Env, subprog: number, i: number, target: number, t
   }
   if (!env.subprogs[subprog]!.global) return null;
   if (tags.includes('nullable')) reject(env, 'EINVAL', `arg#${i} ${invalid}`);
-  if (!SIZED.includes(type.kind)) {
+  if (!hasSize(type)) {
     const text = `arg#${i} reference type('${kindName(type)}') size cannot be determined: -22`;
     return reject(env, 'EINVAL', text);
   }
@@ -114,12 +107,12 @@ function readArguments(env: Env, subprog: number): SubprogArg[] | null {
   const func = btf.type(sub.funcId);
   const proto = func.kind === 'func' ? btf.type(func.type) : func;
   if (proto.kind !== 'func_proto') return unsupported(env, `the BTF of function ${subprog}`);
-  if (proto.params.length > MAX_ARGS) {
+  if (proto.params.length > T.MAX_BPF_FUNC_REG_ARGS) {
     if (!sub.global) return null;
-    const text = `Global function ${sub.name}() with ${proto.params.length} > ${MAX_ARGS} args. Buggy compiler.`;
+    const text = `Global function ${sub.name}() with ${proto.params.length} > ${T.MAX_BPF_FUNC_REG_ARGS} args. Buggy compiler.`;
     return reject(env, 'EINVAL', text);
   }
-  if (!isInteger(skipModifiers(btf, proto.returns).type.kind)) {
+  if (!isScalarType(skipModifiers(btf, proto.returns).type)) {
     if (!sub.global) return null;
     const text = `Global function ${sub.name}() doesn't return scalar. Only those are supported.`;
     return reject(env, 'EINVAL', text);
@@ -135,7 +128,7 @@ function readArguments(env: Env, subprog: number): SubprogArg[] | null {
       continue;
     }
     if (tags.length > 0) reject(env, 'EINVAL', `arg#${i} has pointer tag, but is not a pointer type`);
-    if (isInteger(type.kind)) args.push({ argType: A.ARG_ANYTHING, memSize: 0, btfId: 0 });
+    if (isScalarType(type)) args.push({ argType: A.ARG_ANYTHING, memSize: 0, btfId: 0 });
     else if (!sub.global) return null;
     else {
       const kind = type.kind.toUpperCase();

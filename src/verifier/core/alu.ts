@@ -1,4 +1,4 @@
-import type { Insn } from '../../bpf/index.ts';
+import { ALU, type Insn } from '../../bpf/index.ts';
 import * as D from '../domain/index.ts';
 import { pushStack } from './branch.ts';
 import { ALU_WORDS, pointerAlu } from './pointer.ts';
@@ -7,9 +7,7 @@ import * as T from './reg_types.table.ts';
 import { checkBounds, checkRegArg, markRegKnown, markRegUnknown } from './regs.ts';
 import { copyReg, type Env, RegState, type RegView, reject } from './types.ts';
 
-const MOV = 0xb0;
-const NEG = 0x80;
-const END = 0xd0;
+const { MOV, NEG, END } = ALU;
 const SHIFTS = new Set([0x60, 0x70, 0xc0]);
 const DIVIDES = new Set([0x30, 0x90]);
 const OPS: Record<number, (d: RegState, s: RegState, is32: boolean) => void> = {

@@ -1,18 +1,17 @@
-import type { Insn } from '../../bpf/index.ts';
+import { ATOMIC, type Insn } from '../../bpf/index.ts';
 import { isPseudoCall } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
 import { insnText } from './liveregs.ts';
 import * as T from './reg_types.table.ts';
 import type { JmpHistoryEntry, LinkedReg } from './types.ts';
 
-const STACK_ACCESS = 1 << 9;
+/** Flag of a history entry: a stack access through a register other than R10, with its frame and slot. */
+export const INSN_F_STACK_ACCESS = 1 << 9;
 /** Flags of a conditional jump's entry: an operand points to the stack, which is never to be precise. */
 export const DST_REG_STACK = 1 << 10;
 export const SRC_REG_STACK = 1 << 11;
 
-const FETCH = 1;
-const CMPXCHG = 0xf1;
-const LOAD_ACQ = 0x100;
+const { FETCH, CMPXCHG, LOAD_ACQ } = ATOMIC;
 
 /** The register that an atomic instruction loads, or -1 (`is_atomic_load_insn`, `is_atomic_fetch_insn`). */
 function loadedByAtomic({ code, dst, src, imm }: Insn): number {
@@ -136,7 +135,7 @@ export class Backtrack {
           return true;
         }
         if (this.hasReg(dst)) return false;
-        if (!(flags & STACK_ACCESS)) return true;
+        if (!(flags & INSN_F_STACK_ACCESS)) return true;
         const spi = (flags >> 3) & 63;
         const frame = flags & 7;
         if (!this.hasSlot(spi, frame)) return true;
@@ -165,7 +164,7 @@ export class Backtrack {
   private stepLoad(reg: number, flags: number): void {
     if (!this.hasReg(reg)) return;
     this.clearReg(reg);
-    if (flags & STACK_ACCESS) this.setSlot((flags >> 3) & 63, flags & 7);
+    if (flags & INSN_F_STACK_ACCESS) this.setSlot((flags >> 3) & 63, flags & 7);
   }
 
   /** Behind a legacy load that failed comes what the caller of its function does with 0. */

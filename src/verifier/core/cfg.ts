@@ -1,18 +1,16 @@
-import type { Insn } from '../../bpf/index.ts';
+import { CALL, type Insn, LD_IMM64, PSEUDO, PSEUDO_CALL, PSEUDO_KFUNC_CALL } from '../../bpf/index.ts';
 import { type Env, reject } from './types.ts';
 
 const DISCOVERED = 0x10;
 const EXPLORED = 0x20;
 const FALLTHROUGH = 1;
 const BRANCH = 2;
-const PSEUDO_CALL = 1;
-const PSEUDO_KFUNC_CALL = 2;
 
-export const isLdImm64 = (insn: Insn): boolean => insn.code === 0x18;
-export const isPseudoCall = (insn: Insn): boolean => insn.code === 0x85 && insn.src === PSEUDO_CALL;
-export const isKfuncCall = (insn: Insn): boolean => insn.code === 0x85 && insn.src === PSEUDO_KFUNC_CALL;
-export const isHelperCall = (insn: Insn): boolean => insn.code === 0x85 && insn.src === 0;
-export const isPseudoFunc = (insn: Insn): boolean => insn.code === 0x18 && insn.src === 4;
+const isLdImm64 = (insn: Insn): boolean => insn.code === LD_IMM64;
+export const isPseudoCall = (insn: Insn): boolean => insn.code === CALL && insn.src === PSEUDO_CALL;
+export const isKfuncCall = (insn: Insn): boolean => insn.code === CALL && insn.src === PSEUDO_KFUNC_CALL;
+export const isHelperCall = (insn: Insn): boolean => insn.code === CALL && insn.src === 0;
+export const isPseudoFunc = (insn: Insn): boolean => insn.code === LD_IMM64 && insn.src === PSEUDO.FUNC;
 /** A call of bpf_throw (`is_bpf_throw_kfunc`). */
 export const isThrow = (env: Env, insn: Insn): boolean =>
   isKfuncCall(insn) && insn.off === 0 && env.ops.kfuncName(env, insn) === 'bpf_throw';

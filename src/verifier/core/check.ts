@@ -1,4 +1,6 @@
 import type { Insn } from '../../bpf/index.ts';
+import { BPF_READ, BPF_WRITE } from '../access/region.ts';
+import { FUNC_SPIN_UNLOCK, FUNC_TAIL_CALL } from '../tables/helpers.table.ts';
 import { checkAlu } from './alu.ts';
 import { popStack, pushStack } from './branch.ts';
 import { checkFuncCall, initFrameRegs, prepareFuncExit } from './calls.ts';
@@ -8,16 +10,10 @@ import { checkCondJump } from './jump.ts';
 import { checkLdImm } from './ldimm.ts';
 import { printInsn, printInsnState, printLinfo, printVerifierState } from './log.ts';
 import { pushInsnHistory } from './precise.ts';
+import { BPF_COMPLEXITY_LIMIT_INSNS } from './reg_types.table.ts';
 import { checkBounds, checkRegArg, markRegUnknown } from './regs.ts';
 import { isStateVisited, updateBranchCounts } from './states.ts';
 import { FuncState, reject, VerifierState } from './types.ts';
-
-/** BPF_COMPLEXITY_LIMIT_INSNS. */
-const MAX_INSNS = 1000000;
-const TAIL_CALL = 12;
-const SPIN_UNLOCK = 94;
-const READ = 1;
-const WRITE = 2;
 
 /** One instruction that is no jump; the next is the one behind it. No path ends here. */
 function checkStraight(env: VerifierEnv, insn: Insn): false {
@@ -33,7 +29,7 @@ function checkStraight(env: VerifierEnv, insn: Insn): false {
       checkRegArg(env, insn.src, 'src');
       checkRegArg(env, insn.dst, 'dst_no_mark');
       const srcType = env.peek(insn.src).type;
-      ops.checkMemAccess(env, insnIdx, insn.src, insn.off, size, READ, insn.dst, false, mode === 0x80);
+      ops.checkMemAccess(env, insnIdx, insn.src, insn.off, size, BPF_READ, insn.dst, false, mode === 0x80);
       ops.saveAuxPtrType(env, srcType, true);
       checkBounds(env, env.reg(insn.dst), 'ldx');
       break;
@@ -47,7 +43,7 @@ function checkStraight(env: VerifierEnv, insn: Insn): false {
       checkRegArg(env, insn.src, 'src');
       checkRegArg(env, insn.dst, 'src');
       const dstType = env.peek(insn.dst).type;
-      ops.checkMemAccess(env, insnIdx, insn.dst, insn.off, size, WRITE, insn.src, false, false);
+      ops.checkMemAccess(env, insnIdx, insn.dst, insn.off, size, BPF_WRITE, insn.src, false, false);
       ops.saveAuxPtrType(env, dstType, false);
       break;
     }
@@ -55,7 +51,7 @@ function checkStraight(env: VerifierEnv, insn: Insn): false {
       if ((insn.code & 0xe0) !== 0x60 || insn.src !== 0) reject(env, 'EINVAL', 'BPF_ST uses reserved fields');
       checkRegArg(env, insn.dst, 'src');
       const dstType = env.peek(insn.dst).type;
-      ops.checkMemAccess(env, insnIdx, insn.dst, insn.off, size, WRITE, -1, false, false);
+      ops.checkMemAccess(env, insnIdx, insn.dst, insn.off, size, BPF_WRITE, -1, false, false);
       ops.saveAuxPtrType(env, dstType, false);
       break;
     }
@@ -87,7 +83,7 @@ function checkCall(env: VerifierEnv, insn: Insn): boolean {
   env.jmpsProcessed++;
   if (insn.code !== 0x85 || (insn.src !== 2 && insn.off !== 0) || insn.src > 2 || insn.dst !== 0)
     reject(env, 'EINVAL', 'BPF_CALL uses reserved fields');
-  if (env.cur.activeLocks && insn.src === 0 && insn.imm !== SPIN_UNLOCK)
+  if (env.cur.activeLocks && insn.src === 0 && insn.imm !== FUNC_SPIN_UNLOCK)
     reject(env, 'EINVAL', 'function calls are not allowed while holding a lock');
   if (isPseudoCall(insn)) checkFuncCall(env, insn);
   else if (insn.src === 2) {
@@ -98,7 +94,7 @@ function checkCall(env: VerifierEnv, insn: Insn): boolean {
     }
   } else {
     env.ops.checkHelperCall(env, insn, env.insnIdx);
-    if (insn.imm === TAIL_CALL && env.cur.curframe > 0) {
+    if (insn.imm === FUNC_TAIL_CALL && env.cur.curframe > 0) {
       leaveByTailCall(env);
       return false;
     }
@@ -158,7 +154,7 @@ function logStep(env: VerifierEnv, fromBranch: boolean): void {
 }
 
 /** Walks every path from the current state (`do_check`). */
-export function doCheck(env: VerifierEnv): void {
+function doCheck(env: VerifierEnv): void {
   const { insns } = env;
   const { observer } = env.input;
   let fromBranch = false;
@@ -167,7 +163,7 @@ export function doCheck(env: VerifierEnv): void {
     env.prevInsnIdx = prev;
     if (env.insnIdx >= insns.length) reject(env, 'EFAULT', `invalid insn idx ${env.insnIdx} insn_cnt ${insns.length}`);
     const insn = insns[env.insnIdx]!;
-    if (++env.insnProcessed > MAX_INSNS)
+    if (++env.insnProcessed > BPF_COMPLEXITY_LIMIT_INSNS)
       reject(env, 'E2BIG', `BPF program is too large. Processed ${env.insnProcessed} insn`);
     env.cur.lastInsnIdx = env.prevInsnIdx;
     env.cur.insnIdx = env.insnIdx;

@@ -1,25 +1,27 @@
+import * as P from '../tables/contexts.table.ts';
 import { findSubprog, isPseudoCall, isPseudoFunc, isThrow } from './cfg.ts';
+import { MAX_BPF_STACK, MAX_CALL_FRAMES } from './reg_types.table.ts';
 import { type Env, reject, type SubprogInfo } from './types.ts';
 
 const NO_PRIV_STACK = 1;
-const PRIV_STACK_ADAPTIVE = 2;
-/** BPF_PRIV_STACK_MIN_SIZE, MAX_BPF_STACK: bytes. */
+export const PRIV_STACK_ADAPTIVE = 2;
+/** BPF_PRIV_STACK_MIN_SIZE: bytes. */
 const MIN_PRIV_STACK = 64;
-const MAX_STACK = 512;
-const MAX_FRAMES = 8;
 /** Stack that callers of a function with tail calls may take. */
 const MAX_BEFORE_TAIL_CALL = 256;
 
-/** BPF_PROG_TYPE_KPROBE, _TRACEPOINT, _PERF_EVENT, _RAW_TRACEPOINT. */
-const PRIV_STACK_TYPES: readonly number[] = [2, 5, 7, 17];
-const TRACING = 26;
-const TRACE_ITER = 28;
+const PRIV_STACK_TYPES: readonly number[] = [
+  P.PROG_KPROBE,
+  P.PROG_TRACEPOINT,
+  P.PROG_PERF_EVENT,
+  P.PROG_RAW_TRACEPOINT,
+];
 
 /** Program types whose frames may be on a private stack (`bpf_enable_priv_stack`). */
 function mayUsePrivateStack({ input, subprogs, subprogCnt }: Env): boolean {
   for (let i = 0; i < subprogCnt; i++) if (subprogs[i]!.hasTailCall) return false;
   if (!input.target.privateStack || !input.target.jitRequested) return false;
-  if (input.progType === TRACING) return input.expectedAttachType !== TRACE_ITER;
+  if (input.progType === P.PROG_TRACING) return input.expectedAttachType !== P.ATTACH_ITER;
   return PRIV_STACK_TYPES.includes(input.progType);
 }
 
@@ -63,10 +65,10 @@ function checkFrom(env: Env, root: number, priv: boolean): void {
     const own = roundDepth(env, info.stackDepth);
     if (priv && info.privStackMode === 0 && own >= MIN_PRIV_STACK) info.privStackMode = PRIV_STACK_ADAPTIVE;
     const apart = info.privStackMode === PRIV_STACK_ADAPTIVE;
-    if (apart && own > MAX_STACK) reject(env, 'EACCES', `stack size of subprog ${sub} is ${own}. Too large`);
+    if (apart && own > MAX_BPF_STACK) reject(env, 'EACCES', `stack size of subprog ${sub} is ${own}. Too large`);
     frames.push({ sub, info, next: info.start, depth: apart ? 0 : own });
     depth += apart ? 0 : own;
-    if (depth > MAX_STACK)
+    if (depth > MAX_BPF_STACK)
       reject(env, 'EACCES', `combined stack size of ${frames.length} calls is ${depth}. Too large`);
   };
   enter(root);
@@ -75,7 +77,8 @@ function checkFrom(env: Env, root: number, priv: boolean): void {
     const callee = nextCallee(env, frames);
     if (callee >= 0) {
       if (env.subprogs[callee]!.hasTailCall) tailCalls = true;
-      if (frames.length >= MAX_FRAMES) reject(env, 'E2BIG', `the call stack of ${frames.length} frames is too deep !`);
+      if (frames.length >= MAX_CALL_FRAMES)
+        reject(env, 'E2BIG', `the call stack of ${frames.length} frames is too deep !`);
       enter(callee);
       continue;
     }

@@ -1,9 +1,8 @@
-import type { Insn } from '../../bpf/index.ts';
+import { CALL, type Insn } from '../../bpf/index.ts';
 import { isPseudoCall } from './cfg.ts';
+import { CALLER_SAVED } from './liveregs.ts';
 import type { Env, FuncState, SubprogInfo } from './types.ts';
 
-const CALL = 0x85;
-const CALLER_SAVED = 0x3f;
 const SLOT = 8;
 /** S16_MIN: below any stack offset. */
 const GIVEN_UP = -0x8000;

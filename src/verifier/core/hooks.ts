@@ -69,21 +69,3 @@ export interface VerifierOps {
 
 /** How a callee's registers are set from the caller's (`set_callee_state_fn`). Throws Reject. */
 export type SetCalleeState = (env: Env, caller: FuncState, callee: FuncState, insnIdx: number) => void;
-
-/*
- * What src/verifier/core provides to src/verifier/access (import from the named files):
- *
- * regs.ts    markRegUnknown(env, reg), markRegKnownZero(reg), markRegNotInit(env, reg), markRegsKnown(reg, lo, hi),
- *            clearCallerSaved(env, func), checkRegArg(env, regno, kind: 'src' | 'dst' | 'dst_no_mark'),
- *            typeStr(env, type) = reg_type_str, registerIsNull(reg), isScalarConst(reg)
- * stack      reading and writing of stack slots (check_stack_read, check_stack_write, check_stack_range_initialized)
- *            belong to access; growStack(state, size), scrubSpilledSlot(...) too.
- * precise.ts markChainPrecision(env, regno), pushInsnHistory(env, flags)
- *            with insnStackAccessFlags(frameno, spi)
- * live.ts    markStackRead(env, frameno, insnIdx, slotMask: bigint-free [lo, hi]), markStackWrite(env, frameno, lo, hi)
- * refs.ts    acquireReference(env, insnIdx) → id, acquireLockState, releaseReference(env, refObjId),
- *            findReference(state, id) belong to access
- * branch.ts  pushStack(env, insnIdx, prevInsnIdx, speculative) → VerifierState (throws Reject('ENOMEM'|'E2BIG'))
- * calls.ts   pushCallbackCall(env, insn, insnIdx, subprog, setCallee)
- * log.ts     printVerifierState(env, state, frameno, printAll), linfoComment(env, insnIdx, prefix)
- */

@@ -1,4 +1,4 @@
-import type { Insn } from '../../bpf/index.ts';
+import { type Insn, JMP } from '../../bpf/index.ts';
 import { isTrusted } from '../access/kfunc_pointer.ts';
 import { isBranchTaken, refineBranch, setConst } from '../domain/index.ts';
 import { DST_REG_STACK, SRC_REG_STACK } from './backtrack.ts';
@@ -12,12 +12,7 @@ import { checkBounds, checkRegArg } from './regs.ts';
 import { RegState, type RegView, reject, type VerifierState } from './types.ts';
 import { findPrevEntry, widenImprecise } from './widen.ts';
 
-const JEQ = 0x10;
-const JGT = 0x20;
-const JGE = 0x30;
-const JNE = 0x50;
-const JLT = 0xa0;
-const JLE = 0xb0;
+const { JEQ, JGT, JGE, JNE, JLT, JLE } = JMP;
 
 const isPacket = (reg: RegView) => reg.type === T.PTR_TO_PACKET || reg.type === T.PTR_TO_PACKET_META;
 

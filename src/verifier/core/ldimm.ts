@@ -1,12 +1,11 @@
 import type { Insn } from '../../bpf/index.ts';
+import { MAP_ARENA, MAP_ARRAY } from '../tables/maps.table.ts';
 import { findSubprog } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
 import * as T from './reg_types.table.ts';
 import { checkRegArg, markRegKnown, markRegKnownZero, markRegUnknown } from './regs.ts';
 import { type MapInfo, reject } from './types.ts';
 
-const MAP_ARRAY = 2;
-const MAP_ARENA = 33;
 const PAGE_SIZE = 4096;
 const ATOMIC_SIZES = new Set([0xc3, 0xcb, 0xd3, 0xdb]);
 

@@ -3,7 +3,8 @@ import { isKfuncCall, isPseudoCall, successors } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
 import type { Env } from './types.ts';
 
-const CALLER_SAVED = 0x3f;
+/** R0-R5. */
+export const CALLER_SAVED = 0x3f;
 const bit = (reg: number) => 1 << reg;
 
 /** Registers that one instruction reads (low half of the result) and writes (high half), as `compute_insn_live_regs`. */

@@ -37,7 +37,7 @@ const PREFIXES: readonly [number, string][] = [
   [T.PTR_UNTRUSTED, 'untrusted_'],
   [T.PTR_TRUSTED, 'trusted_'],
 ];
-const SLOT_CHARS = '?rm0dif';
+export const SLOT_CHARS = '?rm0dif';
 const DYNPTR_NAMES = ['', 'local', 'ringbuf', 'skb', 'xdp', 'skb_meta'];
 const ITER_STATES = ['<invalid>', 'active', 'drained'];
 
@@ -51,7 +51,7 @@ export function typeStr(type: number): string {
 }
 
 /** A signed 64-bit number, decimal within s16, else hexadecimal (`verbose_snum`). */
-export function snum(lo: number, hi: number): string {
+function snum(lo: number, hi: number): string {
   if (hi === lo >> 31 && lo >= -32768 && lo <= 32767) return String(lo);
   const low = (lo >>> 0).toString(16);
   return hi === 0 ? `0x${low}` : `0x${(hi >>> 0).toString(16)}${low.padStart(8, '0')}`;

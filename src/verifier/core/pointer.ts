@@ -1,12 +1,11 @@
 import type { Insn } from '../../bpf/index.ts';
-import { signedDecimal } from '../access/numbers.ts';
+import { MAX_VAR_OFF, signedDecimal } from '../access/numbers.ts';
 import * as D from '../domain/index.ts';
 import { typeStr } from './log.ts';
 import * as T from './reg_types.table.ts';
 import { markRegUnknown } from './regs.ts';
 import { copyReg, type Env, RegState, reject } from './types.ts';
 
-const MAX_VAR_OFF = 1 << 29;
 /** Pointers that may be moved. */
 const MOVABLE = new Set([
   T.PTR_TO_CTX,

@@ -1,6 +1,6 @@
 import type { Insn } from '../../bpf/index.ts';
 import { add, boundsSync, setConst, zext32 } from '../domain/index.ts';
-import { Backtrack } from './backtrack.ts';
+import { Backtrack, INSN_F_STACK_ACCESS } from './backtrack.ts';
 import type { VerifierEnv } from './env.ts';
 import { printVerifierState } from './log.ts';
 import * as T from './reg_types.table.ts';
@@ -20,9 +20,6 @@ import {
 const ARGUMENTS = 0x3e;
 /** LINKED_REGS_MAX. */
 const MAX_LINKED = 6;
-
-/** Flags of a history entry: a stack access through a register other than R10, with its frame and slot. */
-export const INSN_F_STACK_ACCESS = 1 << 9;
 
 /** The flags for an access to slot `spi` of frame `frameno` (`insn_stack_access_flags`). */
 export const insnStackAccessFlags = (frameno: number, spi: number): number =>

@@ -74,8 +74,12 @@ export const BPF_ITER_STATE_ACTIVE = 1;
 export const BPF_ITER_STATE_DRAINED = 2;
 
 export const MAX_BPF_REG = 11;
+/** Arguments of a function in registers. */
+export const MAX_BPF_FUNC_REG_ARGS = 5;
 export const MAX_CALL_FRAMES = 8;
 export const MAX_BPF_STACK = 512;
+/** Instructions of a program, and those that its paths may walk in sum. */
+export const BPF_COMPLEXITY_LIMIT_INSNS = 1_000_000;
 /** `subregDef` of a register whose upper half needs no clearing (`DEF_NOT_SUBREG`). */
 export const DEF_NOT_SUBREG = 0;
 

@@ -3,11 +3,9 @@ import { boundsText, boundsViolation, setConst, setUnknown, unbound32, unbound64
 import { markRegScratched } from './env.ts';
 import { typeStr } from './log.ts';
 import * as T from './reg_types.table.ts';
-import { copyReg, type Env, type FuncState, RegState, type RegView, Reject, reject } from './types.ts';
+import { copyReg, type Env, type FuncState, PRISTINE, type RegState, type RegView, Reject, reject } from './types.ts';
 
 export { typeStr };
-
-const PRISTINE = new RegState();
 
 /** An unknown scalar (`mark_reg_unknown`); the subregister's definition stays. */
 export function markRegUnknown(_env: Env, reg: RegState): void {

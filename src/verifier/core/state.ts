@@ -236,8 +236,8 @@ export class FuncState {
   }
 }
 
-/** Shared by all frames: as it belongs to none, each copies it before a change. */
-const PRISTINE = new RegState();
+/** Nothing known. Shared by all frames: as it belongs to none, each copies it before a change. */
+export const PRISTINE = new RegState();
 const EMPTY_SLOT = new StackSlot();
 
 /** An entry of the jump history (`struct bpf_jmp_history_entry`). */

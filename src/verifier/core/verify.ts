@@ -1,3 +1,4 @@
+import { FUNC_LOOP } from '../tables/helpers.table.ts';
 import { checkFuncInfo, checkFuncInfoEarly, checkLineInfo, findExceptionCallback } from './btf_info.ts';
 import {
   ControlFlow,
@@ -19,7 +20,6 @@ import { computeLiveRegisters } from './liveregs.ts';
 import { Reject, reject, SubprogInfo, type Verdict, type VerifierInput } from './types.ts';
 
 const MAX_SUBPROGS = 256;
-const BPF_LOOP = 181;
 const LOOP_STACK = 24;
 const MAY_GOTO_STACK = 16;
 /** BPF_LOG_STATS. */
@@ -73,7 +73,7 @@ function reserveStack(env: VerifierEnv): void {
   env.insns.forEach((insn, at) => {
     const sub = env.subprogs[containingSubprog(env, at)]!;
     if (isMayGoto(insn)) mayGoto.add(sub);
-    if (env.aux[at]!.loopInlineFit && isHelperCall(insn) && insn.imm === BPF_LOOP) loops.add(sub);
+    if (env.aux[at]!.loopInlineFit && isHelperCall(insn) && insn.imm === FUNC_LOOP) loops.add(sub);
   });
   for (const sub of loops) sub.stackExtra += Math.ceil(sub.stackDepth / 8) * 8 - sub.stackDepth + LOOP_STACK;
   for (const sub of mayGoto) sub.stackExtra += MAY_GOTO_STACK;

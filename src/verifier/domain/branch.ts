@@ -1,18 +1,9 @@
+import { JMP } from '../../bpf/index.ts';
 import { boundsSync, lowerSmax, lowerUmax, raiseSmin, raiseUmin } from './bounds.ts';
 import { slt, ult } from './i64.ts';
 import { isConst, type ScalarRange, unbound32, unbound64 } from './range.ts';
 
-const JEQ = 0x10;
-const JGT = 0x20;
-const JGE = 0x30;
-const JSET = 0x40;
-const JNE = 0x50;
-const JSGT = 0x60;
-const JSGE = 0x70;
-const JLT = 0xa0;
-const JLE = 0xb0;
-const JSLT = 0xc0;
-const JSLE = 0xd0;
+const { JEQ, JGT, JGE, JSET, JNE, JSGT, JSGE, JLT, JLE, JSLT, JSLE } = JMP;
 /** The opposite of JSET, which no instruction has. */
 const JNSET = 0x48;
 

@@ -1,4 +1,5 @@
 import type { Insn } from '../../bpf/index.ts';
+import { BPF_COMPLEXITY_LIMIT_INSNS } from '../core/reg_types.table.ts';
 import type { Verdict, VerifierInput, VerifierObserver } from '../core/types.ts';
 import { verifyProgram } from '../verify.ts';
 import { CALLS } from './calls.table.ts';
@@ -32,7 +33,6 @@ export const CLASSES: readonly MessageClass[] = [
 /** Instructions of a path, from its end, whose states are looked at. */
 const MAX_STATES = 4000;
 /** BPF_COMPLEXITY_LIMIT_INSNS: what is refused beyond it needs no log to say so. */
-const MAX_INSNS = 1_000_000;
 const MAX_SHOWN = 16;
 const SHOWN_FIRST = 4;
 
@@ -43,7 +43,7 @@ const SHOWN_FIRST = 4;
  */
 export function explainRefusal(input: Input, refused: Verdict): Explanation {
   const recorder = new PathRecorder();
-  const logLevel = refused.stats.insnProcessed > MAX_INSNS ? 0 : 1;
+  const logLevel = refused.stats.insnProcessed > BPF_COMPLEXITY_LIMIT_INSNS ? 0 : 1;
   const verdict = observed(input, recorder, logLevel);
   const whole = recorder.path();
   const reached = whole.slice(-MAX_STATES);

@@ -1,6 +1,7 @@
 import { CALL, type Insn } from '../../bpf/index.ts';
 import type { Btf } from '../../btf/index.ts';
 import type { RegView, Verdict, VerifierInput } from '../core/types.ts';
+import { PROG_STRUCT_OPS } from '../tables/contexts.table.ts';
 import { type Operand, type PathPoint, type SliceOptions, type SliceStep, sliceBack, stackSlots } from './slice.ts';
 import type { ProgramText } from './text.ts';
 import type { Snapshot } from './trace.ts';
@@ -75,7 +76,7 @@ export class Facts {
   /** Struct_ops: `tcp_congestion_ops`; '' else. */
   get ops(): string {
     const { progType, attachBtfId } = this.input;
-    return progType === 27 && attachBtfId > 0 ? this.vmlinux.name(attachBtfId) : '';
+    return progType === PROG_STRUCT_OPS && attachBtfId > 0 ? this.vmlinux.name(attachBtfId) : '';
   }
   /** Struct_ops: the member that the program implements. */
   get member(): string {

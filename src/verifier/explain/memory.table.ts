@@ -1,3 +1,4 @@
+import { PROG_TRACING } from '../tables/contexts.table.ts';
 import { bytes, cap, type Facts, group, type MessageClass, R, span } from './facts.ts';
 
 /** What the pointer in a register points into, as a noun. */
@@ -159,7 +160,7 @@ export const MEMORY: readonly MessageClass[] = [
     follow: () => [],
     reason: (m, f) => contextReason(f, Number(group(m, 'off')), Number(group(m, 'size'))),
     suggestion: (_m, f) =>
-      f.ops !== '' || f.input.progType === 26
+      f.ops !== '' || f.input.progType === PROG_TRACING
         ? 'Use BPF_PROG() with the prototype of the kernel, so that every argument comes from its own place; arguments cannot be changed.'
         : f.isStore
           ? 'Write only the members of the context that programs of this type may set (for a packet: mark, priority, cb[], tc_index …).'
@@ -263,7 +264,7 @@ const CONTEXTS: Readonly<Record<number, string>> = {
 
 function contextReason(facts: Facts, off: number, size: number): string {
   const where = `${bytes(size)} at ${off}`;
-  if (facts.ops !== '' || facts.input.progType === 26) {
+  if (facts.ops !== '' || facts.input.progType === PROG_TRACING) {
     const what = facts.ops === '' ? 'The attached function' : `${facts.ops}.${facts.member}`;
     if (facts.isStore) return `The program writes to its own arguments (${where} of the context), which are read-only.`;
     return `${what} has no argument ${Math.floor(off / 8) + 1}, or not one that is read with ${where} of the context.`;

@@ -1,4 +1,4 @@
-import { regText } from '../core/log.ts';
+import { regText, SLOT_CHARS } from '../core/log.ts';
 import { MAX_BPF_REG, NOT_INIT, STACK_INVALID, STACK_SPILL } from '../core/reg_types.table.ts';
 import type { Env, VerifierInput, VerifierObserver } from '../core/types.ts';
 import { verifyProgram } from '../verify.ts';
@@ -20,8 +20,7 @@ export interface InsnStates {
 }
 
 /** Different states kept of an instruction. */
-export const MAX_PER_INSN = 8;
-const SLOT_CHARS = '?rm0dif';
+const MAX_PER_INSN = 8;
 
 class StatesRecorder implements VerifierObserver {
   readonly found = new Map<number, InsnStates & { seen: Set<string> }>();

@@ -41,7 +41,7 @@ export class PathRecorder implements VerifierObserver {
   }
 }
 
-export interface FrameView {
+interface FrameView {
   subprog: number;
   regs: readonly RegView[];
   stack: readonly SlotView[];

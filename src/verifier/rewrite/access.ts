@@ -1,6 +1,7 @@
 import { ALU, CLASS, type Insn, MODE, SRC_X, sizeInBytes } from '../../bpf/index.ts';
 import * as T from '../core/reg_types.table.ts';
 import type { InsnAux } from '../core/types.ts';
+import * as P from '../tables/contexts.table.ts';
 import * as b from './build.ts';
 import { CONTEXTS } from './context.ts';
 import type { Converter, FieldAccess } from './field.ts';
@@ -23,11 +24,16 @@ const SOCKETS: Readonly<Record<number, Converter>> = {
   [T.PTR_TO_XDP_SOCK]: convertXdpSock,
 };
 /** Types whose programs own what they write to, and how they drop a packet that cannot be: TC_ACT_SHOT, SK_DROP. */
-const OWNERS: Readonly<Record<number, number>> = { 3: 2, 4: 2, 12: 2, 14: 0 };
+const OWNERS: Readonly<Record<number, number>> = {
+  [P.PROG_SCHED_CLS]: 2,
+  [P.PROG_SCHED_ACT]: 2,
+  [P.PROG_LWT_XMIT]: 2,
+  [P.PROG_SK_SKB]: 0,
+};
 const NOSPEC: Insn = { code: CLASS.ST | MODE.NOSPEC, dst: 0, src: 0, off: 0, imm: 0 };
 
 /** What of a program decides how its loads and stores are rewritten. */
-export interface AccessFacts {
+interface AccessFacts {
   name: string;
   progType: number;
   /** The program writes to packets (`env->seen_direct_write`). */

@@ -2,6 +2,10 @@ import { ALU, CALL, CLASS, EXIT, type Insn, JMP, LD_IMM64, MODE, SIZE, SRC_X } f
 
 // Instructions as include/linux/filter.h builds them; sizes are opcode bits (SIZE), operations ALU and JMP.
 
+export const R0 = 0;
+export const R1 = 1;
+export const R2 = 2;
+export const R3 = 3;
 /** The kernel's scratch register. */
 export const AX = 11;
 /** The frame pointer. */

@@ -1,8 +1,8 @@
 import { CLASS, type Insn, JMP } from '../../bpf/index.ts';
+import { MAY_GOTO } from './may_goto.ts';
 import { applyEdits, type WorkingProgram } from './program.ts';
 
 const JA = CLASS.JMP | JMP.JA;
-const MAY_GOTO = CLASS.JMP | JMP.JCOND;
 const GONE: readonly Insn[] = [];
 
 /** Conditional jumps of which one side was never walked become `goto` (`opt_hard_wire_dead_code_branches`, 6.18). */

@@ -1,8 +1,6 @@
 import { ALU, ATOMIC, CLASS, type Insn, MODE, SIZE, SRC_X } from '../../bpf/index.ts';
-import { insn } from './build.ts';
+import { insn, R0 } from './build.ts';
 import { applyEdits, type WorkingProgram } from './program.ts';
-
-const R0 = 0;
 
 /**
  * x86's 32-bit compare-and-exchange leaves the upper half of rax alone where it succeeds: R0 is zero-extended after it where

@@ -1,28 +1,20 @@
 import { ALU, ATOMIC, CLASS, HELPERS, type Insn, JMP, MODE, SIZE, SRC_X } from '../../bpf/index.ts';
 import { type InsnAux, MAP_PTR_POISON } from '../core/types.ts';
+import { ATTACH_FEXIT, ATTACH_MODIFY_RETURN, PROG_TRACING } from '../tables/contexts.table.ts';
+import { STORAGE_GET } from '../tables/map_helpers.table.ts';
 import { MAP_OPERATIONS, MAP_OPS } from '../tables/map_ops.table.ts';
 import * as b from './build.ts';
 import { inlineLookup } from './maps.ts';
 import { callOf, loadAddress, type RewriteTarget, unknownTo } from './target.ts';
 
-const R0 = 0;
-const R1 = 1;
-const R2 = 2;
-const R3 = 3;
+const { R0, R1, R2, R3 } = b;
 const { DW, W } = SIZE;
 const EINVAL = 22;
 const EOPNOTSUPP = 95;
 const GFP_KERNEL = 0xcc0;
 const GFP_ATOMIC = 0x820;
-const TRACING = 26;
-/** Attach types whose programs see a return value: fexit, modify_return. */
-const AFTER_RETURN: ReadonlySet<number> = new Set([25, 26]);
-const STORAGE_GET: ReadonlySet<string> = new Set([
-  'sk_storage_get',
-  'task_storage_get',
-  'inode_storage_get',
-  'cgrp_storage_get',
-]);
+/** Attach types whose programs see a return value. */
+const AFTER_RETURN: ReadonlySet<number> = new Set([ATTACH_FEXIT, ATTACH_MODIFY_RETURN]);
 
 /** Functions that are not called after their prototype. */
 const FUNCTIONS: Readonly<Record<string, string>> = {
@@ -59,13 +51,13 @@ export function rewriteHelper(
     if (target.progAux === undefined) throw unknownTo(where, 'prog->aux has no address');
     return [...b.loadImm64(R3, target.progAux), plain()];
   }
-  if (STORAGE_GET.has(name)) {
+  if (STORAGE_GET.includes(name)) {
     const atomic = !facts.sleepable || aux.storageGetFuncAtomic;
     return [b.movImm(5, atomic ? GFP_ATOMIC : GFP_KERNEL), plain()];
   }
   if (aux.callWithPercpuAllocPtr) return [b.load(DW, R1, R1, 0), plain()];
   if (MAP_OPERATIONS[insn.imm] !== undefined) return mapCall(insn, aux, target, where) ?? [plain()];
-  if (facts.progType === TRACING) {
+  if (facts.progType === PROG_TRACING) {
     const traced = inlineTracing(name, facts);
     if (traced !== undefined) return traced;
   }

@@ -6,6 +6,7 @@
 
 import type { Insn } from '../../bpf/index.ts';
 import type { InsnAux, SubprogInfo, VerifierInput } from '../core/types.ts';
+import { PROG_STRUCT_OPS } from '../tables/contexts.table.ts';
 import { convertAccesses } from './access.ts';
 import { settleAddresses } from './addresses.ts';
 import { hardWireBranches, removeDeadCode, removeNops } from './dead.ts';
@@ -44,7 +45,6 @@ export type RewriteInput = Pick<
   'name' | 'progType' | 'expectedAttachType' | 'attachBtfId' | 'sleepable' | 'maps'
 >;
 
-const STRUCT_OPS = 27;
 /** Ops tables whose programs get a prologue or an epilogue of their own (net/sched/bpf_qdisc.c, 6.16). */
 const WITH_EPILOGUE: readonly string[] = ['Qdisc_ops'];
 
@@ -55,7 +55,7 @@ const WITH_EPILOGUE: readonly string[] = ['Qdisc_ops'];
 export function rewriteAccepted(accepted: Accepted, input: RewriteInput, target: RewriteTarget): Rewritten {
   const { insns, aux, subprogs } = accepted;
   const { name, maps, progType } = input;
-  const ops = progType === STRUCT_OPS && input.attachBtfId > 0 ? target.vmlinux.name(input.attachBtfId) : '';
+  const ops = progType === PROG_STRUCT_OPS && input.attachBtfId > 0 ? target.vmlinux.name(input.attachBtfId) : '';
   if (WITH_EPILOGUE.includes(ops)) throw unknownTo(`program '${name}'`, `what the kernel adds to programs of ${ops}`);
   const functions = subprogs.filter(({ start }) => start < insns.length);
   const whole = {

@@ -1,5 +1,6 @@
 import type { Insn } from '../../bpf/index.ts';
 import type { InsnAux } from '../core/types.ts';
+import { PACKET_WRITERS } from '../tables/contexts.table.ts';
 import * as b from './build.ts';
 import { callOf, type RewriteTarget, unknownTo } from './target.ts';
 
@@ -19,8 +20,6 @@ const NEW: readonly string[] = ['bpf_obj_new_impl', 'bpf_percpu_obj_new_impl'];
 const INSERTS: readonly string[] = ['bpf_list_push_front_impl', 'bpf_list_push_back_impl', 'bpf_rbtree_add_impl'];
 /** Kfuncs that only tell the verifier something. */
 const CASTS: readonly string[] = ['bpf_cast_to_kern_ctx', 'bpf_rdonly_cast'];
-/** Program types that may write to the packet: classifiers, XDP, lwt_xmit, sk_skb and sk_msg. */
-const PACKET_WRITERS: ReadonlySet<number> = new Set([3, 4, 6, 12, 14, 16]);
 
 /**
  * What stands in place of the call `insn` of a kernel function (`fixup_kfunc_call`, kernel/bpf/verifier.c, 6.18).
@@ -35,7 +34,7 @@ export function rewriteKfunc(
 ): readonly Insn[] {
   const name = target.vmlinux.name(insn.imm);
   if (CASTS.includes(name)) return [b.mov(0, 1)];
-  const specialised = name === 'bpf_dynptr_from_skb' && !PACKET_WRITERS.has(progType) ? `${name}_rdonly` : name;
+  const specialised = name === 'bpf_dynptr_from_skb' && !PACKET_WRITERS.includes(progType) ? `${name}_rdonly` : name;
   const call = callOf(target, specialised, where, insn);
   if (aux.argProg > 0) {
     if (target.progAux === undefined) throw unknownTo(where, 'prog->aux has no address');

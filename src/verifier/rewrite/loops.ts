@@ -1,9 +1,9 @@
 import { ALU, CALL, CLASS, type Insn, JMP, PSEUDO_CALL, SIZE } from '../../bpf/index.ts';
+import { FUNC_LOOP } from '../tables/helpers.table.ts';
 import * as b from './build.ts';
 import { applyEdits, functionOf, type Patch, type WorkingProgram } from './program.ts';
 
-const BPF_LOOP = 181;
-const BPF_MAX_LOOPS = 8 * 1024 * 1024;
+export const BPF_MAX_LOOPS = 8 * 1024 * 1024;
 const E2BIG = 7;
 const REGISTER = 8;
 
@@ -14,7 +14,7 @@ export function inlineLoops(program: WorkingProgram): WorkingProgram {
   const edits = new Map<number, readonly Patch[]>();
   const depths = [...program.depths];
   insns.forEach((insn, i) => {
-    if (insn.code !== CALL || insn.src !== 0 || insn.imm !== BPF_LOOP || !aux[i]!.loopInlineFit) return;
+    if (insn.code !== CALL || insn.src !== 0 || insn.imm !== FUNC_LOOP || !aux[i]!.loopInlineFit) return;
     const own = of[i]!;
     depths[own] = Math.ceil(program.depths[own]! / REGISTER) * REGISTER + 3 * REGISTER;
     edits.set(i, loop(-depths[own], starts[aux[i]!.loopCallbackSubprog]!));

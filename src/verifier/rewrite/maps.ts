@@ -1,13 +1,11 @@
 import { ALU, type Insn, JMP, SIZE } from '../../bpf/index.ts';
 import type { MapInfo } from '../core/types.ts';
+import * as M from '../tables/maps.table.ts';
 import * as b from './build.ts';
 import { callOf, type RewriteTarget } from './target.ts';
 
-const R0 = 0;
-const R1 = 1;
-const R2 = 2;
+const { R0, R1, R2 } = b;
 const { DW, W, B } = SIZE;
-const BPF_F_INNER_MAP = 1 << 12;
 const POINTER = 8;
 
 /** What inlined look-ups ask of a map. */
@@ -19,21 +17,21 @@ export type LookupMap = Pick<MapInfo, 'type' | 'keySize' | 'valueSize' | 'maxEnt
  */
 export function inlineLookup(map: LookupMap, target: RewriteTarget, where: string): Insn[] | undefined {
   switch (map.type) {
-    case 1:
+    case M.MAP_HASH:
       return inHash(map, target, where, []);
-    case 2:
-      return map.flags & BPF_F_INNER_MAP ? undefined : inArray(map, target, map.valueSize, []);
-    case 5:
+    case M.MAP_ARRAY:
+      return map.flags & M.BPF_F_INNER_MAP ? undefined : inArray(map, target, map.valueSize, []);
+    case M.MAP_PERCPU_HASH:
       return inHash(map, target, where, [b.load(DW, R0, R0, 0), b.movPerCpu(R0, R0)]);
-    case 6:
-      return map.flags & BPF_F_INNER_MAP
+    case M.MAP_PERCPU_ARRAY:
+      return map.flags & M.BPF_F_INNER_MAP
         ? undefined
         : inArray(map, target, POINTER, [b.load(DW, R0, R0, 0), b.movPerCpu(R0, R0)]);
-    case 9:
+    case M.MAP_LRU_HASH:
       return inLruHash(map, target, where);
-    case 12:
+    case M.MAP_ARRAY_OF_MAPS:
       return inArray(map, target, POINTER, [b.load(DW, R0, R0, 0), b.jumpImm(JMP.JEQ, R0, 0, 1)]);
-    case 13:
+    case M.MAP_HASH_OF_MAPS:
       return inHash(map, target, where, [b.load(DW, R0, R0, 0)]);
     default:
       return undefined;

@@ -1,9 +1,9 @@
 import { ALU, CLASS, type Insn, JMP, SIZE } from '../../bpf/index.ts';
 import * as b from './build.ts';
+import { BPF_MAX_LOOPS } from './loops.ts';
 import type { Patch } from './program.ts';
 
-const MAY_GOTO = CLASS.JMP | JMP.JCOND;
-const BPF_MAX_LOOPS = 8 * 1024 * 1024;
+export const MAY_GOTO = CLASS.JMP | JMP.JCOND;
 const BPF_MAX_TIMED_LOOPS = 0xffff;
 
 export const isMayGoto = ({ code }: Insn): boolean => code === MAY_GOTO;

@@ -12,6 +12,8 @@ import {
 } from '../../bpf/index.ts';
 import { type InsnAux, MAP_PTR_POISON, type MapInfo } from '../core/types.ts';
 import { jumpDistance } from '../structure.ts';
+import { FUNC_TAIL_CALL } from '../tables/helpers.table.ts';
+import { BPF_F_NO_USER_CONV, MAP_ARENA } from '../tables/maps.table.ts';
 import * as b from './build.ts';
 import { guardDivision } from './division.ts';
 import { type ProgramFacts, rewriteHelper } from './helpers.ts';
@@ -21,9 +23,6 @@ import { applyEdits, functionOf, kept, type Patch, type WorkingProgram } from '.
 import { callDistance, callOf, type RewriteTarget } from './target.ts';
 
 const ADDR_SPACE_CAST = 1;
-const BPF_F_NO_USER_CONV = 1 << 18;
-const TAIL_CALL = 12;
-const ARENA = 33;
 /** Loads of the packet by R6's context, by opcode size. */
 const LOAD_HELPERS: Readonly<Record<number, string>> = {
   [SIZE.B]: 'bpf_skb_load_helper_8_no_cache',
@@ -37,7 +36,7 @@ export interface TailCall {
   key: number;
 }
 
-export interface FixedUp {
+interface FixedUp {
   program: WorkingProgram;
   /** `prog->aux->poke_tab`; a tail call's `imm` is its index here + 1, or 0. */
   tailCalls: TailCall[];
@@ -57,7 +56,7 @@ export function fixUp(
   const edits = new Map<number, readonly Patch[]>();
   const tailCalls: TailCall[] = [];
   const looping = new Set<number>();
-  const keepsUserAddresses = facts.maps.some(({ type, flags }) => type === ARENA && flags & BPF_F_NO_USER_CONV);
+  const keepsUserAddresses = facts.maps.some(({ type, flags }) => type === MAP_ARENA && flags & BPF_F_NO_USER_CONV);
   const depth = (at: number) => program.depths[of[at]!]! + mayGotoStack(target.timedMayGoto);
   insns.forEach((original, i) => {
     const where = `${facts.name}: insn ${i}`;
@@ -136,7 +135,7 @@ function settleCall(
 ): readonly Insn[] | undefined {
   if (insn.code !== CALL || insn.src === PSEUDO_CALL) return undefined;
   if (insn.src === PSEUDO_KFUNC_CALL) return rewriteKfunc(insn, aux, facts.progType, target, where);
-  if (insn.imm !== TAIL_CALL) return rewriteHelper(insn, aux, facts, target, where);
+  if (insn.imm !== FUNC_TAIL_CALL) return rewriteHelper(insn, aux, facts, target, where);
   const { mapPtr, mapKeySeen, mapKeyPoison, mapKey } = aux;
   const code = CLASS.JMP | JMP.TAIL_CALL;
   if (mapPtr === MAP_PTR_POISON || mapPtr === null || mapKeyPoison || !mapKeySeen) return [{ ...insn, code, imm: 0 }];

@@ -20,7 +20,7 @@ export interface WorkingProgram {
 export type Patch = Insn & { to?: number };
 
 /** What stands at a slot after a pass; an empty list removes it. */
-export type Edits = ReadonlyMap<number, readonly Patch[]>;
+type Edits = ReadonlyMap<number, readonly Patch[]>;
 
 /** `insns[at]` as part of a sequence: its distance goes on leading where it did. */
 export function kept(insns: readonly Insn[], at: number): Patch {

@@ -12,9 +12,9 @@ import {
   storeAs,
   W,
 } from './field.ts';
+import { NO_QUEUE_MAPPING } from './sock.ts';
 
 const PKT_TYPE_MAX = 7;
-const NO_QUEUE_MAPPING = 0xffff;
 
 /** Members of `struct __sk_buff` that are members of `struct sk_buff`, by offset. */
 const PLAIN: Readonly<Record<number, string>> = {

@@ -2,7 +2,7 @@ import { JMP } from '../../bpf/index.ts';
 import * as b from './build.ts';
 import { type Converter, member, W } from './field.ts';
 
-const NO_QUEUE_MAPPING = 0xffff;
+export const NO_QUEUE_MAPPING = 0xffff;
 const SRC_IP4 = 24;
 const SRC_IP6 = 28;
 const SRC_PORT = 44;

@@ -1,4 +1,5 @@
 import type { Insn } from '../../bpf/index.ts';
+import { PRIV_STACK_ADAPTIVE } from '../core/depth.ts';
 import { dropTags } from './addresses.ts';
 import { isHidden } from './exception.ts';
 import { isOwnCall, type WorkingProgram } from './program.ts';
@@ -19,8 +20,6 @@ export interface RewrittenFunction {
   /** Its frame lies on a stack of its own (6.13). */
   privateStack: boolean;
 }
-
-const PRIV_STACK_ADAPTIVE = 2;
 
 /**
  * Every function by itself, callees named by their index (`jit_subprogs`, 6.18). Functions are copied before the tags of

@@ -39,6 +39,8 @@ export const ATTACH_LSM_MAC = 27;
 export const ATTACH_ITER = 28;
 export const ATTACH_XDP_DEVMAP = 33;
 export const ATTACH_LSM_CGROUP = 43;
+/** What runs from a trampoline beside LSM programs. */
+export const ATTACH_TRAMPOLINES: readonly number[] = [ATTACH_FENTRY, ATTACH_FEXIT, ATTACH_MODIFY_RETURN];
 /** BPF_TRACE_KPROBE_SESSION, BPF_TRACE_UPROBE_SESSION. */
 export const ATTACH_SESSIONS: readonly number[] = [56, 57];
 

@@ -1,8 +1,9 @@
 /**
  * Helpers that a `*_func_proto` function of the kernel knows by itself: name → prototype, or two of them where the
- * second is for programs that do not sleep. What it does not know it asks the function in `base`.
+ * second is for programs that do not sleep. What it does not know it asks the function in `base`;
+ * what that gives in the same way is not repeated.
  */
-export interface HelperSet {
+interface HelperSet {
   base: string;
   protos: Readonly<Record<string, string | readonly [string, string]>>;
 }
@@ -76,58 +77,24 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
     base: 'bpf_base_func_proto',
     protos: {
       probe_write_user: 'bpf_probe_write_user',
-      map_lookup_elem: 'bpf_map_lookup_elem',
-      map_update_elem: 'bpf_map_update_elem',
-      map_delete_elem: 'bpf_map_delete_elem',
       probe_read: 'bpf_probe_read_compat',
-      ktime_get_ns: 'bpf_ktime_get_ns',
-      trace_printk: 'bpf_trace_printk',
-      get_prandom_u32: 'bpf_get_prandom_u32',
       get_smp_processor_id: 'bpf_get_smp_processor_id',
-      tail_call: 'bpf_tail_call',
       get_current_uid_gid: 'bpf_get_current_uid_gid',
       get_current_comm: 'bpf_get_current_comm',
       perf_event_read: 'bpf_perf_event_read',
-      get_current_task: 'bpf_get_current_task',
       current_task_under_cgroup: 'bpf_current_task_under_cgroup',
-      get_numa_node_id: 'bpf_get_numa_node_id',
       probe_read_str: 'bpf_probe_read_compat_str',
       perf_event_read_value: 'bpf_perf_event_read_value',
-      map_push_elem: 'bpf_map_push_elem',
-      map_pop_elem: 'bpf_map_pop_elem',
-      map_peek_elem: 'bpf_map_peek_elem',
       send_signal: 'bpf_send_signal',
-      probe_read_user: 'bpf_probe_read_user',
-      probe_read_kernel: 'bpf_probe_read_kernel',
-      probe_read_user_str: 'bpf_probe_read_user_str',
-      probe_read_kernel_str: 'bpf_probe_read_kernel_str',
       send_signal_thread: 'bpf_send_signal_thread',
-      jiffies64: 'bpf_jiffies64',
-      ktime_get_boot_ns: 'bpf_ktime_get_boot_ns',
-      ringbuf_output: 'bpf_ringbuf_output',
-      ringbuf_reserve: 'bpf_ringbuf_reserve',
-      ringbuf_submit: 'bpf_ringbuf_submit',
-      ringbuf_discard: 'bpf_ringbuf_discard',
-      ringbuf_query: 'bpf_ringbuf_query',
       get_task_stack: ['bpf_get_task_stack_sleepable', 'bpf_get_task_stack'],
       copy_from_user: 'bpf_copy_from_user',
-      snprintf_btf: 'bpf_snprintf_btf',
-      per_cpu_ptr: 'bpf_per_cpu_ptr',
-      this_cpu_ptr: 'bpf_this_cpu_ptr',
       task_storage_get: 'bpf_task_storage_get_recur',
       task_storage_delete: 'bpf_task_storage_delete_recur',
-      get_current_task_btf: 'bpf_get_current_task_btf',
-      for_each_map_elem: 'bpf_for_each_map_elem',
-      snprintf: 'bpf_snprintf',
       get_func_ip: 'bpf_get_func_ip',
-      task_pt_regs: 'bpf_task_pt_regs',
       get_branch_snapshot: 'bpf_get_branch_snapshot',
-      trace_vprintk: 'bpf_trace_vprintk',
       find_vma: 'bpf_find_vma',
       copy_from_user_task: 'bpf_copy_from_user_task',
-      map_lookup_percpu_elem: 'bpf_map_lookup_percpu_elem',
-      cgrp_storage_get: 'bpf_cgrp_storage_get',
-      cgrp_storage_delete: 'bpf_cgrp_storage_delete',
     },
   },
   kprobe_prog_func_proto: {
@@ -137,7 +104,6 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
       get_stackid: 'bpf_get_stackid',
       override_return: 'bpf_override_return',
       get_stack: ['bpf_get_stack_sleepable', 'bpf_get_stack'],
-      get_func_ip: 'bpf_get_func_ip',
       get_attach_cookie: 'bpf_get_attach_cookie',
     },
   },
@@ -188,7 +154,6 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
       d_path: 'bpf_d_path',
       seq_printf_btf: 'bpf_seq_printf_btf',
       sock_from_file: 'bpf_sock_from_file',
-      get_attach_cookie: 'bpf_get_attach_cookie',
       skc_to_unix_sock: 'bpf_skc_to_unix_sock',
       get_func_arg: 'bpf_get_func_arg',
       get_func_ret: 'bpf_get_func_ret',
@@ -204,12 +169,9 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
       inode_storage_delete: 'bpf_inode_storage_delete',
       sk_storage_get: 'bpf_sk_storage_get',
       sk_storage_delete: 'bpf_sk_storage_delete',
-      spin_lock: 'bpf_spin_lock',
-      spin_unlock: 'bpf_spin_unlock',
       bprm_opts_set: 'bpf_bprm_opts_set',
       ima_inode_hash: 'bpf_ima_inode_hash',
       ima_file_hash: 'bpf_ima_file_hash',
-      get_attach_cookie: 'bpf_get_attach_cookie',
     },
   },
   bpf_lsm_cgroup_func_proto: {
@@ -357,7 +319,6 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
   cg_skb_func_proto: {
     base: 'sk_filter_func_proto',
     protos: {
-      perf_event_output: 'bpf_skb_event_output',
       skb_cgroup_id: 'bpf_skb_cgroup_id',
       skb_ancestor_cgroup_id: 'bpf_skb_ancestor_cgroup_id',
       sk_lookup_tcp: 'bpf_sk_lookup_tcp',

@@ -1,6 +1,11 @@
 import * as T from '../core/reg_types.table.ts';
 import * as A from './arg_types.table.ts';
 
+/** BPF_FUNC_* of calls that are more than calls. */
+export const FUNC_TAIL_CALL = 12;
+export const FUNC_SPIN_UNLOCK = 94;
+export const FUNC_LOOP = 181;
+
 /** `struct bpf_func_proto`. */
 export interface HelperProto {
   ret: number;

@@ -1,7 +1,7 @@
 import * as T from '../core/reg_types.table.ts';
 
 /** An argument of an iterator program that is more than a trusted pointer (`struct bpf_ctx_arg_aux`). */
-export interface IterArg {
+interface IterArg {
   type: number;
   /** The struct behind a BTF pointer. */
   struct?: string;

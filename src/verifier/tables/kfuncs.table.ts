@@ -1,3 +1,5 @@
+import { ATTACH_ITER, ATTACH_SESSIONS, PROG_LSM } from './contexts.table.ts';
+
 /** Flags of a kfunc (include/linux/btf.h, 6.18). */
 export const KF_ACQUIRE = 1 << 0;
 export const KF_RELEASE = 1 << 1;
@@ -15,7 +17,7 @@ export const KF_RCU_PROTECTED = 1 << 11;
 export const KF_FASTCALL = 1 << 12;
 
 /** Groups of program types that kfuncs are registered for (`enum btf_kfunc_hook`). */
-export type KfuncHook =
+type KfuncHook =
   | 'xdp'
   | 'tc'
   | 'struct_ops'
@@ -81,16 +83,11 @@ export const KFUNC_SETS: Readonly<Record<string, readonly KfuncHook[] | 'all'>> 
   test: ['tc', 'tracing', 'syscall'],
 };
 
-const TYPE_LSM = 29;
-const TRACE_ITER = 28;
-/** BPF_TRACE_KPROBE_SESSION and BPF_TRACE_UPROBE_SESSION. */
-const SESSIONS: readonly number[] = [56, 57];
-
 /** Sets whose kfuncs some programs of the hook may not call: what the program must be (`filter` of a set). */
 export const KFUNC_FILTERS: Readonly<Record<string, (progType: number, attachType: number) => boolean>> = {
-  fs: (type) => type === TYPE_LSM,
-  iter_socket: (_type, attach) => attach === TRACE_ITER,
-  session: (_type, attach) => SESSIONS.includes(attach),
+  fs: (type) => type === PROG_LSM,
+  iter_socket: (_type, attach) => attach === ATTACH_ITER,
+  session: (_type, attach) => ATTACH_SESSIONS.includes(attach),
 };
 
 export interface Kfunc {

@@ -1,3 +1,5 @@
+import * as P from './contexts.table.ts';
+
 /** BPF_MAP_TYPE_*: the helpers that alone may be given such a map (`check_map_func_compatibility`, 6.18). */
 export const HELPERS_OF_MAP: Readonly<Record<number, readonly string[]>> = {
   3: ['tail_call'],
@@ -112,8 +114,16 @@ export const STRUCT_OF_MAP: Readonly<Record<number, string>> = {
 /** Maps of sockets. */
 export const SOCK_MAPS: readonly number[] = [15, 18];
 
-/** BPF_PROG_TYPE_* that may change sockmaps: no socket is locked where they run (`may_update_sockmap`). */
-export const SOCKMAP_UPDATERS: readonly number[] = [1, 3, 4, 6, 21, 22, 30];
+/** Program types that may change sockmaps: no socket is locked where they run (`may_update_sockmap`). */
+export const SOCKMAP_UPDATERS: readonly number[] = [
+  P.PROG_SOCKET_FILTER,
+  P.PROG_SCHED_CLS,
+  P.PROG_SCHED_ACT,
+  P.PROG_XDP,
+  P.PROG_SK_REUSEPORT,
+  P.PROG_FLOW_DISSECTOR,
+  P.PROG_SK_LOOKUP,
+];
 
 /** Map types whose elements `bpf_for_each_map_elem` walks. */
 export const ITERABLE_MAPS: readonly number[] = [1, 2, 5, 6, 9, 10];
@@ -130,6 +140,14 @@ export const RECORDS_MAP: readonly string[] = [
   'for_each_map_elem',
   'redirect_map',
   'map_lookup_percpu_elem',
+];
+
+/** Helpers that allocate, and do so by the caller's rules: they take how as an argument that no program gives. */
+export const STORAGE_GET: readonly string[] = [
+  'sk_storage_get',
+  'inode_storage_get',
+  'task_storage_get',
+  'cgrp_storage_get',
 ];
 
 /** Helpers that change packet data, or may through a program that they call (`bpf_helper_changes_pkt_data`). */

@@ -1,3 +1,5 @@
+import * as M from './maps.table.ts';
+
 /** `enum btf_field_type` (include/linux/bpf.h, 6.18). */
 export const BPF_SPIN_LOCK = 1 << 0;
 export const BPF_TIMER = 1 << 1;
@@ -16,6 +18,10 @@ export const BPF_WORKQUEUE = 1 << 10;
 export const BPF_UPTR = 1 << 11;
 export const BPF_RES_SPIN_LOCK = 1 << 12;
 export const BPF_TASK_WORK = 1 << 13;
+/** What a lock call may take. */
+export const BPF_LOCKS = BPF_SPIN_LOCK | BPF_RES_SPIN_LOCK;
+/** What calls back after its call has returned. */
+export const BPF_ASYNC = BPF_TIMER | BPF_WORKQUEUE | BPF_TASK_WORK;
 
 /** A struct that the kernel gives a meaning wherever it lies. */
 export interface SpecialStruct {
@@ -76,22 +82,18 @@ export const RCU_PROTECTED: readonly string[] = [
   'bpf_crypto_ctx',
 ];
 
-const HASH = 1;
-const ARRAY = 2;
-const PERCPU_HASH = 5;
-const PERCPU_ARRAY = 6;
-const LRU_HASH = 9;
-const LRU_PERCPU_HASH = 10;
-const CGROUP_STORAGE = 19;
-const SK_STORAGE = 24;
-const INODE_STORAGE = 28;
-const TASK_STORAGE = 29;
-const CGRP_STORAGE = 32;
-
-const LOCAL_STORAGE = [SK_STORAGE, INODE_STORAGE, TASK_STORAGE, CGRP_STORAGE];
-const LOCKED = [HASH, ARRAY, CGROUP_STORAGE, ...LOCAL_STORAGE];
-const ASYNC = [HASH, LRU_HASH, ARRAY];
-const OWNED = [HASH, PERCPU_HASH, LRU_HASH, LRU_PERCPU_HASH, ARRAY, PERCPU_ARRAY, ...LOCAL_STORAGE];
+const LOCAL_STORAGE = [M.MAP_SK_STORAGE, M.MAP_INODE_STORAGE, M.MAP_TASK_STORAGE, M.MAP_CGRP_STORAGE];
+const LOCKED = [M.MAP_HASH, M.MAP_ARRAY, M.MAP_CGROUP_STORAGE, ...LOCAL_STORAGE];
+const ASYNC = [M.MAP_HASH, M.MAP_LRU_HASH, M.MAP_ARRAY];
+const OWNED = [
+  M.MAP_HASH,
+  M.MAP_PERCPU_HASH,
+  M.MAP_LRU_HASH,
+  M.MAP_LRU_PERCPU_HASH,
+  M.MAP_ARRAY,
+  M.MAP_PERCPU_ARRAY,
+  ...LOCAL_STORAGE,
+];
 
 /** Map types (BPF_MAP_TYPE_*) whose values may have such a field (`map_check_btf`, kernel/bpf/syscall.c, 6.18). */
 export const MAPS_OF_FIELD: ReadonlyMap<number, readonly number[]> = new Map([
@@ -104,7 +106,7 @@ export const MAPS_OF_FIELD: ReadonlyMap<number, readonly number[]> = new Map([
   [BPF_KPTR_REF, OWNED],
   [BPF_KPTR_PERCPU, OWNED],
   [BPF_REFCOUNT, OWNED],
-  [BPF_UPTR, [TASK_STORAGE]],
+  [BPF_UPTR, [M.MAP_TASK_STORAGE]],
   [BPF_LIST_HEAD, ASYNC],
   [BPF_RB_ROOT, ASYNC],
 ]);
