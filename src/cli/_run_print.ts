@@ -33,8 +33,10 @@ export function printRuns(documents: readonly RunDocument[], traced: boolean): v
   for (const line of table([head, ...documents.map(machine)], [1, 2, 3])) out(line);
   for (const { faults } of documents) for (const { lines } of faults) for (const line of lines) out(red(line));
   if (!traced) return;
-  for (const line of shown.trace.slice(0, PRINTED)) out(dim(`bpf_trace_printk: ${line}`));
-  if (shown.trace.length > PRINTED) out(dim(`… ${shown.trace.length - PRINTED} more lines; --events has all`));
+  const { trace, traceLost } = shown;
+  if (traceLost > 0) out(dim(`bpf_trace_printk: ${traceLost} lines are lost; --events has all`));
+  for (const line of trace.slice(0, PRINTED)) out(dim(`bpf_trace_printk: ${line}`));
+  if (trace.length > PRINTED) out(dim(`… ${trace.length - PRINTED} more lines; --events has all`));
 }
 
 function printOps(ops: RunDocument['ops'][number], { cfi }: RunDocument): void {

@@ -25,7 +25,7 @@ export const isScenario = (path: string): boolean => /\.ya?ml$/i.test(path);
 
 const PARTS = ['name', 'link', 'second', 'for', 'seed', 'load', 'flows', 'events', 'assert'] as const;
 const FLOW = ['object', 'table', 'name', 'count', 'start', 'stop', 'source', 'crosses', 'hosts'] as const;
-const HOSTS = ['gso_max_segs', 'rmem', 'rmem_max', 'timestamps'] as const;
+const HOSTS = ['gso_max_segs', 'rmem', 'rmem_max', 'timestamps', 'both_ends'] as const;
 const EVENT = ['at', 'update', 'table', 'flow', 'setsockopt', 'unregister'] as const;
 const MOST_FLOWS = 10_000;
 
@@ -72,9 +72,9 @@ function readFlow(value: YamlValue, file: (value: YamlValue) => string): FlowPla
   };
 }
 
-/** `{gso_max_segs: 44, rmem: 128KB, rmem_max: 6MB, timestamps: false}`. */
+/** `{gso_max_segs: 44, rmem: 128KB, rmem_max: 6MB, timestamps: false, both_ends: true}`. */
 function readHosts(value: YamlValue): Hosts {
-  const { gso_max_segs, rmem, rmem_max, timestamps } = value.mapping('hosts', HOSTS);
+  const { gso_max_segs, rmem, rmem_max, timestamps, both_ends } = value.mapping('hosts', HOSTS);
   if (rmem_max !== undefined && rmem === undefined) throw rmem_max.bad('needs an rmem to grow from');
   const initial = rmem?.as(byteCount);
   return {
@@ -83,6 +83,7 @@ function readHosts(value: YamlValue): Hosts {
       : { gsoMaxSegs: gso_max_segs.as((text) => number('gso_max_segs', text, 1, 65535)) }),
     ...(initial === undefined ? {} : { receiveMemory: { initial, most: rmem_max?.as(byteCount) ?? initial } }),
     ...(timestamps === undefined ? {} : { noTimestamps: !timestamps.flag() }),
+    ...(both_ends === undefined ? {} : { bothEnds: both_ends.flag() }),
   };
 }
 

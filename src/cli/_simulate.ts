@@ -45,7 +45,9 @@ export interface RunDocument extends Verification {
   fairness: number | null;
   /** What happened at which second besides the flows' own doing. */
   marks: { t: number; label: string }[];
+  /** What programs printed, the last lines of it, and how many lines came before those. */
   trace: string[];
+  traceLost: number;
 }
 
 export interface SimulateOptions {
@@ -89,7 +91,8 @@ export function simulate(plan: RunPlan, objects: Objects, choice: KernelChoice, 
     flows: [],
     fairness: null,
     marks,
-    trace: kernel.trace,
+    trace: [],
+    traceLost: 0,
   };
   const counts = maps.map(({ kdata }) => kernel.tableCalls.get(kdata));
   if (onRecord !== undefined) listen(kernel, onRecord);
@@ -126,6 +129,8 @@ export function simulate(plan: RunPlan, objects: Objects, choice: KernelChoice, 
     if (!(error instanceof KernelOops)) throw error;
     document.faults.push({ kind: error.report.kind, lines: error.report.lines });
   }
+  document.trace = kernel.trace.lines;
+  document.traceLost = kernel.trace.lost;
   document.instructions = kernel.machine.instructions - before;
   for (const [member, count] of kernel.calls) {
     document.callsByMember[member] = count;

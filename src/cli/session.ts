@@ -89,6 +89,8 @@ export function chooseKernel(values: CommonValues): KernelChoice {
   const [mode = '', ...words] = values.cfi.split(',');
   const cfi = oneOf('cfi', mode, CFI_MODES);
   for (const word of words) oneOf('cfi', word, ['paranoid', 'bhi', 'warn']);
+  const misplaced = words.find((word) => word !== 'warn' && cfi !== 'fineibt');
+  if (misplaced !== undefined) throw new CliError(`--cfi: '${misplaced}' depends on fineibt`, 'usage');
   const features: Partial<Features> = {
     cfiParanoid: words.includes('paranoid'),
     cfiBhi: words.includes('bhi'),

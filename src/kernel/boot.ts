@@ -1,6 +1,6 @@
 import { kcfiHash } from '../btf/index.ts';
 import type { JitContext, JitSymbols } from '../jit/index.ts';
-import { GuestMemory, type GuestPtr, Machine } from '../machine/index.ts';
+import { GuestMemory, type GuestPtr, Machine, PAGE_SIZE } from '../machine/index.ts';
 import { CFI_HASHES, seedHash, type Target } from '../target/index.ts';
 import { REG } from '../x86/index.ts';
 import { Allocator } from './alloc.ts';
@@ -81,6 +81,9 @@ export function bootKernel(options: BootOptions): Kernel {
   const percpuAlloc = new Allocator(memory, { ...percpu, start: percpu.start + (64 << 12) });
   const jiffies = heapAlloc.alloc(8);
   symbols.add('jiffies', jiffies, 8);
+  const taskStruct = target.btf.find('task_struct', 'struct');
+  const taskSize = taskStruct === undefined ? PAGE_SIZE : target.btf.sizeOf(taskStruct);
+  symbols.add('init_task', heapAlloc.alloc(taskSize, 64), taskSize);
   symbols.add('pcpu_hot', percpu.start + PCPU_HOT, 64);
   memory.setPtr(percpu.start + THIS_CPU_OFF, percpu.start);
   machine.setGs(percpu.start, memory.high(percpu.start));

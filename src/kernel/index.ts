@@ -32,6 +32,7 @@ export {
 } from './struct_ops.ts';
 export { itsThunkSize, mayHoldItsThunk } from './thunks.ts';
 export type { BpfTimers, Clock } from './timers.ts';
+export { TraceBuffer } from './trace_buffer.ts';
 export type {
   Argument,
   CallSiteDef,

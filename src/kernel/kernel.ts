@@ -16,6 +16,7 @@ import type { Symbols } from './symbols.ts';
 import type { TextCallSite } from './text.ts';
 import { BHI_THUNKS } from './thunks.ts';
 import { BpfTimers } from './timers.ts';
+import { TraceBuffer } from './trace_buffer.ts';
 import type { Argument, GateCall, StructOpsDef } from './types.ts';
 
 /** Everything that boot prepares. */
@@ -62,7 +63,7 @@ export class Kernel {
   readonly blinding: Random;
   /** The kernel's log, and what programs print. */
   readonly log: string[] = [];
-  readonly trace: string[] = [];
+  readonly trace = new TraceBuffer();
   readonly maps: BpfMap[] = [];
   readonly structOpsMaps: StructOpsMap[] = [];
   /** Trampolines of traced functions, by the function's address (trampoline_table). */

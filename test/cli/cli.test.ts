@@ -43,6 +43,7 @@ describe('trampet', () => {
     [['run', temporary('32.bpf.o', elf32)], 3, 'ELF class 1 is not supported'],
     [['run', 'examples/cubic.bpf.o', '--kernel', '6.8'], 3, 'no BTF of Linux 6.8 is bundled'],
     [['run', 'examples/cubic.bpf.o', '--kernel', '6.12', '--cfi', 'fineibt,paranoid'], 2, 'no paranoid fineibt'],
+    [['run', 'examples/cubic.bpf.o', '--cfi', 'kcfi,bhi'], 2, "'bhi' depends on fineibt"],
     [['run', 'examples/cubic.bpf.o', '--mitigations', 'luck'], 2, "'luck' is not one of"],
     [['run', 'examples/cubic.bpf.o', '--kernel', '5.4'], 3, 'kernel 5.4 is not known'],
     [['run', 'examples/cubic.bpf.o', '--btf', 'package.json'], 3, 'not BTF'],

@@ -57,6 +57,17 @@ describe('run SCENARIO.yaml', () => {
     }
   });
 
+  it("a flow's hosts are as the file says", async () => {
+    const hosts = 'gso_max_segs: 44, rmem: 128KB, rmem_max: 6MB, timestamps: false, both_ends: true';
+    const { flows } = await readScenario(scenario(`flows: [{object: reno.bpf.o, hosts: {${hosts}}}]`));
+    expect(flows[0]!.hosts).toEqual({
+      gsoMaxSegs: 44,
+      receiveMemory: { initial: 128e3, most: 6e6 },
+      noTimestamps: true,
+      bothEnds: true,
+    });
+  });
+
   it.each([
     ['a: [', /yaml:1: /],
     ['', /:1: a scenario is a mapping of name, link/],
@@ -72,6 +83,12 @@ describe('run SCENARIO.yaml', () => {
     ['flows: [{object: reno.bpf.o, source: {rate: 2mbit, think: 1s}}]', /source: a source is 'bulk'/],
     ['flows: [{object: reno.bpf.o, hosts: {rmem_max: 1MB}}]', /hosts\.rmem_max: needs an rmem/],
     ['flows: [{object: reno.bpf.o, hosts: {timestamps: 0}}]', /hosts\.timestamps: is neither true nor false/],
+    [
+      'flows:\n  - object: reno.bpf.o\n    hosts: {both_ends: yes}',
+      /:3: flows\[0\]\.hosts\.both_ends: is neither true nor/,
+    ],
+    ['flows: [{object: reno.bpf.o, hosts: {gso_max_segs: 0}}]', /hosts\.gso_max_segs: .*'0' is no number from 1/],
+    ['flows: [{object: reno.bpf.o, hosts: {mtu: 9000}}]', /hosts\.mtu: 'mtu' is no part of hosts \(gso_max_segs, /],
     ['flows: [{object: reno.bpf.o, count: 0}]', /flows\[0\]\.count: /],
     ['flows: [{object: reno.bpf.o, count: 9999}, {object: reno.bpf.o, count: 2}]', /more than 10000 flows/],
     ['flows: [{object: reno.bpf.o, crosses: all}]', /crosses: is not one of first, second, both/],
@@ -184,10 +201,12 @@ describe('run SCENARIO.yaml', () => {
     const lines = trampet(...run)
       .stdout.split('\n')
       .filter((line) => /^ +\d+\.\d{6} {2}/.test(line));
-    const { records, ops } = JSON.parse(trampet(...run, '--json').stdout);
+    const { records, ops, trace, traceLost } = JSON.parse(trampet(...run, '--json').stdout);
     const calls = ops[0].members[0].calls;
     expect(records).toHaveLength(2 * calls);
     expect(lines).toHaveLength(2 * calls);
+    expect(trace).toEqual(records.flatMap(({ text }: { text?: string }) => text ?? []));
+    expect(traceLost).toBe(0);
     expect(records[1]).toEqual({ ns: records[0].ns, text: expect.stringMatching(/^window \d+ -> \d+$/) });
     expect(records[0]).toEqual({
       ns: expect.any(Number),

@@ -20,7 +20,7 @@ function flow(
     samples: 50,
   });
   expect(kernel.heap.count).toBe(idle);
-  return { result, calls: kernel.calls, trace: kernel.trace };
+  return { result, calls: kernel.calls, trace: kernel.trace.lines };
 }
 
 describe('flows', () => {
