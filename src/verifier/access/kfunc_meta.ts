@@ -1,5 +1,6 @@
 import type { Insn } from '../../bpf/index.ts';
 import type { Btf, BtfFuncProto, BtfType } from '../../btf/index.ts';
+import { isKfuncCall } from '../core/cfg.ts';
 import { type Env, reject } from '../core/types.ts';
 import * as K from '../tables/kfuncs.table.ts';
 import { skipModifiers } from './btf_walk.ts';
@@ -136,7 +137,7 @@ export function kfuncName(env: Env, insn: Insn): string {
 
 /** The flags of the called kfunc, without refusing anything; 0 if it is not one that is modelled. */
 function kfuncFlags(env: Env, insn: Insn): number {
-  if (insn.code !== 0x85 || insn.src !== 2 || insn.off !== 0 || insn.imm === 0) return 0;
+  if (!isKfuncCall(insn) || insn.off !== 0 || insn.imm === 0) return 0;
   return K.KFUNCS.get(env.vmlinux.name(insn.imm))?.flags ?? 0;
 }
 

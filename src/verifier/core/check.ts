@@ -1,4 +1,4 @@
-import type { Insn } from '../../bpf/index.ts';
+import { CALL, type Insn } from '../../bpf/index.ts';
 import { BPF_READ, BPF_WRITE } from '../access/region.ts';
 import { FUNC_SPIN_UNLOCK, FUNC_TAIL_CALL } from '../tables/helpers.table.ts';
 import { checkAlu } from './alu.ts';
@@ -81,7 +81,7 @@ function leaveByTailCall(env: VerifierEnv): void {
 /** True when the path ends here, by an exception. */
 function checkCall(env: VerifierEnv, insn: Insn): boolean {
   env.jmpsProcessed++;
-  if (insn.code !== 0x85 || (insn.src !== 2 && insn.off !== 0) || insn.src > 2 || insn.dst !== 0)
+  if (insn.code !== CALL || (insn.src !== 2 && insn.off !== 0) || insn.src > 2 || insn.dst !== 0)
     reject(env, 'EINVAL', 'BPF_CALL uses reserved fields');
   if (env.cur.activeLocks && insn.src === 0 && insn.imm !== FUNC_SPIN_UNLOCK)
     reject(env, 'EINVAL', 'function calls are not allowed while holding a lock');

@@ -1,4 +1,4 @@
-import type { Insn } from '../../bpf/index.ts';
+import { type Insn, LD_IMM64 } from '../../bpf/index.ts';
 import { MAP_ARENA, MAP_ARRAY } from '../tables/maps.table.ts';
 import { findSubprog } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
@@ -16,7 +16,7 @@ function knownOpcode(code: number): boolean {
   const op = code & 0xf0;
   switch (code & 7) {
     case 0:
-      return code === 0x18 || ((mode === 0x20 || mode === 0x40) && size !== 0x18);
+      return code === LD_IMM64 || ((mode === 0x20 || mode === 0x40) && size !== 0x18);
     case 1:
       return mode === 0x60 || (mode === 0x80 && size !== 0x18);
     case 2:
@@ -41,7 +41,7 @@ export function resolvePseudoLdImm64(env: VerifierEnv): void {
     const insn = insns[i]!;
     if ((insn.code & 7) === 1 && (((insn.code & 0xe0) !== 0x60 && (insn.code & 0xe0) !== 0x80) || insn.imm !== 0))
       reject(env, 'EINVAL', 'BPF_LDX uses reserved fields');
-    if (insn.code !== 0x18) {
+    if (insn.code !== LD_IMM64) {
       if (!knownOpcode(insn.code)) reject(env, 'EINVAL', `unknown opcode ${insn.code.toString(16).padStart(2, '0')}`);
       continue;
     }

@@ -1,4 +1,4 @@
-import { disassemble, type Insn } from '../../bpf/index.ts';
+import { disassemble, type Insn, LD_IMM64 } from '../../bpf/index.ts';
 import { isKfuncCall, isPseudoCall, successors } from './cfg.ts';
 import type { VerifierEnv } from './env.ts';
 import type { Env } from './types.ts';
@@ -113,7 +113,7 @@ function logLiveRegisters(env: Env): void {
     let regs = '';
     for (let r = 0; r < 10; r++) regs += liveRegsBefore & (1 << r) ? String(r) : '.';
     text += `${String(i).padStart(3)}: ${regs} ${insnText(env, i)}\n`;
-    if (env.insns[i]!.code === 0x18) i++;
+    if (env.insns[i]!.code === LD_IMM64) i++;
   }
   env.verbose(text);
 }

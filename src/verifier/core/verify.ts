@@ -7,6 +7,7 @@ import {
   computeScc,
   containingSubprog,
   isHelperCall,
+  isKfuncCall,
   isMayGoto,
   isPseudoCall,
   isPseudoFunc,
@@ -29,7 +30,7 @@ const LOG_STATS = 4;
 function addSubprogs(env: VerifierEnv): void {
   const starts = new Set([0]);
   env.insns.forEach((insn, i) => {
-    if (insn.code === 0x85 && insn.src === 2) env.ops.addKfuncCall(env, insn);
+    if (isKfuncCall(insn)) env.ops.addKfuncCall(env, insn);
     if (!isPseudoCall(insn) && !isPseudoFunc(insn)) return;
     const target = i + insn.imm + 1;
     if (target < 0 || target >= env.insns.length) reject(env, 'EINVAL', 'call to invalid destination');
