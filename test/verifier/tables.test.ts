@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { HELPERS } from '../../src/bpf/index.ts';
+import { verifyProgram } from '../../src/verifier/index.ts';
 import { HELPER_SETS } from '../../src/verifier/tables/helper_sets.table.ts';
 import { HELPER_PROTOS } from '../../src/verifier/tables/helpers.table.ts';
+import { file } from '../support.ts';
+import { program } from './programs.ts';
 
 describe('helper tables', () => {
   it('number the helpers as the kernel does', () => {
@@ -21,5 +24,30 @@ describe('helper tables', () => {
       }
     }
     expect(missing).toEqual([]);
+  });
+
+  // The kernel's configuration and lockdown decide about these two.
+  const UNDECIDED = [HELPERS.indexOf('probe_write_user'), HELPERS.indexOf('override_return')];
+  const recorded = JSON.parse(new TextDecoder().decode(file('test/golden/linux-6.18/helpers.json'))) as {
+    type: number;
+    attach: number;
+    /** Helper numbers and ranges of them, after which a running 6.18 did not say that the type cannot use the helper. */
+    allowed: string;
+  }[];
+
+  it.each(recorded)('programs of type $type have the helpers that a running kernel gives them', (golden) => {
+    const allowed = golden.allowed.split(' ').flatMap((range) => {
+      const [first = 0, last = first] = range.split('-').map(Number);
+      return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+    });
+    const ours = HELPERS.map((_, helper) => helper).filter((helper) => {
+      const { log } = verifyProgram({
+        ...program(`call ${helper}\nmov %r0, 0\nexit`, { progType: golden.type, expectedAttachType: golden.attach }),
+        logLevel: 1,
+      });
+      return helper > 0 && !log.includes('program of this type cannot use helper');
+    });
+    const decided = (helpers: number[]) => helpers.filter((helper) => !UNDECIDED.includes(helper));
+    expect(decided(ours)).toEqual(decided(allowed));
   });
 });

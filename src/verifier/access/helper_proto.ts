@@ -110,10 +110,20 @@ export function helperProtoName(env: Env, func: number): string | null {
   for (; set; set = HELPER_SETS[set]!.base) {
     const found = HELPER_SETS[set]!.protos[name];
     if (found === undefined) continue;
-    return typeof found === 'string' ? found : found[env.input.sleepable ? 0 : 1];
+    const proto = typeof found === 'string' ? found : found[env.input.sleepable ? 0 : 1];
+    return checksRecursion(env) ? proto : proto.replace(RECURSION_SAFE, '');
   }
   return null;
 }
+
+/** Prototypes of the functions for programs that may run within themselves. */
+const RECURSION_SAFE = /_recur$/;
+
+/** Whether a program is kept from running within itself (`bpf_prog_check_recur`, include/linux/bpf_verifier.h). */
+const checksRecursion = ({ input }: Env): boolean =>
+  input.progType === P.PROG_TRACING
+    ? input.expectedAttachType !== P.ATTACH_ITER
+    : input.progType !== P.PROG_STRUCT_OPS && input.progType !== P.PROG_LSM;
 
 /** Where a helper may be called beyond its program types (`fn->allowed`). */
 function allowedHere(env: Env, name: string): boolean {

@@ -71,6 +71,21 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
       user_ringbuf_drain: 'bpf_user_ringbuf_drain',
       cgrp_storage_get: 'bpf_cgrp_storage_get',
       cgrp_storage_delete: 'bpf_cgrp_storage_delete',
+      get_current_uid_gid: 'bpf_get_current_uid_gid',
+      get_current_comm: 'bpf_get_current_comm',
+      perf_event_read: 'bpf_perf_event_read',
+      current_task_under_cgroup: 'bpf_current_task_under_cgroup',
+      perf_event_read_value: 'bpf_perf_event_read_value',
+      send_signal: 'bpf_send_signal',
+      send_signal_thread: 'bpf_send_signal_thread',
+      get_task_stack: ['bpf_get_task_stack_sleepable', 'bpf_get_task_stack'],
+      copy_from_user: 'bpf_copy_from_user',
+      task_storage_get: 'bpf_task_storage_get_recur',
+      task_storage_delete: 'bpf_task_storage_delete_recur',
+      get_branch_snapshot: 'bpf_get_branch_snapshot',
+      find_vma: 'bpf_find_vma',
+      copy_from_user_task: 'bpf_copy_from_user_task',
+      get_cgroup_classid: 'bpf_get_cgroup_classid_curr',
     },
   },
   bpf_tracing_func_proto: {
@@ -79,22 +94,8 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
       probe_write_user: 'bpf_probe_write_user',
       probe_read: 'bpf_probe_read_compat',
       get_smp_processor_id: 'bpf_get_smp_processor_id',
-      get_current_uid_gid: 'bpf_get_current_uid_gid',
-      get_current_comm: 'bpf_get_current_comm',
-      perf_event_read: 'bpf_perf_event_read',
-      current_task_under_cgroup: 'bpf_current_task_under_cgroup',
       probe_read_str: 'bpf_probe_read_compat_str',
-      perf_event_read_value: 'bpf_perf_event_read_value',
-      send_signal: 'bpf_send_signal',
-      send_signal_thread: 'bpf_send_signal_thread',
-      get_task_stack: ['bpf_get_task_stack_sleepable', 'bpf_get_task_stack'],
-      copy_from_user: 'bpf_copy_from_user',
-      task_storage_get: 'bpf_task_storage_get_recur',
-      task_storage_delete: 'bpf_task_storage_delete_recur',
       get_func_ip: 'bpf_get_func_ip',
-      get_branch_snapshot: 'bpf_get_branch_snapshot',
-      find_vma: 'bpf_find_vma',
-      copy_from_user_task: 'bpf_copy_from_user_task',
     },
   },
   kprobe_prog_func_proto: {
@@ -185,6 +186,7 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
   sk_filter_func_proto: {
     base: 'bpf_sk_base_func_proto',
     protos: {
+      get_netns_cookie: 'bpf_get_netns_cookie',
       perf_event_output: 'bpf_skb_event_output',
       skb_load_bytes: 'bpf_skb_load_bytes',
       get_socket_cookie: 'bpf_get_socket_cookie',
@@ -195,6 +197,7 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
   tc_cls_act_func_proto: {
     base: 'bpf_sk_base_func_proto',
     protos: {
+      get_netns_cookie: 'bpf_get_netns_cookie',
       get_smp_processor_id: 'bpf_get_smp_processor_id',
       skb_store_bytes: 'bpf_skb_store_bytes',
       l3_csum_replace: 'bpf_l3_csum_replace',
@@ -319,6 +322,7 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
   cg_skb_func_proto: {
     base: 'sk_filter_func_proto',
     protos: {
+      get_netns_cookie: 'bpf_get_netns_cookie',
       skb_cgroup_id: 'bpf_skb_cgroup_id',
       skb_ancestor_cgroup_id: 'bpf_skb_ancestor_cgroup_id',
       sk_lookup_tcp: 'bpf_sk_lookup_tcp',
@@ -384,17 +388,8 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
       set_retval: 'bpf_set_retval',
     },
   },
-  cgroup_current_func_proto: {
-    base: 'cgroup_common_func_proto',
-    protos: {
-      get_current_uid_gid: 'bpf_get_current_uid_gid',
-      get_current_comm: 'bpf_get_current_comm',
-      get_cgroup_classid: 'bpf_get_cgroup_classid_curr',
-      current_task_under_cgroup: 'bpf_current_task_under_cgroup',
-    },
-  },
   sock_filter_func_proto: {
-    base: 'cgroup_current_func_proto',
+    base: 'cgroup_common_func_proto',
     protos: {
       get_socket_cookie: 'bpf_get_socket_cookie_sock',
       get_netns_cookie: 'bpf_get_netns_cookie_sock',
@@ -409,10 +404,6 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
       get_local_storage: 'bpf_get_local_storage',
       get_retval: 'bpf_get_retval',
       set_retval: 'bpf_set_retval',
-      get_current_uid_gid: 'bpf_get_current_uid_gid',
-      get_current_comm: 'bpf_get_current_comm',
-      get_cgroup_classid: 'bpf_get_cgroup_classid_curr',
-      current_task_under_cgroup: 'bpf_current_task_under_cgroup',
       bind: 'bpf_bind',
       get_socket_cookie: 'bpf_get_socket_cookie_sock_addr',
       get_netns_cookie: 'bpf_get_netns_cookie_sock_addr',
@@ -438,11 +429,9 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
       msg_push_data: 'bpf_msg_push_data',
       msg_pop_data: 'bpf_msg_pop_data',
       perf_event_output: 'bpf_event_output_data',
-      get_current_uid_gid: 'bpf_get_current_uid_gid',
       sk_storage_get: 'bpf_sk_storage_get',
       sk_storage_delete: 'bpf_sk_storage_delete',
       get_netns_cookie: 'bpf_get_netns_cookie_sk_msg',
-      get_cgroup_classid: 'bpf_get_cgroup_classid_curr',
     },
   },
   flow_dissector_func_proto: {
@@ -510,13 +499,13 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
     },
   },
   cgroup_dev_func_proto: {
-    base: 'cgroup_current_func_proto',
+    base: 'cgroup_common_func_proto',
     protos: {
       perf_event_output: 'bpf_event_output_data',
     },
   },
   sysctl_func_proto: {
-    base: 'cgroup_current_func_proto',
+    base: 'cgroup_common_func_proto',
     protos: {
       sysctl_get_name: 'bpf_sysctl_get_name',
       sysctl_get_current_value: 'bpf_sysctl_get_current_value',
@@ -527,7 +516,7 @@ export const HELPER_SETS: Readonly<Record<string, HelperSet>> = {
     },
   },
   cg_sockopt_func_proto: {
-    base: 'cgroup_current_func_proto',
+    base: 'cgroup_common_func_proto',
     protos: {
       get_netns_cookie: 'bpf_get_netns_cookie_sockopt',
       sk_storage_get: 'bpf_sk_storage_get',

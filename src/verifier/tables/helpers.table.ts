@@ -515,6 +515,7 @@ export const HELPER_PROTOS: Readonly<Record<string, HelperProto>> = {
     gplOnly: true,
     argBtf: { 1: 'xdp_buff' },
   },
+  bpf_get_netns_cookie: { ret: A.RET_INTEGER, args: [T.PTR_MAYBE_NULL | A.ARG_PTR_TO_CTX] },
   bpf_get_netns_cookie_sock_ops: { ret: A.RET_INTEGER, args: [T.PTR_MAYBE_NULL | A.ARG_PTR_TO_CTX] },
   bpf_get_current_ancestor_cgroup_id: { ret: A.RET_INTEGER, args: [A.ARG_ANYTHING] },
   bpf_sk_assign: { ret: A.RET_INTEGER, args: [A.ARG_PTR_TO_CTX, A.ARG_PTR_TO_BTF_ID_SOCK_COMMON, A.ARG_ANYTHING] },
