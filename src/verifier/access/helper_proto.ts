@@ -66,7 +66,9 @@ const NEEDS: Readonly<Record<string, (env: Env) => boolean>> = {
   get_func_arg_cnt: hasTrampoline,
   get_func_ret: hasTrampoline,
   get_attach_cookie: (env) =>
-    env.input.progType !== P.PROG_TRACING || env.input.expectedAttachType === P.ATTACH_RAW_TP || hasTrampoline(env),
+    ![P.PROG_TRACING, P.PROG_LSM, P.PROG_SYSCALL].includes(env.input.progType) ||
+    env.input.expectedAttachType === P.ATTACH_RAW_TP ||
+    hasTrampoline(env),
 };
 
 /** Socket options in lsm_cgroup programs: the hook tells whether the socket is locked already. */
