@@ -133,7 +133,7 @@ export class SoundnessCheck {
       funcInfo: [],
       lineInfo: [],
       maps: [map],
-      target: { vmlinux: this.#vmlinux, hz: 1000, cpus: 2, jitRequested: true, privateStack: true, era: '6.18' },
+      target: { vmlinux: this.#vmlinux, hz: 1000, cpus: 2, jitRequested: true, privateStack: true },
       logLevel: 0,
     };
   }

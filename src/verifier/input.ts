@@ -67,7 +67,6 @@ export function verifierInput(
       cpus: DEFAULT_CPUS,
       jitRequested: true,
       privateStack: true,
-      era: target.release ?? '',
       ...(target.symbol === undefined ? {} : { symbolAddress: target.symbol }),
     },
     logLevel,

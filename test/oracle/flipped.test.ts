@@ -63,9 +63,10 @@ const failures = (kind: string, directory: OracleDirectory, mode: string, object
   );
 
 const BTF = 'data/btf/vmlinux-6.12.btf';
-const [LINUX_6_12, LINUX_6_18, LINUX_6_18_CFI] = [
+const [LINUX_6_12, LINUX_6_18, VERIFIER, LINUX_6_18_CFI] = [
   opened('linux-6.12', BTF),
   opened('linux-6.18'),
+  opened('linux-6.18-verifier', 'data/btf/vmlinux-6.18.btf'),
   opened('linux-6.18-cfi'),
 ];
 
@@ -84,6 +85,7 @@ const CASES: readonly [kind: string, OracleDirectory, mode: string, object: stri
   ['call sites', LINUX_6_12, 'kcfi-rand', '_kernel', 'callSites.*.compiledHex'],
   ['call sites', LINUX_6_18_CFI, 'fineibt-paranoid-rand-hashfix', '_kernel', 'callSites.*.hex'],
   ['relocated insns', LINUX_6_18, '-', 'so05_maps', 'programs.*.insnsHex'],
+  ['rewritten insns', VERIFIER, '-', 'p05_bswap_v4', 'programs.*.kprogs.*.insnsiHex'],
 ];
 
 describe('one changed byte of a golden', () => {

@@ -66,7 +66,7 @@ export function program(text: string, fields: Partial<Input> = {}): Input {
     funcInfo: [],
     lineInfo,
     maps: [],
-    target: { vmlinux: btf('6.18'), hz: 1000, cpus: 2, jitRequested: true, privateStack: true, era: '6.18' },
+    target: { vmlinux: btf('6.18'), hz: 1000, cpus: 2, jitRequested: true, privateStack: true },
     logLevel: 0,
     ...fields,
   };

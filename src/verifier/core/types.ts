@@ -63,8 +63,6 @@ export interface VerifierTarget {
   privateStack: boolean;
   /** Value of a kernel symbol (for BPF_PSEUDO_BTF_ID variables), or undefined. */
   symbolAddress?: (name: string) => bigint | undefined;
-  /** Types of bpf_testmod and the like are not modelled; kfuncs are looked up in `vmlinux` alone. */
-  era: string;
 }
 
 /** A function of the program. */
